@@ -1,0 +1,254 @@
+-- Tensors as arrays: every dtype out and in, shapes, ties, encodings, and
+-- models made of arrays.  Values and bytes were computed with numpy and torch
+-- (f16: numpy.float16, bf16 and f8: torch.Tensor.to, integers: int.to_bytes).
+
+-- Models of dtypes that model_agg does not make, from bytes: the flat form of
+-- tensors that all lie over one payload.
+CREATE FUNCTION le(value bigint, size int) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT string_agg(set_byte('\x00', 0, (value >> (8 * i) & 255)::int), '' ORDER BY i)
+   FROM generate_series(0, size - 1) i $$;
+CREATE FUNCTION pad(bytes bytea, size int) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT bytes || decode(repeat('00', (- length(bytes)) & (size - 1)), 'hex') $$;
+CREATE FUNCTION flat(dtype int, shape bigint[], stored bytea,
+                     names text[] = '{x}', decoded bytea = NULL) RETURNS model
+LANGUAGE plpgsql IMMUTABLE AS
+$$
+DECLARE
+    dims bytea = coalesce((SELECT string_agg(le(d, 8), '' ORDER BY i)
+                           FROM unnest(shape) WITH ORDINALITY u (d, i)), '');
+    elements bigint = 1;
+    digest bytea = sha256(coalesce(decoded, stored));
+    directory bytea;
+    content bytea = '';
+    name text;
+    body bytea;
+    start int;
+BEGIN
+    FOR i IN 1 .. cardinality(shape) LOOP
+        elements = elements * shape[i];
+    END LOOP;
+    directory = le(length(stored), 8) || le(elements, 8) || le(dtype, 1) ||
+        le((decoded IS NOT NULL)::int, 1) || le(0, 14) || digest;
+    FOREACH name IN ARRAY names LOOP
+        directory = directory || le(0, 4) || le(length(name), 2) ||
+            le(cardinality(shape), 1) || le(0, 1) || pad(dims || name::bytea, 8);
+        content = content || le(length(name), 4) || name::bytea || le(dtype, 1) ||
+            le(cardinality(shape), 1) || dims || digest;
+    END LOOP;
+    start = (72 + length(directory) + 4 + 63) / 64 * 64;
+    body = 'mdlo'::bytea || '\x01000000' || le(cardinality(names), 4) || le(1, 4) ||
+        le(length(directory), 4) || le(2, 4) || le(2, 4) ||
+        le(start + length(stored), 8) || sha256(content || le(2, 4) || '{}'::bytea) ||
+        directory || '{}'::bytea || '[]'::bytea;
+    RETURN model(body || decode(repeat('00', start - 4 - length(body)), 'hex') || stored);
+END
+$$;
+
+-- The bytes of the last tensor.
+CREATE FUNCTION stored(m model) RETURNS text LANGUAGE sql IMMUTABLE AS
+$$ SELECT encode(substr(bytea(m), (length(bytea(m)) - t.bytes + 1)::int), 'hex')
+   FROM tensors(m) WITH ORDINALITY AS t (name, dtype, shape, parameters, bytes, encoding, tied_to, i)
+   ORDER BY i DESC LIMIT 1 $$;
+
+-- Every dtype out.
+CREATE TABLE typed (id serial, m model);
+INSERT INTO typed (m) VALUES
+    -- 0.1, 1e40, 2^24 + 1, 2^-150
+    (flat(1, '{4}', '\x9a9999999999b93fa55cc3f129633d4800000010000070410000000000009036')),
+    -- -0, the smallest subnormal, NaN, -infinity
+    (flat(2, '{4}', '\x00000080010000000000c07f000080ff')),
+    -- 1/3, -0, the smallest subnormal, the largest, -infinity, NaN
+    (flat(3, '{6}', '\x553500800100ff7b00fc007e')),
+    -- 1/3, -0, the smallest subnormal, infinity, NaN
+    (flat(4, '{5}', '\xab3e00800100807fc07f')),
+    -- -0, the smallest subnormal, 1, 448, NaN
+    (flat(5, '{5}', '\x8001387e7f')),
+    -- -0, the smallest subnormal, 1, 57344, -infinity, NaN
+    (flat(6, '{6}', '\x80013c7bfc7f')),
+    (flat(7, '{3}', '\xffffffffffffffff0000000000000080ffffffffffffff7f')),
+    (flat(8, '{3}', '\xffffffff00000080ffffff7f')),
+    (flat(9, '{3}', '\xffff0080ff7f')),
+    (flat(10, '{3}', '\xff807f')),
+    (flat(11, '{2}', '\x0100000000000000ffffffffffffffff')),
+    (flat(12, '{2}', '\x01000000ffffffff')),
+    (flat(13, '{2}', '\x0100ffff')),
+    (flat(14, '{2}', '\x01ff')),
+    (flat(15, '{3}', '\x010001')),
+    -- -1, -8, 7, and half a byte to spare
+    (flat(16, '{3}', '\x8f07')),
+    (flat(17, '{3}', '\x8f07'));
+
+SELECT t.dtype, t.bytes, tensor(m, 'x') FROM typed, tensors(m) t ORDER BY id;
+
+-- Every dtype in, and what rounding to nearest even makes of ties and of what
+-- is too large.
+SELECT t.dtype, stored(model_set(flat(code, ARRAY[cardinality(data)], decode(repeat('00', size), 'hex')), 'x', data))
+FROM (VALUES (1, 16, '{0.1,-0}'::real[]),
+             (2, 16, '{0.1,-0,NaN,-Infinity}'),
+             (3, 20, '{65519.996,65520,2049,2051,2.9802322e-08,4.4703484e-08,NaN,-Infinity,-0,1e-10}'),
+             (4, 12, '{1.00390625,1.01171875,3.4e38,NaN,-0,1e-45}'),
+             (5, 9, '{464,465,-Infinity,NaN,0.0009765625,0.0029296875,17,19,-0}'),
+             (6, 9, '{61439,61440,-Infinity,NaN,7.6293945e-06,2.2888184e-05,9,11,-0}'),
+             (7, 16, '{-9223372036854775808,16777216}'),
+             (8, 8, '{-2147483648,2147483520}'),
+             (9, 4, '{-32768,32767}'),
+             (10, 3, '{-128,127,-0}'),
+             (11, 8, '{18446742974197923840}'),
+             (12, 4, '{4294967040}'),
+             (13, 2, '{65535}'),
+             (14, 1, '{255}'),
+             (15, 2, '{0,1}'),
+             (16, 3, '{-8,7,-1,0,3}'),
+             (17, 2, '{15,0,9}')) v (code, size, data),
+     tensors(flat(code, ARRAY[cardinality(data)], decode(repeat('00', size), 'hex'))) t
+ORDER BY code;
+
+-- What an integer dtype cannot hold.
+CREATE FUNCTION try_set(m model, data real[]) RETURNS text LANGUAGE plpgsql AS
+$$
+DECLARE
+    message text;
+    detail text;
+BEGIN
+    RETURN stored(model_set(m, 'x', data));
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+    RETURN concat_ws(E'\n', SQLSTATE || ': ' || message, nullif(detail, ''));
+END
+$$;
+SELECT try_set(flat(code, ARRAY[cardinality(data)], decode(repeat('00', size), 'hex')), data)
+FROM (VALUES (7, 8, '{9223372036854775808}'::real[]),
+             (8, 8, '{0,2147483648}'),
+             (9, 4, '{0,-32769}'),
+             (10, 2, '{0,128}'),
+             (10, 2, '{0,0.5}'),
+             (10, 2, '{NaN,0}'),
+             (11, 8, '{18446744073709551616}'),
+             (12, 4, '{-1}'),
+             (13, 2, '{65536}'),
+             (14, 1, '{Infinity}'),
+             (15, 2, '{0,2}'),
+             (16, 1, '{0,8}'),
+             (17, 1, '{-1,0}')) v (code, size, data);
+-- The element is named by the subscripts that the array has.
+SELECT try_set(flat(10, '{2,3}', '\x000000000000'), '{{1,2,3},{4,5,1000}}');
+SELECT try_set(flat(10, '{2,3}', '\x000000000000'), '[0:1][-1:1]={{1,2,3},{4,5,1000}}');
+-- Beyond the first chunk, too.
+SELECT try_set(flat(10, '{40000}', decode(repeat('00', 40000), 'hex')),
+               array_agg(CASE WHEN i = 33000 THEN 200 ELSE 0 END ORDER BY i)::real[])
+FROM generate_series(1, 40000) i;
+
+-- Shapes.
+CREATE TABLE shaped AS
+SELECT 'scalar' AS name, flat(2, '{}', '\x0000803f') AS m
+UNION ALL SELECT 'matrix', flat(2, '{2,3}', '\x000000000000803f0000004000004040000080400000a040')
+UNION ALL SELECT 'empty', flat(2, '{0}', '')
+UNION ALL SELECT 'empty matrix', flat(2, '{0,3}', '')
+UNION ALL SELECT 'rank 6', flat(2, '{1,1,2,1,1,1}', '\x0000803f00000040')
+UNION ALL SELECT 'rank 7', flat(2, '{1,1,1,1,1,1,1}', '\x0000803f');
+SELECT s.name, t.shape, tensor(m, 'x') FROM shaped s, tensors(m) t WHERE s.name <> 'rank 7';
+SELECT tensor(m, 'x') FROM shaped WHERE name = 'rank 7';
+\echo :LAST_ERROR_SQLSTATE
+SELECT name, tensor(model_set(m, 'x', data), 'x')
+FROM shaped JOIN (VALUES ('scalar', '{7}'::real[]),
+                         ('matrix', '{{9,8,7},{6,5,4}}'),
+                         ('matrix', '[0:1][5:7]={{9,8,7},{6,5,4}}'),
+                         ('empty', '{}'),
+                         ('empty matrix', '{}'),
+                         ('rank 6', '{{{{{{8}}},{{{9}}}}}}')) v (name, data) USING (name)
+ORDER BY name, data;
+SELECT name, try_set(m, data)
+FROM shaped JOIN (VALUES ('scalar', '{7,8}'::real[]),
+                         ('scalar', '{{7}}'),
+                         ('scalar', '{}'),
+                         ('matrix', '{9,8,7,6,5,4}'),
+                         ('matrix', '{{9,8},{7,6},{5,4}}'),
+                         ('matrix', '{}'),
+                         ('matrix', '{{9,8,NULL},{6,5,4}}'),
+                         ('empty matrix', '{1}'),
+                         ('rank 7', '{1}')) v (name, data) USING (name)
+ORDER BY name, data;
+SELECT model_set(m, 'x', '{7,8}') FROM shaped WHERE name = 'scalar';
+\echo :LAST_ERROR_SQLSTATE
+-- A bitmap of nulls without a null in it is no null.
+SELECT tensor(model_set(m, 'x', (array_append('{1,2}'::real[], NULL))[1:2]), 'x')
+FROM (VALUES (flat(2, '{2}', '\x0000000000000000'))) v (m);
+
+-- Names.
+SELECT tensor(m, 'y') FROM shaped WHERE name = 'scalar';
+\echo :LAST_ERROR_SQLSTATE
+SELECT model_set(m, '', '{1}') FROM shaped WHERE name = 'scalar';
+SELECT tensor(NULL, 'x') IS NULL AND model_set(NULL, 'x', '{1}') IS NULL AS strict;
+
+-- Tied tensors change together, and stay tied.
+CREATE TABLE tied AS
+SELECT flat(2, '{2}', '\x0000803f00000040', '{embed.weight,head.weight}') AS m;
+SELECT t.* FROM tied, tensors(m) t;
+SELECT t.* FROM tied, layers(m) t;
+SELECT num_parameters(m), num_parameters(model_set(m, 'head.weight', '{5,6}')) FROM tied;
+SELECT tensor(s, 'embed.weight'), tensor(s, 'head.weight'), tensor(m, 'head.weight') AS before,
+       (SELECT array_agg(tied_to) FROM tensors(s))
+FROM tied, model_set(m, 'head.weight', '{5,6}') s;
+
+-- Sparse ones are read like dense ones.  These are 64 elements of which the
+-- mask has the second and the last.
+CREATE TABLE sparse AS
+SELECT flat(2, '{64}', pad('\x0200000000000080', 64) || '\x0000803f00000080', '{x}',
+            le(0, 4) || '\x0000803f' || le(0, 244) || '\x00000080') AS m;
+SELECT t.bytes, t.encoding, (tensor(m, 'x'))[2], (tensor(m, 'x'))[64], sparsity(m)
+FROM sparse, tensors(m) t;
+SELECT t.bytes, t.encoding, d = m AS equal, tensor(d, 'x') = tensor(m, 'x') AS same
+FROM sparse, decompress(m) d, tensors(d) t;
+-- What is put in is sparse again if that is smaller.
+SELECT t.bytes, t.encoding, (tensor(s, 'x'))[3:4]
+FROM sparse, model_set(m, 'x', array_fill(0::real, '{3}') || array_fill(9::real, '{10}') || array_fill(0::real, '{51}')) s,
+     tensors(s) t;
+SELECT t.bytes, t.encoding, (tensor(s, 'x'))[64]
+FROM sparse, model_set(m, 'x', array_fill(9::real, '{64}')) s, tensors(s) t;
+-- A dense one stays dense.
+SELECT t.bytes, t.encoding FROM sparse, model_set(decompress(m), 'x', tensor(m, 'x')) s, tensors(s) t;
+SELECT decompress(m) = m AS equal FROM typed WHERE id = 1;
+
+-- model_agg: the order of the rows, the shapes of the arrays.
+SELECT t.name, t.shape, tensor(m, t.name)
+FROM (SELECT model_agg(name, data ORDER BY ord DESC) AS m
+      FROM (VALUES (1, 'b', '{{1,2},{3,4}}'::real[]), (2, 'a', '{}'), (3, 'c', '[5:6]={7,8}'),
+                   (4, 'deep', '{{{{{{1}}}}}}')) v (ord, name, data)) s, tensors(m) t;
+SELECT model_agg(name, data) IS NULL AS none FROM (VALUES ('a', '{1}'::real[])) v (name, data) WHERE false;
+SELECT g, num_parameters(model_agg(name, data) FILTER (WHERE name <> 'c'))
+FROM (VALUES (1, 'a', '{1}'::real[]), (1, 'b', '{2,3}'), (2, 'c', '{4}'), (2, 'a', '{5}')) v (g, name, data)
+GROUP BY g ORDER BY g;
+-- The state goes on after each result.
+SELECT name, num_parameters(model_agg(name, data) OVER (ORDER BY name))
+FROM (VALUES ('a', '{1}'::real[]), ('b', '{2,3}'), ('c', '{4}')) v (name, data);
+SELECT model_agg(name, '{1}') FROM (VALUES ('a'), (NULL)) v (name);
+\echo :LAST_ERROR_SQLSTATE
+SELECT model_agg('a', NULL);
+\echo :LAST_ERROR_SQLSTATE
+SELECT model_agg('a', '{1,NULL}');
+\echo :LAST_ERROR_SQLSTATE
+SELECT model_agg(name, '{1}') FROM (VALUES ('a'), ('b'), ('a')) v (name);
+\echo :LAST_ERROR_SQLSTATE
+SELECT model_agg('', '{1}');
+-- A model is as good as the table it came from.
+SELECT bool_and(tensor(m, name) = data) AS kept
+FROM (VALUES ('a', '{{1,2},{3,4}}'::real[]), ('b', '{0.5}')) v (name, data),
+     (SELECT model_agg(name, data) AS m
+      FROM (VALUES ('a', '{{1,2},{3,4}}'::real[]), ('b', '{0.5}')) v (name, data)) s;
+
+-- What is not changed is shared: a large model with one tensor set again and
+-- again is quick, and the other tensor is what it was.
+DO $$
+DECLARE
+    m model = (SELECT model_agg('w' || t, array_fill(t::real, '{1000,1000}')) FROM generate_series(1, 2) t);
+BEGIN
+    m = model_set(m, 'w1', array_fill(7::real, '{1000,1000}'));
+    FOR i IN 1 .. 3 LOOP
+        m = model_set(m, 'w1', tensor(m, 'w1'));
+    END LOOP;
+    RAISE NOTICE '% % %', (tensor(m, 'w1'))[1][1], (tensor(m, 'w2'))[1000][1000], num_parameters(m);
+END
+$$;
+
+DROP TABLE typed, shaped, tied, sparse;
+DROP FUNCTION try_set, stored, flat, pad, le;

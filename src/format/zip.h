@@ -1,0 +1,94 @@
+/*
+ * zip.h
+ *		Zip archives in memory, read with distrust and written for torch.
+ *
+ * Private to src/format.  The directory reader is ours because the libraries
+ * at hand allocate by what an archive promises; CRC and inflate are zlib's.
+ * The layout is that of PKWARE's APPNOTE.TXT.
+ */
+#ifndef MODELOPT_ZIP_H
+#define MODELOPT_ZIP_H
+
+#include "postgres.h"
+
+#define ZIP_STORED		0
+#define ZIP_DEFLATED	8
+
+/* More than torch can need for a model of MODEL_MAX_TENSORS. */
+#define ZIP_MAX_ENTRIES	200000
+#define ZIP_MAX_NAME	512		/* bytes */
+
+/* Where the contents of records start is a multiple of this. */
+#define ZIP_ALIGNMENT	64
+
+/* ---------- reading (zip.c) ---------- */
+
+typedef struct ZipEntry
+{
+	const char *name;			/* in the archive, not NUL-terminated; UTF-8 */
+	int			name_length;
+	int			method;			/* ZIP_STORED or ZIP_DEFLATED */
+	uint32		crc;
+	uint64		stored;			/* bytes in the archive */
+	uint64		size;			/* bytes once inflated */
+	const char *data;			/* in the archive */
+} ZipEntry;
+
+typedef struct ZipArchive
+{
+	int			nentries;		/* at least one */
+	ZipEntry   *entries;		/* in the order of the central directory */
+	const ZipEntry **by_name;	/* the same, sorted by name */
+} ZipArchive;
+
+/*
+ * Reads and checks the whole directory, and each local header against it.
+ * What it accepts has one meaning for every reader: nothing before or after
+ * the archive, no two entries with one name or over the same bytes.  Raises
+ * 22P03, 0A000 for a method of compression other than deflate, 54000 for an
+ * entry that announces more than deflate can make of its bytes.  The archive
+ * points into data, and is palloc'ed in the current context.
+ */
+extern ZipArchive *zip_open(const char *data, size_t size);
+
+/* The entry of that name, or NULL. */
+extern const ZipEntry *zip_find(const ZipArchive *zip, const char *name);
+
+/*
+ * The bytes of an entry: in the archive when stored, inflated into a new
+ * buffer in the current context when not.  That buffer has entry->size bytes,
+ * which may be a thousand times what is stored: bounding their sum is the
+ * caller's business.  Raises 22P03 when the CRC is wrong and check_crc is on,
+ * or when inflating does not give exactly the size announced.
+ */
+extern const char *zip_read(const ZipEntry *entry, bool check_crc);
+
+/* ---------- writing (zip_write.c) ---------- */
+
+/*
+ * An archive of stored records.  Their sizes are announced first, so that the
+ * whole is allocated once; then each is begun and filled, in order.  Equal
+ * records make equal bytes.
+ */
+typedef struct ZipWriter ZipWriter;
+
+extern ZipWriter *zip_writer_create(void);
+
+/* Announces the next record.  The name (ASCII) is not copied. */
+extern void zip_writer_announce(ZipWriter *writer, const char *name,
+								uint64 size);
+
+/* Bytes of the whole archive; exact below 2^62. */
+extern uint64 zip_writer_size(const ZipWriter *writer);
+
+/* Allocates the archive, which must fit a bytea: see zip_writer_size. */
+extern void zip_writer_start(ZipWriter *writer);
+
+/* Begins the next record, and appends to it.  Check for interrupts. */
+extern void zip_writer_begin(ZipWriter *writer);
+extern void zip_writer_append(ZipWriter *writer, const void *bytes, uint64 n);
+
+/* Writes headers and directory; frees the writer and returns the bytea. */
+extern struct varlena *zip_writer_finish(ZipWriter *writer);
+
+#endif							/* MODELOPT_ZIP_H */

@@ -1,0 +1,191 @@
+/*
+ * half.c
+ *		Floats of 8 and 16 bits, to and from float.
+ *
+ * Owns the bit layouts of IEEE half (f16), bfloat16 (bf16) and the two 8-bit
+ * floats of the OCP specification (f8e4m3, the kind without infinities, and
+ * f8e5m2).  Into float is exact.  From float rounds to nearest even, and what
+ * is too large becomes infinity; f8e4m3, which has none, saturates, as ONNX's
+ * Cast does by default and torch in its recent versions.
+ *
+ * NaN stays NaN with its sign.  The 16-bit formats keep the leading bits of
+ * its payload and make it quiet, as F16C and arm64's FCVT do; the 8-bit ones
+ * have it all ones.
+ *
+ * All of it is integer arithmetic but for scaling and aligning subnormals,
+ * which is exact or rounds as the format asks, so every machine gives the
+ * same bits.  Both branches of each choice are computed, so that loops over
+ * these functions become vector code.
+ */
+#include "kernel/kernel.h"
+
+#include <string.h>
+
+#define F32_INFINITY	0x7f800000u
+#define F32_QUIET		0x00400000u
+
+static inline uint32_t
+float_bits(float f)
+{
+	uint32_t	bits;
+
+	memcpy(&bits, &f, sizeof(bits));
+	return bits;
+}
+
+static inline float
+bits_float(uint32_t bits)
+{
+	float		f;
+
+	memcpy(&f, &bits, sizeof(f));
+	return f;
+}
+
+static inline float
+f16_to_f32(uint16_t h)
+{
+	uint32_t	sign = (uint32_t) (h & 0x8000) << 16;
+	uint32_t	magnitude = h & 0x7fff;
+	uint32_t	normal = (magnitude << 13) + ((127u - 15u) << 23);
+	uint32_t	special = (magnitude << 13) | F32_INFINITY |
+		(magnitude > 0x7c00 ? F32_QUIET : 0);
+	uint32_t	subnormal = float_bits((float) (int32_t) magnitude * 0x1p-24f);
+	uint32_t	bits;
+
+	bits = magnitude < 0x0400 ? subnormal : normal;
+	bits = magnitude >= 0x7c00 ? special : bits;
+	return bits_float(sign | bits);
+}
+
+float
+kernel_f16_to_f32(uint16_t h)
+{
+	return f16_to_f32(h);
+}
+
+KERNEL_CLONES
+void
+kernel_f16_to_f32_many(float *dst, const uint16_t *src, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		dst[i] = f16_to_f32(src[i]);
+}
+
+KERNEL_CLONES
+void
+kernel_bf16_to_f32_many(float *dst, const uint16_t *src, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		dst[i] = bits_float((uint32_t) src[i] << 16);
+}
+
+float
+kernel_f8e4m3_to_f32(uint8_t b)
+{
+	uint32_t	sign = (uint32_t) (b & 0x80) << 24;
+	uint32_t	magnitude = b & 0x7f;
+	uint32_t	bits;
+
+	if (magnitude == 0x7f)
+		bits = F32_INFINITY | F32_QUIET;
+	else if (magnitude < 0x08)
+		bits = float_bits((float) magnitude * 0x1p-9f);
+	else
+		bits = (magnitude << 20) + ((127u - 7u) << 23);
+	return bits_float(sign | bits);
+}
+
+/* f8e5m2 is the upper byte of an f16. */
+float
+kernel_f8e5m2_to_f32(uint8_t b)
+{
+	return f16_to_f32((uint16_t) ((uint16_t) b << 8));
+}
+
+/*
+ * A finite magnitude (float bits without sign) as a narrower float with so
+ * many bits of mantissa and such a bias, rounded to nearest even.  The result
+ * may come out above the largest finite one.
+ */
+static inline uint32_t
+round_magnitude(uint32_t magnitude, int mantissa_bits, int bias)
+{
+	int			drop = 23 - mantissa_bits;
+	uint32_t	smallest_normal = (uint32_t) (127 - bias + 1) << 23;
+
+	/*
+	 * Adding a power of two whose last bit weighs as much as the narrow
+	 * format's last subnormal bit makes the adder round at the right place.
+	 */
+	uint32_t	aligner = (uint32_t) (127 - bias + 1 + drop) << 23;
+	uint32_t	subnormal =
+		float_bits(bits_float(magnitude) + bits_float(aligner)) - aligner;
+	uint32_t	odd = (magnitude >> drop) & 1;
+	uint32_t	normal =
+		(magnitude - ((uint32_t) (127 - bias) << 23) +
+		 ((1u << (drop - 1)) - 1) + odd) >> drop;
+
+	return magnitude < smallest_normal ? subnormal : normal;
+}
+
+uint16_t
+kernel_f32_to_f16(float f)
+{
+	uint32_t	bits = float_bits(f);
+	uint32_t	sign = (bits >> 16) & 0x8000;
+	uint32_t	magnitude = bits & 0x7fffffff;
+	uint32_t	half;
+
+	if (magnitude > F32_INFINITY)
+		half = 0x7e00 | ((magnitude >> 13) & 0x01ff);
+	else if (magnitude >= (127u + 16u) << 23)
+		half = 0x7c00;
+	else
+		half = round_magnitude(magnitude, 10, 15);
+	return (uint16_t) (sign | half);
+}
+
+uint16_t
+kernel_f32_to_bf16(float f)
+{
+	uint32_t	bits = float_bits(f);
+
+	if ((bits & 0x7fffffff) > F32_INFINITY)
+		return (uint16_t) ((bits >> 16) | 0x0040);
+	return (uint16_t) ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+uint8_t
+kernel_f32_to_f8e4m3(float f)
+{
+	uint32_t	bits = float_bits(f);
+	uint32_t	sign = (bits >> 24) & 0x80;
+	uint32_t	magnitude = bits & 0x7fffffff;
+	uint32_t	narrow;
+
+	if (magnitude > F32_INFINITY)
+		narrow = 0x7f;
+	else if (magnitude >= 0x43e00000)	/* 448, the largest */
+		narrow = 0x7e;
+	else
+		narrow = round_magnitude(magnitude, 3, 7);
+	return (uint8_t) (sign | narrow);
+}
+
+uint8_t
+kernel_f32_to_f8e5m2(float f)
+{
+	uint32_t	bits = float_bits(f);
+	uint32_t	sign = (bits >> 24) & 0x80;
+	uint32_t	magnitude = bits & 0x7fffffff;
+	uint32_t	narrow;
+
+	if (magnitude > F32_INFINITY)
+		narrow = 0x7f;
+	else if (magnitude >= (127u + 16u) << 23)
+		narrow = 0x7c;
+	else
+		narrow = round_magnitude(magnitude, 2, 15);
+	return (uint8_t) (sign | narrow);
+}

@@ -1,0 +1,40 @@
+/*
+ * model_sql.c
+ *		What the files with SQL functions on models share.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "model/model_sql.h"
+
+Jsonb *
+json_text_to_jsonb(const char *json)
+{
+	char	   *server = pg_any_to_server(json, strlen(json), PG_UTF8);
+
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
+											  CStringGetDatum(server)));
+}
+
+char *
+jsonb_to_json_text(Jsonb *jsonb)
+{
+	char	   *server = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
+
+	return pg_server_to_any(server, strlen(server), PG_UTF8);
+}
+
+int
+model_lookup_tensor(const Model *model, const text *name)
+{
+	char	   *wanted = text_to_utf8(name);
+	int			index = model_find_tensor(model, wanted);
+
+	if (index < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("model has no tensor named \"%s\"",
+						utf8_to_server(wanted)),
+				 errhint("tensors(model) lists the names.")));
+	return index;
+}

@@ -1,0 +1,48 @@
+/*
+ * model_sql.h
+ *		What the files with SQL functions on models share: the border between
+ *		the database's strings and a model's UTF-8, and rows of results.
+ */
+#ifndef MODELOPT_MODEL_SQL_H
+#define MODELOPT_MODEL_SQL_H
+
+#include "compat.h"
+
+#include "mb/pg_wchar.h"
+#include "model/model.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+/* A text argument as a NUL-terminated UTF-8 string. */
+static inline char *
+text_to_utf8(const text *t)
+{
+	char	   *s = text_to_cstring(t);
+
+	return pg_server_to_any(s, strlen(s), PG_UTF8);
+}
+
+/* A model's string as text in the database's encoding; raises when it has
+ * characters that the encoding lacks. */
+static inline text *
+utf8_to_text(const char *s)
+{
+	return cstring_to_text(pg_any_to_server(s, strlen(s), PG_UTF8));
+}
+
+/* A model's string in the database's encoding, for messages. */
+static inline const char *
+utf8_to_server(const char *s)
+{
+	return pg_any_to_server(s, strlen(s), PG_UTF8);
+}
+
+/* A model's JSON text as jsonb, and back as canonical text.  (model_sql.c) */
+extern Jsonb *json_text_to_jsonb(const char *json);
+extern char *jsonb_to_json_text(Jsonb *jsonb);
+
+/* The tensor of that name; raises 42704 with a hint when there is none.
+ * (model_sql.c) */
+extern int	model_lookup_tensor(const Model *model, const text *name);
+
+#endif							/* MODELOPT_MODEL_SQL_H */

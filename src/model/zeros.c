@@ -1,0 +1,51 @@
+/*
+ * zeros.c
+ *		How much of a model is zero.
+ *
+ * A float is zero when its value is, so -0 counts here although the sparse
+ * encoding stores it as a value.
+ */
+#include "postgres.h"
+
+#include "kernel/kernel.h"
+#include "model/model.h"
+
+/* Zeros among n elements that start at a byte. */
+static int64
+zeros_among(DType dtype, const void *elements, int64 n)
+{
+	const uint8 *packed = elements;
+	int64		zeros = 0;
+
+	if (dtype_is_float(dtype))
+		return kernel_count_zero_floats(elements, n, dtype_bits(dtype) / 8);
+	if (dtype_bits(dtype) >= 8)
+		return n - kernel_count_nonzero(elements, n, dtype_bits(dtype) / 8);
+	for (int64 i = 0; i < n; i++)
+		zeros += ((packed[i / 2] >> (4 * (i % 2))) & 0x0f) == 0;
+	return zeros;
+}
+
+int64
+payload_zeros(Payload *payload)
+{
+	PayloadReader *reader = payload_reader_create(payload);
+	const void *elements;
+	int64		zeros = 0;
+	int64		n;
+
+	while ((n = payload_reader_next(reader, &elements)) > 0)
+		zeros += zeros_among(payload->dtype, elements, n);
+	payload_reader_free(reader);
+	return zeros;
+}
+
+int64
+model_zeros(const Model *model)
+{
+	int64		zeros = 0;
+
+	for (int i = 0; i < model->npayloads; i++)
+		zeros += payload_zeros(model->payloads[i]);
+	return zeros;
+}

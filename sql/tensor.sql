@@ -10,7 +10,8 @@ $$ SELECT string_agg(set_byte('\x00', 0, (value >> (8 * i) & 255)::int), '' ORDE
 CREATE FUNCTION pad(bytes bytea, size int) RETURNS bytea LANGUAGE sql IMMUTABLE AS
 $$ SELECT bytes || decode(repeat('00', (- length(bytes)) & (size - 1)), 'hex') $$;
 CREATE FUNCTION flat(dtype int, shape bigint[], stored bytea,
-                     names text[] = '{x}', decoded bytea = NULL) RETURNS model
+                     names text[] = '{x}', decoded bytea = NULL,
+                     metadata bytea = '{}', recipe bytea = '[]') RETURNS model
 LANGUAGE plpgsql IMMUTABLE AS
 $$
 DECLARE
@@ -35,11 +36,11 @@ BEGIN
         content = content || le(length(name), 4) || name::bytea || le(dtype, 1) ||
             le(cardinality(shape), 1) || dims || digest;
     END LOOP;
-    start = (72 + length(directory) + 4 + 63) / 64 * 64;
+    start = (72 + length(directory || metadata || recipe) + 63) / 64 * 64;
     body = 'mdlo'::bytea || '\x01000000' || le(cardinality(names), 4) || le(1, 4) ||
-        le(length(directory), 4) || le(2, 4) || le(2, 4) ||
-        le(start + length(stored), 8) || sha256(content || le(2, 4) || '{}'::bytea) ||
-        directory || '{}'::bytea || '[]'::bytea;
+        le(length(directory), 4) || le(length(metadata), 4) || le(length(recipe), 4) ||
+        le(start + length(stored), 8) || sha256(content || le(length(metadata), 4) || metadata) ||
+        directory || metadata || recipe;
     RETURN model(body || decode(repeat('00', start - 4 - length(body)), 'hex') || stored);
 END
 $$;
@@ -149,6 +150,7 @@ UNION ALL SELECT 'rank 7', flat(2, '{1,1,1,1,1,1,1}', '\x0000803f');
 SELECT s.name, t.shape, tensor(m, 'x') FROM shaped s, tensors(m) t WHERE s.name <> 'rank 7';
 SELECT tensor(m, 'x') FROM shaped WHERE name = 'rank 7';
 \echo :LAST_ERROR_SQLSTATE
+SELECT tensor(flat(16, '{134217728}', decode(repeat('00', 67108864), 'hex')), 'x');
 SELECT name, tensor(model_set(m, 'x', data), 'x')
 FROM shaped JOIN (VALUES ('scalar', '{7}'::real[]),
                          ('matrix', '{{9,8,7},{6,5,4}}'),
@@ -250,5 +252,33 @@ BEGIN
 END
 $$;
 
-DROP TABLE typed, shaped, tied, sparse;
+-- Metadata: an object, whole.
+SELECT model_metadata(model_agg('x', '{1}'));
+SELECT model_metadata(model_set_metadata(m, '{"epoch": 3, "classes": ["no", "naïve 重み"], "a": {"b": null}}'))
+FROM typed WHERE id = 1;
+SELECT model_metadata(model_set_metadata(model_set_metadata(m, '{"a": 1}'), '{"b": 2}')) FROM typed WHERE id = 1;
+SELECT model_set_metadata(m, '{"b": 1, "a": 2}') = model_set_metadata(m, '{"a": 2,   "b": 1}') AS equal,
+       model_set_metadata(m, '{"a": 2}') = m AS changed
+FROM typed WHERE id = 2;
+SELECT model_set_metadata(m, '[1]') FROM typed WHERE id = 1;
+\echo :LAST_ERROR_SQLSTATE
+SELECT model_set_metadata(m, '"text"') FROM typed WHERE id = 1;
+SELECT model_set_metadata(m, jsonb_build_object('x', repeat('x', 16777216))) FROM typed WHERE id = 1;
+\echo :LAST_ERROR_SQLSTATE
+
+-- The recipe is shown with it and stays what it is.
+CREATE TABLE made AS
+SELECT flat(2, '{1}', '\x0000803f', '{x}', NULL, '{"epoch": 3}', '[{"amount": 0.5, "function": "prune"}]') AS m;
+SELECT model_metadata(m), model_info(m) -> 'recipe' AS recipe, model_info(m) -> 'metadata_keys' AS keys FROM made;
+SELECT model_metadata(model_set_metadata(m, '{"by": "hand"}')),
+       model_set_metadata(m, model_metadata(m)) = m AS same,
+       model_metadata(model_set_metadata(m, model_metadata(m))) = model_metadata(m) AS same_recipe,
+       model_metadata(model_set(m, 'x', '{2}')) = model_metadata(m) AS kept
+FROM made;
+SELECT model_set_metadata(m, '{"recipe": []}') FROM made;
+\echo :LAST_ERROR_SQLSTATE
+SELECT model_set_metadata(m, '{"recipe": "mine"}') FROM typed WHERE id = 1;
+SELECT model_metadata(model_set_metadata(m, '{"recipe": [], "a": 1}')) FROM typed WHERE id = 1;
+
+DROP TABLE typed, shaped, tied, sparse, made;
 DROP FUNCTION try_set, stored, flat, pad, le;

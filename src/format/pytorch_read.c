@@ -32,24 +32,24 @@ typedef struct ZipContainer
 void
 pytorch_fail(const char *detail,...)
 {
-	StringInfoData text;
+	StringInfoData message;
 	int			needed;
 
-	initStringInfo(&text);
+	initStringInfo(&message);
 	do
 	{
 		va_list		args;
 
 		va_start(args, detail);
-		needed = appendStringInfoVA(&text, detail, args);
+		needed = appendStringInfoVA(&message, detail, args);
 		va_end(args);
 		if (needed > 0)
-			enlargeStringInfo(&text, needed);
+			enlargeStringInfo(&message, needed);
 	} while (needed > 0);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 			 errmsg("invalid PyTorch checkpoint"),
-			 errdetail("%s", text.data)));
+			 errdetail("%s", message.data)));
 	pg_unreachable();
 }
 

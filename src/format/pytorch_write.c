@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "format/pytorch.h"
+#include "format/pytorch_write.h"
 #include "format/zip.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -63,7 +64,7 @@ typedef struct StorageMap
 static const TorchStorage *
 find_torch_storage(DType dtype)
 {
-	for (int i = 0; i < lengthof(torch_storages); i++)
+	for (size_t i = 0; i < lengthof(torch_storages); i++)
 	{
 		if (torch_storages[i].dtype == dtype)
 			return &torch_storages[i];
@@ -106,16 +107,16 @@ map_storages(const Model *model, StorageMap *map)
 /* ---------- the pickle ---------- */
 
 void
-pytorch_put_string(StringInfo out, const char *s, uint32 length)
+pytorch_put_string(StringInfo out, const char *s, size_t length)
 {
 	uint8		header[5] = {'X', length & 0xff, length >> 8 & 0xff,
-	length >> 16 & 0xff, length >> 24};
+	length >> 16 & 0xff, length >> 24 & 0xff};
 
 	appendBinaryStringInfo(out, (const char *) header, sizeof(header));
 	appendBinaryStringInfo(out, s, length);
 }
 
-/* The shortest of the opcodes that hold an integer, as Python chooses. */
+/* The shortest of the four opcodes that hold an integer. */
 void
 pytorch_put_int(StringInfo out, int64 value)
 {

@@ -43,11 +43,12 @@ typedef struct ZipArchive
 
 /*
  * Reads and checks the whole directory, and each local header against it.
- * What it accepts has one meaning for every reader: nothing before or after
- * the archive, no two entries with one name or over the same bytes.  Raises
- * 22P03, 0A000 for a method of compression other than deflate, 54000 for an
- * entry that announces more than deflate can make of its bytes.  The archive
- * points into data, and is palloc'ed in the current context.
+ * What it accepts means the same to every reader that goes by the directory:
+ * nothing comes before or after the archive, no two entries have one name or
+ * share bytes.  Raises 22P03, 0A000 for a method of compression other than
+ * deflate, 54000 for an entry that announces more than deflate can make of
+ * its bytes.  The archive points into data, and is palloc'ed in the current
+ * context.
  */
 extern ZipArchive *zip_open(const char *data, size_t size);
 

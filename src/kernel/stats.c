@@ -413,7 +413,7 @@ kernel_stats_finish(KernelStats *stats)
 		stats->mean = stats->min;
 		stats->m2 = 0;
 	}
-	else
+	else if (stats->count > 0)
 	{
 		stats->mean = stats->sum / (double) stats->count;
 		if (isnan(stats->m2))

@@ -79,13 +79,13 @@ CREATE FUNCTION model_digest(model) RETURNS text
 COMMENT ON FUNCTION model_digest(model) IS
     'SHA-256 of a model''s content (names, dtypes, shapes, values as bits, metadata) as 64 hexadecimal digits, the same however the model is encoded; reads no weights of a stored model';
 
-CREATE FUNCTION tensor(model, name text) RETURNS real[]
+CREATE FUNCTION tensor(m model, name text) RETURNS real[]
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000
     AS 'MODULE_PATHNAME', 'modelopt_tensor';
 COMMENT ON FUNCTION tensor(model, text) IS
     'one tensor as an array of its shape; values are rounded to the nearest real, so f64 and integers beyond 2^24 lose digits; a tensor without dimensions is an array of one element, one without elements the empty array; an unknown name is an error (42704), as are more than 6 dimensions or more elements than an array can have (54000)';
 
-CREATE FUNCTION model_set(model, name text, data real[]) RETURNS model
+CREATE FUNCTION model_set(m model, name text, data real[]) RETURNS model
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000
     AS 'MODULE_PATHNAME', 'modelopt_model_set';
 COMMENT ON FUNCTION model_set(model, text, real[]) IS
@@ -119,7 +119,7 @@ CREATE FUNCTION model_metadata(model) RETURNS jsonb
 COMMENT ON FUNCTION model_metadata(model) IS
     'what a model says of itself: a JSON object, with the transformations that made the model under the key "recipe" if there were any';
 
-CREATE FUNCTION model_set_metadata(model, metadata jsonb) RETURNS model
+CREATE FUNCTION model_set_metadata(m model, metadata jsonb) RETURNS model
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_model_set_metadata';
 COMMENT ON FUNCTION model_set_metadata(model, jsonb) IS

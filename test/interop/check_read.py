@@ -68,7 +68,7 @@ def compare(name, data, arguments, expected):
                % name)
     check(tied(expected) == tied(actual), "%s: tied tensors stay tied" % name,
           "expected %s, got %s" % (tied(expected), tied(actual)))
-    listed = sql("SELECT name, dtype, shape FROM interop.models, tensors(m) "
+    listed = sql("SELECT t.name, dtype, shape FROM interop.models, tensors(m) t "
                  "WHERE models.name = %s;" % quote(name))
     wanted = [[n, DTYPES[t.dtype], "{%s}" % ",".join(map(str, t.shape))]
               for n, t in expected.items()]
@@ -88,7 +88,7 @@ def check_records(name, arguments):
                   for i in range(len(expected))]
     check(actual == [row["sha256"] for row in expected],
           "%s: model_write has the bytes that torch 2 found" % name)
-    listed = sql("SELECT name, dtype, shape FROM interop.models, tensors(m) "
+    listed = sql("SELECT t.name, dtype, shape FROM interop.models, tensors(m) t "
                  "WHERE models.name = %s;" % quote(name))
     check(listed == [[row["tensor"], row["dtype"], row["shape"]]
                      for row in expected],
@@ -283,5 +283,7 @@ def random_tensor(dtype):
 
 
 CHECKS = [("read: files", check_files), ("read: networks", check_networks),
-          ("read: equality", check_digests), ("read: keys", check_keys),
+          ("read: equality", check_digests),
+          ("read: made in SQL", check_made_in_sql),
+          ("read: keys", check_keys),
           ("read: refusals", check_refusals), ("read: fresh", check_fresh)]

@@ -37,7 +37,7 @@ def check_stats():
     for name in ("digits_mlp.pth", "digits_cnn.pth", "tied_transformer.pth",
                  "dtypes.pth", "views.pth", "shapes.pth"):
         tensors = back(name)
-        rows = sql("SELECT name, %s, %s, s.sparsity FROM interop.models, "
+        rows = sql("SELECT s.name, %s, %s, s.sparsity FROM interop.models, "
                    "stats(m) s WHERE models.name = %s;"
                    % (", ".join("s." + c for c in COLUMNS),
                       ", ".join("s." + c for c in COUNTS), quote(name)))

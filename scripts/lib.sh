@@ -1,0 +1,90 @@
+# lib.sh
+#	What the scripts share: messages, where things are, building, and the
+#	private server from a script's point of view.  Sourced, never run.
+#
+# The sourcing script has set -euo pipefail.
+
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+PG_CONFIG=${PG_CONFIG:-pg_config}
+
+say() { printf '%s\n' "$*"; }
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+# Runs make in the folder given first.  The jobserver of a calling make does
+# not reach through a script, so its flags go; the user's variables stay.
+run_make() {
+	local folder=$1 flags
+	shift
+	flags=$(sed -E 's/-j[0-9]*( |$)//; s/--jobserver-[a-z]+=[^ ]*//' <<<"${MAKEFLAGS:-}")
+	MAKEFLAGS=$flags MAKELEVEL= make --no-print-directory -s -j"$(nproc)" -C "$folder" PG_CONFIG="$PG_CONFIG" "$@"
+}
+
+# Copies what a build needs into a folder, without what an earlier build left:
+# VPATH would pick up the objects of a built tree.
+copy_sources() {
+	local to=$1
+	mkdir -p "$to"
+	(cd "$REPO" && tar -cf - --exclude='*.o' --exclude='*.d' --exclude='*.so' \
+		Makefile modelopt.control src sql expected test) | tar -xf - -C "$to"
+}
+
+# A fresh folder whose path leaves room for a socket's name (a Unix socket's
+# path has at most 107 bytes).  The caller removes it.
+make_scratch() {
+	local base=${TMPDIR:-/tmp}
+	[ "${#base}" -le 70 ] || base=/tmp
+	mktemp -d "$base/modelopt.XXXXXX"
+}
+
+# Starts a private server in the folder $1 from the build in $2 (the repo when
+# not given) and points psql, pg_dump and libpq at it.
+use_server() {
+	"$REPO/scripts/server" start "$@" || die 'the private server did not start'
+	PGHOST=$1 PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
+	PATH=$("$PG_CONFIG" --bindir):$PATH
+	export PGHOST PGPORT PGUSER PGDATABASE PATH
+	unset PGSERVICE PGSERVICEFILE PGOPTIONS PGHOSTADDR PGPASSFILE
+}
+
+# Creates a database with the extension on the server in use.
+make_database() {
+	psql -X -q -v ON_ERROR_STOP=1 -c "CREATE DATABASE $1" || return
+	psql -X -q -v ON_ERROR_STOP=1 -d "$1" -c 'CREATE EXTENSION modelopt'
+}
+
+# Counts the results of pg_regress in the file $1, $2 tests and status $3, into
+# "N passed, N failed", the last line of every suite.  Before 16 a result reads
+# "test model ... ok", since then "ok 1 - model".
+count_regress() {
+	local good bad
+	good=$(grep -cE '^(test .* \.\.\. ok|ok [0-9]+ )' "$1" || true)
+	bad=$(($2 - good))
+	if [ "$3" != 0 ] && [ "$bad" = 0 ]; then
+		bad=1
+	fi
+	say "$good passed, $bad failed"
+	[ "$bad" = 0 ]
+}
+
+# Counts the results of TAP in the file $1, of a program with status $2, likewise.
+# What a test skips with a reason counts as neither.
+count_tap() {
+	local good bad
+	good=$(grep -E '^ok ' "$1" | grep -civ '# skip' || true)
+	bad=$(grep -cE '^not ok ' "$1" || true)
+	if [ "${2:-0}" != 0 ] && [ "$bad" = 0 ]; then
+		bad=1
+	fi
+	say "$good passed, $bad failed"
+	[ "$bad" = 0 ]
+}
+
+# The Python that has torch: the system's, or the one that set-up made where
+# the system's packages have none.
+python() {
+	if [ -x "$REPO/.venv/bin/python" ]; then
+		echo "$REPO/.venv/bin/python"
+	else
+		echo /usr/bin/python3
+	fi
+}

@@ -1,0 +1,189 @@
+/*
+ * format.c
+ *		The formats there are, and what bytes look like that are in none.
+ *
+ * The one place that knows all formats by name.  What is told apart here
+ * beyond them is what people have at hand when they look for a checkpoint.
+ */
+#include "postgres.h"
+
+#include "format/format.h"
+
+const Format *const formats[] = {
+	&format_pytorch,
+	NULL,
+};
+
+/* ---------- formats by name and by content ---------- */
+
+static char *
+list_formats(void)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; formats[i] != NULL; i++)
+		appendStringInfo(&names, i > 0 ? ", %s" : "%s", formats[i]->name);
+	return names.data;
+}
+
+const Format *
+format_by_name(const char *name)
+{
+	for (int i = 0; formats[i] != NULL; i++)
+	{
+		if (strcmp(formats[i]->name, name) == 0)
+			return formats[i];
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown model format \"%s\"", name),
+			 errhint("The formats are: %s.", list_formats())));
+	return NULL;
+}
+
+/* ---------- other things ---------- */
+
+/* Bytes at a fixed place. */
+typedef struct Signature
+{
+	int			offset;
+	int			length;
+	const char *bytes;
+	const char *what;
+	const char *hint;
+} Signature;
+
+static const Signature signatures[] = {
+	{0, 4, "mdlo", "a value of type model", "Cast it, as in bytes::model."},
+	{0, 4, "GGUF", "a GGUF model", NULL},
+	{0, 4, "lmgg", "a GGML model", NULL},
+	{4, 4, "ORTM", "an ONNX Runtime model", NULL},
+	{4, 4, "TFL3", "a TensorFlow Lite model", NULL},
+	{0, 8, "\211HDF\r\n\032\n", "an HDF5 file, as Keras writes", NULL},
+	{0, 6, "\223NUMPY", "a NumPy array", NULL},
+	{0, 8, "PYTORCH1", "a checkpoint of a preview of PyTorch", NULL},
+	{257, 5, "ustar", "a tar archive", "Unpack it and read the checkpoint inside."},
+	{0, 2, "\037\213", "gzip-compressed data", "Decompress it first."},
+	{0, 3, "BZh", "bzip2-compressed data", "Decompress it first."},
+	{0, 6, "\3757zXZ\0", "xz-compressed data", "Decompress it first."},
+	{0, 4, "\050\265\057\375", "zstd-compressed data", "Decompress it first."},
+	{0, 6, "7z\274\257\047\034", "a 7z archive", "Unpack it and read the checkpoint inside."},
+	{0, 4, "Rar!", "a RAR archive", "Unpack it and read the checkpoint inside."},
+	{0, 4, "PK\003\004", "a zip archive", NULL},
+	{0, 4, "PK\005\006", "an empty zip archive", NULL},
+	{0, 23, "version https://git-lfs", "a Git LFS pointer", "Fetch the file itself with git lfs pull."},
+	{0, 5, "%PDF-", "a PDF document", NULL},
+	{0, 4, "\177ELF", "a program", NULL},
+};
+
+static bool
+has_bytes(const char *data, size_t size, size_t offset, const char *bytes,
+		  size_t length)
+{
+	return size >= offset && size - offset >= length &&
+		memcmp(data + offset, bytes, length) == 0;
+}
+
+/* Whether text, after white space and in any case, starts like this. */
+static bool
+starts_with_text(const char *data, size_t size, const char *prefix)
+{
+	size_t		start = 0;
+
+	while (start < size && strchr(" \t\r\n", data[start]) != NULL &&
+		   data[start] != '\0')
+		start++;
+	return size - start >= strlen(prefix) &&
+		pg_strncasecmp(data + start, prefix, strlen(prefix)) == 0;
+}
+
+/* A length of 64 bits, then a JSON object of that length. */
+static bool
+is_safetensors(const char *data, size_t size)
+{
+	uint64		length = 0;
+
+	if (size < 10 || data[8] != '{')
+		return false;
+	for (int i = 8; i-- > 0;)
+		length = length << 8 | (uint8) data[i];
+	return length <= size - 8;
+}
+
+/* A protocol buffer whose first field is ir_version, and whose second is
+ * producer_name, opset_import or graph. */
+static bool
+is_onnx(const char *data, size_t size)
+{
+	return size >= 3 && data[0] == 0x08 && data[1] > 0 && data[1] < 32 &&
+		(data[2] == 0x12 || data[2] == 0x3a || data[2] == 0x42);
+}
+
+static bool
+is_pickle(const char *data, size_t size)
+{
+	return size >= 2 && (uint8) data[0] == 0x80 && data[1] >= 2 &&
+		data[1] <= 5;
+}
+
+static const Signature *
+recognize(const char *data, size_t size)
+{
+	static const Signature nothing = {.what = "nothing: there are no bytes"};
+	static const Signature html = {.what = "an HTML page",
+	.hint = "Download the file itself, not the page about it."};
+	static const Signature safetensors = {.what = "a safetensors file"};
+	static const Signature onnx = {.what = "an ONNX model"};
+	static const Signature pickle = {.what = "a bare pickle",
+	.hint = "Save the weights with torch.save(model.state_dict(), path)."};
+	static const Signature json = {.what = "JSON text"};
+	static const Signature unknown = {.what = "nothing known"};
+
+	if (size == 0)
+		return &nothing;
+	for (int i = 0; i < lengthof(signatures); i++)
+	{
+		if (has_bytes(data, size, signatures[i].offset, signatures[i].bytes,
+					  signatures[i].length))
+			return &signatures[i];
+	}
+	if (starts_with_text(data, size, "<!doctype html") ||
+		starts_with_text(data, size, "<html"))
+		return &html;
+	if (is_safetensors(data, size))
+		return &safetensors;
+	if (is_onnx(data, size))
+		return &onnx;
+	if (is_pickle(data, size))
+		return &pickle;
+	if (starts_with_text(data, size, "{"))
+		return &json;
+	return &unknown;
+}
+
+const char *
+format_describe(const char *data, size_t size)
+{
+	return recognize(data, size)->what;
+}
+
+const Format *
+format_detect(const char *data, size_t size)
+{
+	const Signature *look;
+
+	for (int i = 0; formats[i] != NULL; i++)
+	{
+		if (formats[i]->detect(data, size))
+			return formats[i];
+	}
+	look = recognize(data, size);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+			 errmsg("bytes are in no model format that can be read"),
+			 errdetail("They look like %s.", look->what),
+			 look->hint != NULL ? errhint("%s", look->hint) :
+			 errhint("The formats are: %s.", list_formats())));
+	return NULL;
+}

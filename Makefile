@@ -54,9 +54,11 @@ PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifneq ($(PGXS),)
 include $(PGXS)
 
-# A server built by gcc hands its flags to clang too, which knows most of them.
+# A server built by gcc hands its flags to clang too, which knows most of them,
+# and attributes in its headers.
 ifneq (,$(findstring clang,$(CC)))
-override CFLAGS += -Wno-unknown-warning-option -Wno-ignored-optimization-argument
+override CFLAGS += -Wno-unknown-warning-option \
+	-Wno-ignored-optimization-argument -Wno-ignored-attributes
 endif
 
 src/kernel/%.o: override CFLAGS += $(KERNEL_CFLAGS)

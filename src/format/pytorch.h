@@ -31,6 +31,8 @@ typedef enum PytorchGroup
 	PYTORCH_TENSOR,				/* value is a PytorchTensorKind */
 	PYTORCH_STORAGE,			/* value indexes pytorch_dtypes */
 	PYTORCH_DTYPE,				/* likewise */
+	PYTORCH_BYTES,				/* a call of it makes bytes from text */
+	PYTORCH_NUMPY_SCALAR,		/* (dtype, bytes) */
 } PytorchGroup;
 
 typedef enum PytorchTensorKind
@@ -172,6 +174,17 @@ extern void pytorch_count_visit(const Pickle *pickle, uint64 *visits);
 extern char *pytorch_metadata(const PytorchReader *reader,
 							  const PytorchChoice *choice,
 							  const PytorchWeights *weights, int64 *skipped);
+
+/* ---------- pytorch_scalar.c ---------- */
+
+/* Appends what is no container, or is not to be walked into.  Returns how
+ * many digits jsonb may write beyond those. */
+extern uint64 pytorch_append_scalar(const Pickle *pickle, PickleRef ref,
+									StringInfo out);
+
+/* Whether a node is a string that JSON in the server can hold: valid UTF-8,
+ * no U+0000, and not huge. */
+extern bool pytorch_is_json_text(const Pickle *pickle, PickleRef ref);
 
 /* ---------- pytorch_tensor.c ---------- */
 

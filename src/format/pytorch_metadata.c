@@ -18,18 +18,11 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "format/pytorch.h"
-#include "mb/pg_wchar.h"
 
 /* Room for entries, and for _metadata; what jsonb makes of them must fit. */
 #define MAX_ENTRIES		(MODEL_MAX_METADATA / 4)
 #define MAX_KEY			1024
-#define MAX_LONG		64		/* bytes of an integer */
-
-/* Digits that jsonb may write for a double whose exponent is large. */
-#define MAX_DIGITS		350
 
 typedef struct Frame
 {
@@ -45,11 +38,10 @@ typedef struct Frame
 
 typedef struct Writer
 {
-	const PytorchReader *reader;
 	const Pickle *pickle;
 	PickleRef	weights;		/* the node that became the model */
 	StringInfoData out;
-	int			digits;			/* that jsonb may write more than out has */
+	uint64		digits;			/* that jsonb may write more than out has */
 	bool		muted;			/* the value at hand has outgrown its room */
 	int			value_start;	/* in the output */
 	Frame		frames[PYTORCH_MAX_DEPTH];
@@ -65,171 +57,16 @@ typedef enum Outcome
 	TOO_LARGE,
 } Outcome;
 
-/* ---------- scalars ---------- */
-
-/* Writes text that is ASCII and needs no escapes. */
-static void
-append_plain(StringInfo out, const char *s)
-{
-	json_append_string(out, s, strlen(s));
-}
-
-static void
-append_type(StringInfo out, const char *type)
-{
-	appendStringInfoString(out, "{\"type\": ");
-	append_plain(out, type);
-	appendStringInfoChar(out, '}');
-}
-
-static void
-append_type_of(Writer *writer, PickleRef ref)
-{
-	char	   *type = pickle_type_name(writer->pickle, ref);
-
-	append_type(&writer->out, type);
-	pfree(type);
-}
-
-/* Text that is valid UTF-8 and has no NUL, which JSON in the server lacks. */
-static bool
-is_json_text(const Pickle *pickle, PickleRef ref)
-{
-	const PickleNode *node = pickle_node(pickle, ref);
-
-	return node->u.text.length <= MAX_ENTRIES &&
-		pg_verify_mbstr(PG_UTF8, pickle_text(pickle, ref),
-						node->u.text.length, true);
-}
-
-static void
-append_text(Writer *writer, PickleRef ref)
-{
-	const PickleNode *node = pickle_node(writer->pickle, ref);
-
-	if (node->kind == PICKLE_STRING && is_json_text(writer->pickle, ref))
-		json_append_string(&writer->out, pickle_text(writer->pickle, ref),
-						   node->u.text.length);
-	else
-		appendStringInfo(&writer->out,
-						 "{\"type\": \"%s\", \"length\": %u}",
-						 node->kind == PICKLE_STRING ? "str" : "bytes",
-						 node->u.text.length);
-}
-
-static void
-append_real(Writer *writer, double value)
-{
-	if (fabs(value) > 1e20 || (value != 0 && fabs(value) < 1e-20))
-		writer->digits += MAX_DIGITS;
-	json_append_double(&writer->out, value);
-}
-
-/* An integer of more than 64 bits: two's complement, little endian. */
-static void
-append_long(Writer *writer, PickleRef ref)
-{
-	const PickleNode *node = pickle_node(writer->pickle, ref);
-	const uint8 *bytes = (const uint8 *) pickle_text(writer->pickle, ref);
-	int			length = node->u.text.length;
-	bool		negative = bytes[length - 1] & 0x80;
-	uint8		magnitude[MAX_LONG];
-	char		digits[MAX_LONG * 3];	/* log10(256) < 3 */
-	int			ndigits = 0;
-	int			carry = negative;
-
-	for (int i = 0; i < length; i++)
-	{
-		carry += negative ? (uint8) ~bytes[i] : bytes[i];
-		magnitude[i] = carry & 0xff;
-		carry >>= 8;
-	}
-	do
-	{
-		int			remainder = 0;
-
-		for (int i = length; i-- > 0;)
-		{
-			remainder = remainder << 8 | magnitude[i];
-			magnitude[i] = remainder / 10;
-			remainder %= 10;
-		}
-		digits[ndigits++] = '0' + remainder;
-		while (length > 0 && magnitude[length - 1] == 0)
-			length--;
-	} while (length > 0);
-
-	if (negative)
-		appendStringInfoChar(&writer->out, '-');
-	while (ndigits > 0)
-		appendStringInfoChar(&writer->out, digits[--ndigits]);
-}
-
-/* A tensor that is no weight: its dtype and shape. */
-static void
-append_tensor(Writer *writer, PickleRef ref)
-{
-	StringInfo	out = &writer->out;
-	const char *dtype;
-	int			ndim;
-	int64		dims[MODEL_MAX_DIMS];
-
-	writer->tensors++;
-	if (!pytorch_describe_tensor(writer->pickle, ref, &dtype, &ndim, dims))
-	{
-		append_type(out, "tensor");
-		return;
-	}
-	appendStringInfo(out, "{\"type\": \"tensor\", \"dtype\": \"%s\", \"shape\": [",
-					 dtype);
-	for (int i = 0; i < ndim; i++)
-		appendStringInfo(out, i > 0 ? ", " INT64_FORMAT : INT64_FORMAT,
-						 dims[i]);
-	appendStringInfoString(out, "]}");
-}
+/* ---------- containers ---------- */
 
 static void
 append_scalar(Writer *writer, PickleRef ref)
 {
-	const PickleNode *node = pickle_node(writer->pickle, ref);
-
 	if (pytorch_is_tensor(writer->pickle, ref))
-	{
-		append_tensor(writer, ref);
-		return;
-	}
-	switch ((PickleKind) node->kind)
-	{
-		case PICKLE_NONE:
-			appendStringInfoString(&writer->out, "null");
-			break;
-		case PICKLE_BOOL:
-			appendStringInfoString(&writer->out,
-								   node->u.integer ? "true" : "false");
-			break;
-		case PICKLE_INT:
-			appendStringInfo(&writer->out, INT64_FORMAT, node->u.integer);
-			break;
-		case PICKLE_LONG:
-			if (node->u.text.length <= MAX_LONG)
-				append_long(writer, ref);
-			else
-				append_type(&writer->out, "int");
-			break;
-		case PICKLE_FLOAT:
-			append_real(writer, node->u.real);
-			break;
-		case PICKLE_STRING:
-		case PICKLE_BYTES:
-			append_text(writer, ref);
-			break;
-		default:
-			append_type_of(writer, ref);
-			break;
-	}
+		writer->tensors++;
+	writer->digits += pytorch_append_scalar(writer->pickle, ref,
+											&writer->out);
 }
-
-/* ---------- containers ---------- */
 
 /* Whether all keys of a dict can be keys of a JSON object. */
 static bool
@@ -247,7 +84,7 @@ has_json_keys(const Pickle *pickle, PickleRef dict)
 		if (kind != PICKLE_INT &&
 			(kind != PICKLE_STRING ||
 			 pickle_node(pickle, key)->u.text.length > MAX_KEY ||
-			 !is_json_text(pickle, key)))
+			 !pytorch_is_json_text(pickle, key)))
 			return false;
 	}
 	return true;
@@ -260,7 +97,7 @@ append_key(Writer *writer, PickleRef key)
 		appendStringInfo(&writer->out, "\"" INT64_FORMAT "\"",
 						 pickle_node(writer->pickle, key)->u.integer);
 	else
-		append_text(writer, key);
+		append_scalar(writer, key);
 	appendStringInfoString(&writer->out, ": ");
 }
 
@@ -391,7 +228,7 @@ static Outcome
 write_value(Writer *writer, PickleRef ref, bool in_weights)
 {
 	int			start = writer->out.len;
-	int			digits = writer->digits;
+	uint64		digits = writer->digits;
 	bool		there = true;
 
 	if (is_weight(writer, ref, in_weights))
@@ -422,7 +259,8 @@ static void
 append_omitted(Writer *writer, PickleRef ref)
 {
 	appendStringInfoString(&writer->out, "{\"type\": ");
-	append_plain(&writer->out, pickle_type_name(writer->pickle, ref));
+	appendStringInfo(&writer->out, "\"%s\"",
+					 pickle_class_name(writer->pickle, ref));
 	appendStringInfoString(&writer->out, ", \"omitted\": \"too large\"}");
 }
 
@@ -521,7 +359,6 @@ pytorch_metadata(const PytorchReader *reader, const PytorchChoice *choice,
 	StringInfoData json;
 	int			entries_start;
 
-	writer->reader = reader;
 	writer->pickle = reader->pickle;
 	writer->weights = choice->node;
 	initStringInfo(&writer->out);

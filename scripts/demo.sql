@@ -1,0 +1,98 @@
+-- The story that "make demo" shows.  The server has digits_mlp.pth in its data
+-- folder: a perceptron trained on scikit-learn's handwritten digits, saved by
+-- torch.save; and digits_test.csv: a hundred digits that it never saw.
+
+\set ECHO none
+\pset footer off
+\pset null '-'
+-- Few digits, so that rows fit a screen.
+SET extra_float_digits = -10;
+\set ECHO queries
+
+\echo
+\echo '==== A PyTorch checkpoint becomes a value ===='
+\echo
+
+CREATE EXTENSION modelopt;
+
+CREATE TABLE zoo (name text PRIMARY KEY, m model);
+
+INSERT INTO zoo
+SELECT 'digits', model_read(pg_read_binary_file('digits_mlp.pth'));
+
+\echo
+\echo '==== What is in it: tensors, layers, statistics of the weights ===='
+\echo
+
+SELECT t.name, dtype, shape, parameters, bytes, encoding FROM zoo, tensors(m) t;
+
+SELECT l.* FROM zoo, layers(m) l;
+
+SELECT s.name, min, max, mean, stddev, l2, zeros, sparsity FROM zoo, stats(m) s;
+
+SELECT num_parameters(m), model_size(m), sparsity(m) FROM zoo;
+
+SELECT jsonb_pretty(model_info(m)) AS model_info FROM zoo;
+
+\set ECHO none
+SET extra_float_digits = -1;
+\set ECHO queries
+\echo
+\echo '==== One tensor is an array, out and in ===='
+\echo
+
+SELECT (tensor(m, 'layer1.weight'))[1:2][3:6] FROM zoo;
+
+SELECT tensor(model_set(m, 'layer3.bias', array_fill(0.5::real, '{10}')), 'layer3.bias') FROM zoo;
+
+\echo
+\echo '==== Half of the weights go ===='
+\echo
+
+INSERT INTO zoo SELECT 'digits, pruned', m FROM zoo WHERE name = 'digits';
+
+UPDATE zoo SET m = prune(m, 0.5) WHERE name = 'digits, pruned';
+
+SELECT t.name, encoding, bytes FROM zoo, tensors(m) t WHERE zoo.name = 'digits, pruned';
+
+SELECT a.name, b.name, pruning_rate(a.m, b.m), compression_rate(a.m, b.m)
+FROM zoo a, zoo b WHERE a.name = 'digits' AND b.name = 'digits, pruned';
+
+SELECT jsonb_pretty(model_metadata(m) -> 'recipe') AS recipe FROM zoo WHERE name = 'digits, pruned';
+
+\echo
+\echo '==== What did it cost?  The data is next to the model: ask it ===='
+\echo
+
+CREATE TABLE digits AS
+SELECT fields[1]::int AS label, fields[2:]::real[] AS pixels
+FROM regexp_split_to_table(pg_read_file('digits_test.csv'), E'\n') line,
+     string_to_array(trim(line), ',') fields
+WHERE line ~ '^\d';
+
+CREATE FUNCTION linear(m model, layer text, x real[]) RETURNS real[] LANGUAGE sql AS $$
+    SELECT array_agg(b[i] + (SELECT sum(w[i][j] * x[j]) FROM generate_subscripts(w, 2) j) ORDER BY i)
+    FROM tensor(m, layer || '.weight') w, tensor(m, layer || '.bias') b, generate_subscripts(w, 1) i
+$$;
+
+CREATE FUNCTION relu(x real[]) RETURNS real[] LANGUAGE sql AS $$
+    SELECT array_agg(greatest(v, 0) ORDER BY i) FROM unnest(x) WITH ORDINALITY u (v, i)
+$$;
+
+CREATE FUNCTION read_digit(m model, pixels real[]) RETURNS int LANGUAGE sql AS $$
+    SELECT array_position(y, (SELECT max(v) FROM unnest(y) v)) - 1
+    FROM (SELECT array_agg(p / 16) FROM unnest(pixels) p) input (x),
+         linear(m, 'layer1', x) a, linear(m, 'layer2', relu(a)) b, linear(m, 'layer3', relu(b)) y
+$$;
+
+SELECT amount, sparsity(p), model_size(p) AS bytes,
+       (SELECT count(*) FILTER (WHERE read_digit(p, pixels) = label) FROM digits) AS digits_read_of_100
+FROM zoo, unnest('{0, 0.3, 0.5, 0.7, 0.9}'::float8[]) amount, prune(m, amount) p
+WHERE name = 'digits';
+
+\echo
+\echo '==== And back: a file that torch.load opens ===='
+\echo
+
+SELECT name, length(file) AS bytes, model_read(file) = m AS reads_back_equal
+FROM zoo, model_write(m, 'pytorch') file;

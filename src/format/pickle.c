@@ -50,8 +50,8 @@ machine_grow(const Machine *machine, void *array, uint32 *allocated, uint32 used
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("pickle in checkpoint has too many objects"),
-				 errdetail("%s has more than %u objects, which its size does not justify.",
-						   machine->pickle->options->where, limit)));
+				 errdetail("There are more than %u objects in %s, which its size does not justify.",
+						   limit, machine->pickle->options->where)));
 	wanted = Max((uint64) *allocated * 2, 64);
 	wanted = Min(wanted, Min((uint64) limit, (uint64) machine->size + 64));
 	wanted = Max(wanted, (uint64) used + 1);

@@ -97,8 +97,8 @@ run_mark(Machine *machine, const Operand *operand)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("pickle in checkpoint is nested too deeply"),
-				 errdetail("%s has more than %d open marks.",
-						   machine->pickle->options->where, MACHINE_MAX_MARKS)));
+				 errdetail("There are more than %d open marks in %s.",
+						   MACHINE_MAX_MARKS, machine->pickle->options->where)));
 	machine->marks[machine->nmarks++] = machine->depth;
 }
 

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "format/pytorch.h"
+#include "miscadmin.h"
 
 #define LISTED_KEYS		12
 
@@ -160,14 +161,47 @@ find_item(const Pickle *pickle, PickleRef list, const char *key, size_t length)
 	return pickle->cells[cell].value;
 }
 
+/* The value that a dict has under the integer that a key spells, as names of
+ * tensors do, or PICKLE_NOWHERE. */
+static PickleRef
+find_number(const Pickle *pickle, PickleRef dict, const char *key,
+			size_t length)
+{
+	const PickleNode *node = pickle_node(pickle, dict);
+	uint32		cell = node->u.items.first;
+	PickleRef	found = PICKLE_NOWHERE;
+	char		digits[24];
+
+	if (length >= sizeof(digits))
+		return PICKLE_NOWHERE;
+	for (uint32 i = 0; i < node->u.items.count; i++)
+	{
+		const PickleNode *candidate = pickle_node(pickle,
+												  pickle->cells[cell].key);
+
+		if (candidate->kind == PICKLE_INT &&
+			snprintf(digits, sizeof(digits), INT64_FORMAT,
+					 candidate->u.integer) == length &&
+			memcmp(digits, key, length) == 0)
+			found = pickle->cells[cell].value;
+		cell = pickle->cells[cell].next;
+	}
+	return found;
+}
+
 static PickleRef
 find_entry(const Pickle *pickle, PickleRef container, const char *key,
 		   size_t length)
 {
 	PickleRef	items;
+	PickleRef	found;
 
 	if (pickle_as_dict(pickle, container, &items))
-		return pickle_find(pickle, items, key, length);
+	{
+		found = pickle_find(pickle, items, key, length);
+		return found != PICKLE_NOWHERE ? found :
+			find_number(pickle, items, key, length);
+	}
 	if (pickle_as_list(pickle, container, &items))
 		return find_item(pickle, items, key, length);
 	return PICKLE_NOWHERE;
@@ -221,7 +255,7 @@ choose_path(const PytorchReader *reader, const char *key)
 
 	choice.key = key;
 	choice.key_length = strlen(key);
-	while (*rest != '\0')
+	for (;;)
 	{
 		size_t		length = strlen(rest);
 		PickleRef	next;
@@ -229,6 +263,7 @@ choose_path(const PytorchReader *reader, const char *key)
 		while ((next = find_entry(reader->pickle, choice.node, rest,
 								  length)) == PICKLE_NOWHERE)
 		{
+			CHECK_FOR_INTERRUPTS();
 			/* back to before the last dot */
 			while (length > 0 && rest[length - 1] != '.')
 				length--;
@@ -238,10 +273,10 @@ choose_path(const PytorchReader *reader, const char *key)
 		}
 		choice.node = next;
 		rest += length;
-		if (*rest == '.')
-			rest++;
+		if (*rest == '\0')
+			return choice;
+		rest++;					/* the dot */
 	}
-	return choice;
 }
 
 PytorchChoice

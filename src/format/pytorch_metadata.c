@@ -258,9 +258,10 @@ write_value(Writer *writer, PickleRef ref, bool in_weights)
 static void
 append_omitted(Writer *writer, PickleRef ref)
 {
+	const char *class = pickle_class_name(writer->pickle, ref);
+
 	appendStringInfoString(&writer->out, "{\"type\": ");
-	appendStringInfo(&writer->out, "\"%s\"",
-					 pickle_class_name(writer->pickle, ref));
+	json_append_string(&writer->out, class, strlen(class));
 	appendStringInfoString(&writer->out, ", \"omitted\": \"too large\"}");
 }
 

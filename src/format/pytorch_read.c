@@ -203,12 +203,9 @@ refuse_other_archives(const ZipContainer *container)
 static const char *
 find_root(const ZipArchive *zip)
 {
-	const ZipEntry *first;
+	const ZipEntry *first = &zip->entries[0];
 	const char *slash;
 
-	if (zip->nentries == 0)
-		pytorch_fail("The archive is empty.");
-	first = &zip->entries[0];
 	slash = memchr(first->name, '/', first->name_length);
 	if (slash == NULL)
 		return "";

@@ -115,4 +115,121 @@ extern size_t kernel_sparse_unpack(void *dst, size_t n, int width,
 extern size_t kernel_popcount(const uint8_t *mask, size_t bytes);
 extern size_t kernel_count_nonzero(const void *src, size_t n, int width);
 
+/* ---------- rank.c: the k smallest of many ---------- */
+
+/*
+ * Keys are unsigned integers of width 4 or 8 bytes whose order is the order
+ * of what they stand for.  How a threshold is found without sorting: pick a
+ * bracket that should hold the k-th smallest key, count once over all keys
+ * what lies below it and collect what lies in it, and select in the few that
+ * were collected.
+ */
+
+/* The order of magnitudes: -0 equals +0, NaN comes last, and all NaNs are
+ * equal.  keys may be x itself. */
+extern void kernel_magnitude_keys_f32(const float *x, size_t n, uint32_t *keys);
+extern void kernel_magnitude_keys_f64(const double *x, size_t n, uint64_t *keys);
+
+/* The random order that a seed gives to elements first, first + 1, ...: keys
+ * of 8 bytes, never 0. */
+extern void kernel_random_keys(uint64_t seed, uint64_t first, size_t n,
+							   uint64_t *keys);
+
+/* Seeds that belong to different names. */
+extern uint64_t kernel_random_seed(uint64_t seed, const char *name);
+
+/* What a pass over keys finds; zero it but for the first group. */
+typedef struct KernelBracket
+{
+	uint64_t	low;			/* low <= high */
+	uint64_t	high;
+	void	   *between;		/* room for collected keys */
+	size_t		room;			/* how many */
+
+	int64_t		below;			/* keys < low */
+	int64_t		at_low;			/* = low */
+	int64_t		at_high;		/* = high, if that is not low */
+	int64_t		nbetween;		/* low < key < high; in memory up to room */
+} KernelBracket;
+
+extern void kernel_bracket_scan(KernelBracket *bracket, const void *keys,
+								size_t n, int width);
+
+#define KERNEL_DIGIT_BITS 11
+#define KERNEL_DIGITS (1 << KERNEL_DIGIT_BITS)
+
+/* Counts, for the keys that equal prefix above the digit that starts at bit
+ * shift, how often each value of the digit comes. */
+extern void kernel_count_digits(const void *keys, size_t n, int width,
+								uint64_t prefix, int shift,
+								int64_t counts[KERNEL_DIGITS]);
+
+/* Where the highest digit of a key of that width starts. */
+extern int	kernel_top_digit(int width);
+
+/* Takes the key of rank *rank one digit further: extends *prefix, and makes
+ * *rank count among the keys that share it. */
+extern void kernel_descend(const int64_t counts[KERNEL_DIGITS], int shift,
+						   uint64_t *prefix, int64_t *rank);
+
+/* ---------- keep.c: what stays of a buffer ---------- */
+
+/* A byte for each element, 1 for what stays and 0 for what goes. */
+
+/* Keys above the threshold stay, and those equal to it but the first *ties,
+ * which is counted down. */
+extern void kernel_keep_above(const void *keys, size_t n, int width,
+							  uint64_t threshold, int64_t *ties,
+							  uint8_t *keep);
+
+/* |x| >= threshold stays, and NaN. */
+extern void kernel_keep_from(const double *x, size_t n, double threshold,
+							 uint8_t *keep);
+
+/* What is not zero stays, NaN included. */
+extern void kernel_keep_nonzero(const double *x, size_t n, uint8_t *keep);
+
+#define KERNEL_PATTERN_GROUPS 128	/* at most, in one call */
+#define KERNEL_PATTERN_MAX 64
+
+/*
+ * The n largest keys of each group of m stay; of equal ones the first go.
+ * Key j of group g is keys[g * group_step + j * step]; keep has the same
+ * layout.
+ */
+extern void kernel_keep_largest(const void *keys, int width, size_t groups,
+								size_t group_step, size_t step, int n, int m,
+								uint8_t *keep);
+
+/* Copies what stays and puts +0 in place of what goes; widths as above. */
+extern void kernel_apply_keep(void *dst, const void *src, const uint8_t *keep,
+							  size_t n, int width);
+
+/* How many stay. */
+extern size_t kernel_count_kept(const uint8_t *keep, size_t n);
+
+/* ---------- norm.c: norms of slices ---------- */
+
+/* What a slice's elements add up to; which of them depends on the norm. */
+typedef enum KernelNorm
+{
+	KERNEL_NORM_0,				/* elements that are not zero */
+	KERNEL_NORM_1,
+	KERNEL_NORM_2,				/* sum of squares: the same order */
+	KERNEL_NORM_P,				/* sum of |x|^p, by the C library's pow */
+	KERNEL_NORM_MAX,
+	KERNEL_NORM_MIN,
+} KernelNorm;
+
+/* What no elements have. */
+extern double kernel_norm_start(KernelNorm norm);
+
+/* Adds n elements to one sum, in a fixed order; NaN makes it NaN. */
+extern double kernel_norm_add(KernelNorm norm, double p, double sum,
+							  const double *x, size_t n);
+
+/* Adds x[i] to sums[i]. */
+extern void kernel_norm_add_each(KernelNorm norm, double p, double *sums,
+								 const double *x, size_t n);
+
 #endif							/* MODELOPT_KERNEL_H */

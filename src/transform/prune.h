@@ -2,12 +2,12 @@
  * prune.h
  *		What the files that prune share.
  *
- * Private to src/transform.  prune_sql.c reads the arguments, prune_targets.c
- * says which payloads they mean and in which groups, and one file per family
- * of methods decides which elements go: prune_unstructured.c ranks elements,
- * prune_structured.c ranks slices, prune_pattern.c looks at each element with
- * its neighbours (n:m), a threshold or a mask.  All of them hand their result,
- * chunk by chunk, to a PruneWriter.
+ * Private to src/transform.  prune_sql.c reads the arguments and writes the
+ * result, prune_targets.c says which payloads are meant, and one file per
+ * family of methods decides which elements go: prune_unstructured.c ranks
+ * elements, prune_structured.c ranks slices, prune_pattern.c looks at each
+ * element with its neighbours (n:m), a threshold or a mask.  All of them tell
+ * a PruneWriter, block by block, what stays.
  */
 #ifndef MODELOPT_PRUNE_H
 #define MODELOPT_PRUNE_H
@@ -16,8 +16,8 @@
 
 typedef enum PruneMethod
 {
-	PRUNE_L1,					/* smallest magnitudes; l2 ranks the same */
-	PRUNE_L2,
+	PRUNE_L1,					/* smallest magnitudes */
+	PRUNE_L2,					/* the same order */
 	PRUNE_RANDOM,
 	PRUNE_THRESHOLD,
 	PRUNE_LN_STRUCTURED,
@@ -25,6 +25,13 @@ typedef enum PruneMethod
 	PRUNE_N_M,
 	PRUNE_MASK,
 } PruneMethod;
+
+typedef enum PruneScope
+{
+	PRUNE_SCOPE_GLOBAL,
+	PRUNE_SCOPE_LAYER,
+	PRUNE_SCOPE_TENSOR,
+} PruneScope;
 
 /* How many of n units (elements or slices) go. */
 typedef struct PruneAmount
@@ -35,14 +42,35 @@ typedef struct PruneAmount
 	bool		of_remaining;	/* of what is not zero yet */
 } PruneAmount;
 
+/* What is to be done; strings are UTF-8. */
+typedef struct PruneRequest
+{
+	PruneMethod method;
+	PruneScope	scope;			/* of unstructured methods */
+	PruneAmount amount;
+	double		threshold;		/* PRUNE_THRESHOLD */
+	bool		has_dim;
+	int			dim;			/* if has_dim; negative from the end */
+	double		norm;
+	int			n;				/* PRUNE_N_M */
+	int			m;
+	int64		seed;
+	int			ninclude;
+	char	  **include;
+	int			nexclude;
+	char	  **exclude;
+	Model	   *mask;			/* PRUNE_MASK */
+} PruneRequest;
+
 /*
  * A payload to prune, once however many tensors are tied to it, and what was
  * done to it.
  */
 typedef struct PruneTarget
 {
-	int			payload;		/* in the source model */
-	const char *name;			/* of the first tensor over it, UTF-8 */
+	Payload    *payload;
+	int			index;			/* of the payload in the source model */
+	const char *name;			/* of the first chosen tensor over it */
 	int			ndim;			/* and that tensor's shape */
 	const int64 *dims;
 
@@ -53,68 +81,141 @@ typedef struct PruneTarget
 	int64		zeros_after;
 	uint64		stored_after;	/* bytes of the new payload */
 	double		max_error;		/* of |before - after|; dry run only */
-	double		sum_squared_error;	/* dry run only */
+	double		squared_error;	/* summed up; dry run only */
 } PruneTarget;
 
-/* Half-to-even of fraction x n, or the count; raises 22023 when a count is
- * larger than n.  zeros is only looked at with of_remaining. */
-extern int64 prune_amount_of(const PruneAmount *amount, int64 n, int64 zeros);
+/* ---------- prune_targets.c ---------- */
+
+/*
+ * The payloads that the request means, in the order of the model.  Raises
+ * 42704 for a pattern that matches nothing, and 0A000 for dtypes that cannot
+ * be pruned.
+ */
+extern PruneTarget **prune_targets(const Model *source,
+								   const PruneRequest *request,
+								   int *ntargets);
+
+/* ---------- prune_unit.c ---------- */
+
+/* Elements that are worked on at once, so that they and what is made of them
+ * stay in the nearest cache; divides PAYLOAD_CHUNK. */
+#define PRUNE_BLOCK 4096
+
+/*
+ * How many of n units go, half-to-even of fraction x n, or the count; with
+ * of_remaining so many of the units that are not zero, and the zeros too.
+ * Raises 22023 when a count is too large; units and name are for its text,
+ * name being NULL for all targets together.
+ */
+extern int64 prune_amount_of(const PruneAmount *amount, int64 n, int64 zeros,
+							 const char *units, const char *name);
+
+/* Width of keys for the magnitudes of a dtype: 4 or 8 bytes. */
+extern int	prune_key_width(DType dtype);
+
+/* Keys of that width for elements first to first + n - 1. */
+extern void prune_magnitude_keys(DType dtype, const void *elements,
+								 int64 first, int64 n, int width, void *keys);
+
+/*
+ * Elements of a payload in blocks of at most PRUNE_BLOCK, all but the last of
+ * that size.
+ */
+typedef struct PruneReader
+{
+	PayloadReader *payload;
+	DType		dtype;
+	const char *chunk;
+	int64		left;			/* in the chunk */
+	int64		next;			/* index in the payload */
+} PruneReader;
+
+extern void prune_reader_init(PruneReader *reader, Payload *payload);
+
+/* How many elements come next, 0 at the end; frees what the reader holds
+ * there.  *first is the index of the first one. */
+extern int64 prune_reader_next(PruneReader *reader, const void **elements,
+							   int64 *first);
+
+/* The key of that rank, 0 being the smallest, among keys in memory; *below
+ * says how many are smaller. */
+extern uint64 prune_select(const void *keys, int64 n, int width, int64 rank,
+						   int64 *below);
+
+/* Tells what stays when the k units of the lowest keys go, lowest index first
+ * among equal ones.  All keys are in memory. */
+extern void prune_rank_units(const void *keys, int64 n, int width, int64 k,
+							 uint8 *keep);
+
+/* Brings a payload that lies in TOAST into the current context, for several
+ * passes over it; any other is handed back as it is. */
+extern Payload *prune_load(Payload *payload);
+extern void prune_unload(Payload *original, Payload *loaded);
 
 /* ---------- prune_writer.c ---------- */
 
 /*
- * Takes the elements of one target from first to last, before and after, and
- * makes the new payload and the target's results.  With out NULL (a dry run)
- * nothing is built, and the errors are measured.
+ * Takes the elements of one target from first to last, with a byte for each
+ * that says whether it stays, and makes the new payload and the target's
+ * results.  With out NULL (a dry run) nothing is built, and the errors are
+ * measured.
  */
 typedef struct PruneWriter PruneWriter;
 
 /* nonzero is an upper bound on elements that stay, or -1 if unknown. */
-extern PruneWriter *prune_writer_create(Model *out, DType dtype, int64 count,
-										int64 nonzero, PruneTarget *target);
+extern PruneWriter *prune_writer_create(Model *out, int64 nonzero,
+										PruneTarget *target);
 
-/* n must be a multiple of 64 in every call but the last. */
-extern void prune_writer_append(PruneWriter *writer, const void *before,
-								const void *after, int64 n);
+/* At most PRUNE_BLOCK elements, and a multiple of 64 but for the last call. */
+extern void prune_writer_append(PruneWriter *writer, const void *elements,
+								const uint8 *keep, int64 n);
 
-/* Sets target->result and the counts; frees the writer. */
+/* Sets the target's results; frees the writer. */
 extern void prune_writer_finish(PruneWriter *writer);
 
-/* ---------- prune_unstructured.c ---------- */
+/* ---------- methods ---------- */
 
 /*
- * Zeroes the smallest elements of all targets ranked together: exactly
- * prune_amount_of(amount, elements, zeros) of them, equal ones by lowest
- * (target, index) first.  random ranks by a hash of (seed, target's name,
- * index) instead of by magnitude.
+ * Each takes targets and the model for their new payloads, NULL for a dry
+ * run.  Temporary memory comes from the current context.
  */
-extern void prune_unstructured(const Model *source, Model *out,
-							   PruneTarget **targets, int ntargets,
-							   bool random, int64 seed,
-							   const PruneAmount *amount);
 
-/* ---------- prune_structured.c ---------- */
+/* Zeroes the lowest elements of all targets ranked together: exactly
+ * prune_amount_of(...) of them, equal ones by lowest (target, index) first. */
+extern void prune_unstructured(PruneTarget **targets, int ntargets,
+							   const PruneRequest *request,
+							   const char *name, Model *out);
 
-/* Zeroes whole slices along dim (negative counts from the end), those of the
- * smallest norm, or at random. */
-extern void prune_structured(const Model *source, Model *out,
-							 PruneTarget *target, int dim, double norm,
-							 bool random, int64 seed,
-							 const PruneAmount *amount);
-
-/* ---------- prune_pattern.c ---------- */
+/* Zeroes whole slices along a dimension (default the first). */
+extern void prune_structured(PruneTarget *target, const PruneRequest *request,
+							 Model *out);
 
 /* Zeroes |x| < threshold; NaN stays. */
-extern void prune_threshold(const Model *source, Model *out,
-							PruneTarget *target, double threshold);
+extern void prune_threshold(PruneTarget *target, const PruneRequest *request,
+							Model *out);
 
-/* Keeps the n largest of every m neighbours along dim; an incomplete last
- * group stays as it is. */
-extern void prune_n_m(const Model *source, Model *out, PruneTarget *target,
-					  int dim, int n, int m);
+/* Keeps the n largest of every m neighbours along a dimension (default the
+ * second); an incomplete last group stays as it is. */
+extern void prune_n_m(PruneTarget *target, const PruneRequest *request,
+					  Model *out);
 
-/* Zeroes what is zero in the mask's payload, which has as many elements. */
-extern void prune_mask(const Model *source, Model *out, PruneTarget *target,
-					   Payload *mask);
+/* Zeroes what is zero in the mask's tensor of the same name. */
+extern void prune_mask(PruneTarget *target, const PruneRequest *request,
+					   Model *out);
+
+/* The dimension that the request names, or else the method's own; raises
+ * 22023 when the target has none such. */
+extern int	prune_dimension(const PruneTarget *target,
+							const PruneRequest *request, int otherwise);
+
+/* ---------- prune_recipe.c ---------- */
+
+/* Adds what was done to the recipe of the result. */
+extern void prune_add_recipe(Model *out, const PruneRequest *request,
+							 PruneTarget **targets, int ntargets);
+
+/* Names as SQL has them. */
+extern const char *prune_method_name(PruneMethod method);
+extern const char *prune_scope_name(PruneScope scope);
 
 #endif							/* MODELOPT_PRUNE_H */

@@ -1,0 +1,188 @@
+/*
+ * keep.c
+ *		What stays of a buffer and what goes: a byte for each element, and
+ *		what is made of it.
+ *
+ * Every pruning method ends here.  Does not know how elements are ranked.
+ */
+#include "kernel/kernel.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---------- ranked ---------- */
+
+#define DEFINE_KEEP_ABOVE(bits) \
+static inline __attribute__((always_inline)) size_t \
+keep_above##bits(const uint##bits##_t *keys, size_t n, \
+				 uint##bits##_t threshold, uint8_t *keep) \
+{ \
+	size_t		equal = 0; \
+\
+	for (size_t i = 0; i < n; i++) \
+	{ \
+		keep[i] = keys[i] >= threshold; \
+		equal += keys[i] == threshold; \
+	} \
+	return equal; \
+} \
+\
+static void \
+drop_ties##bits(const uint##bits##_t *keys, uint##bits##_t threshold, \
+				size_t ties, uint8_t *keep) \
+{ \
+	for (size_t i = 0; ties > 0; i++) \
+	{ \
+		if (keys[i] == threshold) \
+		{ \
+			keep[i] = 0; \
+			ties--; \
+		} \
+	} \
+}
+
+DEFINE_KEEP_ABOVE(32)
+DEFINE_KEEP_ABOVE(64)
+
+KERNEL_CLONES
+static size_t
+keep_above(const void *keys, size_t n, int width, uint64_t threshold,
+		   uint8_t *keep)
+{
+	if (width == 4)
+		return keep_above32(keys, n, (uint32_t) threshold, keep);
+	return keep_above64(keys, n, threshold, keep);
+}
+
+void
+kernel_keep_above(const void *keys, size_t n, int width, uint64_t threshold,
+				  int64_t *ties, uint8_t *keep)
+{
+	int64_t		drop = (int64_t) keep_above(keys, n, width, threshold, keep);
+
+	if (drop > *ties)
+		drop = *ties;
+	if (width == 4)
+		drop_ties32(keys, (uint32_t) threshold, drop, keep);
+	else
+		drop_ties64(keys, threshold, drop, keep);
+	*ties -= drop;
+}
+
+/* ---------- by value ---------- */
+
+KERNEL_CLONES
+void
+kernel_keep_from(const double *x, size_t n, double threshold, uint8_t *keep)
+{
+	for (size_t i = 0; i < n; i++)
+		keep[i] = !(fabs(x[i]) < threshold);
+}
+
+KERNEL_CLONES
+void
+kernel_keep_nonzero(const double *x, size_t n, uint8_t *keep)
+{
+	for (size_t i = 0; i < n; i++)
+		keep[i] = x[i] != 0;
+}
+
+/* ---------- n of every m ---------- */
+
+/*
+ * Element j of every group lies in a plane of its own, so that the groups are
+ * compared side by side in vectors.  goes[j] counts, for each group, how many
+ * of the others go before element j.
+ */
+#define DEFINE_KEEP_LARGEST(bits) \
+static inline __attribute__((always_inline)) void \
+keep_largest##bits(const uint##bits##_t *keys, size_t groups, \
+				   size_t group_step, size_t step, int n, int m, \
+				   uint8_t *keep) \
+{ \
+	uint##bits##_t planes[KERNEL_PATTERN_MAX][KERNEL_PATTERN_GROUPS]; \
+	uint8_t		before[KERNEL_PATTERN_MAX][KERNEL_PATTERN_GROUPS]; \
+\
+	for (int j = 0; j < m; j++) \
+	{ \
+		for (size_t g = 0; g < groups; g++) \
+			planes[j][g] = keys[g * group_step + j * step]; \
+		memset(before[j], 0, groups); \
+	} \
+	for (int j = 1; j < m; j++) \
+		for (int i = 0; i < j; i++) \
+			for (size_t g = 0; g < groups; g++) \
+			{ \
+				uint8_t		i_goes = planes[i][g] <= planes[j][g]; \
+\
+				before[j][g] += i_goes; \
+				before[i][g] += !i_goes; \
+			} \
+	for (int j = 0; j < m; j++) \
+		for (size_t g = 0; g < groups; g++) \
+			keep[g * group_step + j * step] = before[j][g] >= m - n; \
+}
+
+DEFINE_KEEP_LARGEST(32)
+DEFINE_KEEP_LARGEST(64)
+
+KERNEL_CLONES
+void
+kernel_keep_largest(const void *keys, int width, size_t groups,
+					size_t group_step, size_t step, int n, int m,
+					uint8_t *keep)
+{
+	if (width == 4)
+		keep_largest32(keys, groups, group_step, step, n, m, keep);
+	else
+		keep_largest64(keys, groups, group_step, step, n, m, keep);
+}
+
+/* ---------- applied ---------- */
+
+#define DEFINE_APPLY(bits) \
+static inline __attribute__((always_inline)) void \
+apply##bits(uint##bits##_t *dst, const uint##bits##_t *src, \
+			const uint8_t *keep, size_t n) \
+{ \
+	for (size_t i = 0; i < n; i++) \
+		dst[i] = keep[i] ? src[i] : 0; \
+}
+
+DEFINE_APPLY(8)
+DEFINE_APPLY(16)
+DEFINE_APPLY(32)
+DEFINE_APPLY(64)
+
+KERNEL_CLONES
+void
+kernel_apply_keep(void *dst, const void *src, const uint8_t *keep, size_t n,
+				  int width)
+{
+	switch (width)
+	{
+		case 1:
+			apply8(dst, src, keep, n);
+			break;
+		case 2:
+			apply16(dst, src, keep, n);
+			break;
+		case 4:
+			apply32(dst, src, keep, n);
+			break;
+		default:
+			apply64(dst, src, keep, n);
+			break;
+	}
+}
+
+KERNEL_CLONES
+size_t
+kernel_count_kept(const uint8_t *keep, size_t n)
+{
+	size_t		count = 0;
+
+	for (size_t i = 0; i < n; i++)
+		count += keep[i];
+	return count;
+}

@@ -1,0 +1,133 @@
+/*
+ * norm.c
+ *		Norms of slices, in double precision and in a fixed order.
+ *
+ * A sum along memory runs in eight lanes that are added at the end, in every
+ * variant, so that vectors give the bits of the plain loop.
+ */
+#include "kernel/kernel.h"
+
+#include <math.h>
+
+#define LANES 8
+
+double
+kernel_norm_start(KernelNorm norm)
+{
+	return norm == KERNEL_NORM_MIN ? INFINITY : 0;
+}
+
+/* What an element adds to a sum. */
+static inline __attribute__((always_inline)) double
+term(KernelNorm norm, double x)
+{
+	switch (norm)
+	{
+		case KERNEL_NORM_0:
+			return x != 0;
+		case KERNEL_NORM_2:
+			return x * x;
+		default:
+			return fabs(x);
+	}
+}
+
+/* Once NaN, always NaN: unlike fmin and fmax. */
+static inline __attribute__((always_inline)) double
+join(KernelNorm norm, double a, double b)
+{
+	switch (norm)
+	{
+		case KERNEL_NORM_MAX:
+			return b > a || b != b ? b : a;
+		case KERNEL_NORM_MIN:
+			return b < a || b != b ? b : a;
+		default:
+			return a + b;
+	}
+}
+
+static inline __attribute__((always_inline)) double
+add_along(KernelNorm norm, double sum, const double *x, size_t n)
+{
+	double		lanes[LANES];
+	size_t		i = 0;
+
+	for (int j = 0; j < LANES; j++)
+		lanes[j] = norm == KERNEL_NORM_MIN ? INFINITY : 0;
+	for (; i + LANES <= n; i += LANES)
+		for (int j = 0; j < LANES; j++)
+			lanes[j] = join(norm, lanes[j], term(norm, x[i + j]));
+	for (int j = 0; i < n; i++, j++)
+		lanes[j] = join(norm, lanes[j], term(norm, x[i]));
+	for (int j = 0; j < LANES; j++)
+		sum = join(norm, sum, lanes[j]);
+	return sum;
+}
+
+static inline __attribute__((always_inline)) void
+add_each(KernelNorm norm, double *sums, const double *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		sums[i] = join(norm, sums[i], term(norm, x[i]));
+}
+
+/* NaN^0 is no case here: p is neither 0 nor infinite. */
+static double
+add_powers(double p, double sum, const double *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		sum += pow(fabs(x[i]), p);
+	return sum;
+}
+
+KERNEL_CLONES
+double
+kernel_norm_add(KernelNorm norm, double p, double sum, const double *x,
+				size_t n)
+{
+	switch (norm)
+	{
+		case KERNEL_NORM_0:
+			return add_along(KERNEL_NORM_0, sum, x, n);
+		case KERNEL_NORM_1:
+			return add_along(KERNEL_NORM_1, sum, x, n);
+		case KERNEL_NORM_2:
+			return add_along(KERNEL_NORM_2, sum, x, n);
+		case KERNEL_NORM_MAX:
+			return add_along(KERNEL_NORM_MAX, sum, x, n);
+		case KERNEL_NORM_MIN:
+			return add_along(KERNEL_NORM_MIN, sum, x, n);
+		default:
+			return add_powers(p, sum, x, n);
+	}
+}
+
+KERNEL_CLONES
+void
+kernel_norm_add_each(KernelNorm norm, double p, double *sums,
+					 const double *x, size_t n)
+{
+	switch (norm)
+	{
+		case KERNEL_NORM_0:
+			add_each(KERNEL_NORM_0, sums, x, n);
+			break;
+		case KERNEL_NORM_1:
+			add_each(KERNEL_NORM_1, sums, x, n);
+			break;
+		case KERNEL_NORM_2:
+			add_each(KERNEL_NORM_2, sums, x, n);
+			break;
+		case KERNEL_NORM_MAX:
+			add_each(KERNEL_NORM_MAX, sums, x, n);
+			break;
+		case KERNEL_NORM_MIN:
+			add_each(KERNEL_NORM_MIN, sums, x, n);
+			break;
+		default:
+			for (size_t i = 0; i < n; i++)
+				sums[i] += pow(fabs(x[i]), p);
+			break;
+	}
+}

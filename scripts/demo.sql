@@ -81,7 +81,7 @@ $$;
 
 CREATE FUNCTION read_digit(m model, pixels real[]) RETURNS int LANGUAGE sql AS $$
     SELECT array_position(y, (SELECT max(v) FROM unnest(y) v)) - 1
-    FROM (SELECT array_agg(p / 16) FROM unnest(pixels) p) input (x),
+    FROM (SELECT array_agg((p / 16)::real) FROM unnest(pixels) p) input (x),
          linear(m, 'layer1', x) a, linear(m, 'layer2', relu(a)) b, linear(m, 'layer3', relu(b)) y
 $$;
 

@@ -36,7 +36,7 @@ machine_fail(const Machine *machine, const char *what)
 /* ---------- memory ---------- */
 
 /* Makes room for one more element, by doubling, up to what the input can
- * justify. */
+ * justify: an element for each of its bytes, unless containers are copied. */
 void *
 machine_grow(const Machine *machine, void *array, uint32 *allocated, uint32 used,
 	 size_t width)
@@ -53,8 +53,9 @@ machine_grow(const Machine *machine, void *array, uint32 *allocated, uint32 used
 				 errdetail("There are more than %u objects in %s, which its size does not justify.",
 						   limit, machine->pickle->options->where)));
 	wanted = Max((uint64) *allocated * 2, 64);
-	wanted = Min(wanted, Min((uint64) limit, (uint64) machine->size + 64));
-	wanted = Max(wanted, (uint64) used + 1);
+	if (used < machine->size + 64)
+		wanted = Min(wanted, (uint64) machine->size + 64);
+	wanted = Min(wanted, (uint64) limit);
 	*allocated = (uint32) wanted;
 	if (array == NULL)
 		return MemoryContextAllocHuge(CurrentMemoryContext, wanted * width);

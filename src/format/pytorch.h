@@ -164,9 +164,10 @@ extern void pytorch_flatten(const PytorchReader *reader,
 							const PytorchChoice *choice,
 							PytorchWeights *weights);
 
-/* Counts a step of a walk; raises 54000 when the pickle's sharing makes the
- * walk much longer than the pickle. */
-extern void pytorch_count_visit(const Pickle *pickle, uint64 *visits);
+/* Counts a walk's step to a node; raises 54000 when the pickle's sharing makes
+ * the walk much longer than the pickle. */
+extern void pytorch_count_visit(const Pickle *pickle, PickleRef ref,
+								uint64 *visits);
 
 /* ---------- pytorch_metadata.c ---------- */
 

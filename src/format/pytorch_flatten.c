@@ -19,6 +19,7 @@
 
 #define VISITS_PER_CELL		4
 #define VISITS_FREE			1000
+#define INTERRUPT_STEP		65536	/* visits */
 
 /* A module's attributes, in the order of its state_dict. */
 typedef enum Phase
@@ -56,14 +57,21 @@ typedef struct Walk
 } Walk;
 
 void
-pytorch_count_visit(const Pickle *pickle, uint64 *visits)
+pytorch_count_visit(const Pickle *pickle, PickleRef ref, uint64 *visits)
 {
+	const PickleNode *node = pickle_node(pickle, ref);
+	uint64		before = *visits;
+
+	/* Whether an object is a module shows by all of its attributes. */
+	if (node->kind == PICKLE_OBJECT && node->state != PICKLE_NOWHERE &&
+		pickle_kind(pickle, node->state) == PICKLE_DICT)
+		*visits += pickle_node(pickle, node->state)->u.items.count;
 	if (++*visits > (uint64) pickle->ncells * VISITS_PER_CELL + VISITS_FREE)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("checkpoint is too entangled to be read"),
 				 errdetail("Its containers hold each other in more ways than their number justifies.")));
-	if (*visits % 65536 == 0)
+	if (*visits / INTERRUPT_STEP != before / INTERRUPT_STEP)
 		CHECK_FOR_INTERRUPTS();
 }
 
@@ -96,10 +104,31 @@ append_key(Walk *walk, const Frame *frame, PickleRef key)
 }
 
 static void
-report_bad_name(const Walk *walk)
+report_bad_key(const Walk *walk)
 {
-	pytorch_fail("A tensor is under \"%s\" by a key that is too long, or neither a string nor an integer.",
-				 pickle_printable(walk->path.data, walk->path.len));
+	int			length = walk->frames[walk->depth - 1].name_length;
+
+	pytorch_fail("A tensor %s%s%s has a key that is too long, or neither a string nor an integer.",
+				 length > 0 ? "under \"" : "at the top",
+				 pickle_printable(walk->path.data, length),
+				 length > 0 ? "\"" : "");
+}
+
+/* What no model takes as the name of a tensor. */
+static void
+check_name(const Walk *walk)
+{
+	const char *path = walk->path.data;
+	int			length = walk->path.len;
+
+	if (length == 0)
+		pytorch_fail("A tensor has an empty name.");
+	if (memchr(path, '\0', length) != NULL)
+		pytorch_fail("Tensor \"%s\" has a name with a zero byte.",
+					 pickle_printable(path, length));
+	if (!pg_verify_mbstr(PG_UTF8, path, length, true))
+		pytorch_fail("Tensor \"%s\" has a name that is not valid UTF-8.",
+					 pickle_printable(path, length));
 }
 
 /* ---------- weights ---------- */
@@ -110,6 +139,7 @@ add_weight(Walk *walk, PickleRef tensor)
 	PytorchWeights *weights = walk->weights;
 	PytorchWeight *weight;
 
+	check_name(walk);
 	if (weights->count >= MODEL_MAX_TENSORS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -188,6 +218,7 @@ is_volatile_buffer(const Walk *walk, const Frame *frame, PickleRef key)
 	if (ref == PICKLE_NOWHERE || pickle_kind(pickle, ref) != PICKLE_SET ||
 		name->kind != PICKLE_STRING)
 		return false;
+	CHECK_FOR_INTERRUPTS();
 	set = pickle_node(pickle, ref);
 	cell = set->u.items.first;
 	for (uint32 i = 0; i < set->u.items.count; i++)
@@ -267,7 +298,7 @@ visit_item(Walk *walk)
 	PickleCell	item = walk->pickle->cells[frame->cell];
 	bool		bad_name;
 
-	pytorch_count_visit(walk->pickle, &walk->visits);
+	pytorch_count_visit(walk->pickle, item.value, &walk->visits);
 	frame->cell = item.next;
 	frame->left--;
 	if (frame->is_module && is_volatile_buffer(walk, frame, item.key))
@@ -278,7 +309,7 @@ visit_item(Walk *walk)
 	if (pytorch_is_tensor(walk->pickle, item.value))
 	{
 		if (bad_name)
-			report_bad_name(walk);
+			report_bad_key(walk);
 		add_weight(walk, item.value);
 	}
 	else if (enter(walk, item.value, bad_name))

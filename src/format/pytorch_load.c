@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 
 #define COPY_BYTES	(1024 * 1024)	/* between looks for interrupts */
+#define MAX_KEY		255		/* bytes; torch's own are short numbers */
 
 /* ---------- the table of storages ---------- */
 
@@ -56,10 +57,11 @@ read_persistent_id(const PytorchReader *reader, PickleRef ref,
 				   PytorchStorage *storage)
 {
 	const Pickle *pickle = reader->pickle;
-	const PickleNode *node = pickle_node(pickle, ref);
+	PickleRef	tuple = pickle_node(pickle, ref)->u.persistent.id;
 	const PickleGlobal *class;
 	PickleRef	id[6];
-	uint32		n = pickle_tuple(pickle, node->u.persistent.id, id, 6);
+	uint32		n = pickle_kind(pickle, tuple) == PICKLE_TUPLE ?
+		pickle_tuple(pickle, tuple, id, lengthof(id)) : 0;
 
 	if (n == 4 && pickle_is_string(pickle, id[0], "module") &&
 		pickle_kind(pickle, id[1]) == PICKLE_GLOBAL)
@@ -78,6 +80,9 @@ read_persistent_id(const PytorchReader *reader, PickleRef ref,
 	memset(storage, 0, sizeof(*storage));
 	storage->key = pickle_text(pickle, id[2]);
 	storage->key_length = pickle_node(pickle, id[2])->u.text.length;
+	if (storage->key_length > MAX_KEY)
+		pytorch_fail("Storage key \"%s\" is too long.",
+					 pickle_printable(storage->key, storage->key_length));
 	storage->dtype = &pytorch_dtypes[class->value];
 	storage->count = pickle_node(pickle, id[4])->u.integer;
 	storage->is_meta = pickle_is_string(pickle, id[3], "meta");
@@ -410,5 +415,5 @@ pytorch_load_weights(PytorchReader *reader, const PytorchWeights *weights,
 						 weight->name_length, view->ndim, view->dims,
 						 items[items[i].owner].payload);
 	}
-	model_check_names(model);
+	model_check_names(model, ERRCODE_INVALID_BINARY_REPRESENTATION);
 }

@@ -205,7 +205,7 @@ write_item(Writer *writer)
 	bool		in_weights = frame->in_weights || item.value == writer->weights;
 	int			start = writer->out.len;
 
-	pytorch_count_visit(writer->pickle, &writer->visits);
+	pytorch_count_visit(writer->pickle, item.value, &writer->visits);
 	frame->cell = item.next;
 	frame->left--;
 	if (is_weight(writer, item.value, in_weights))
@@ -273,7 +273,7 @@ write_entry(Writer *writer, const PickleCell *entry, bool in_weights,
 	int			start = writer->out.len;
 	Outcome		outcome;
 
-	pytorch_count_visit(writer->pickle, &writer->visits);
+	pytorch_count_visit(writer->pickle, entry->value, &writer->visits);
 	if (*written > 0)
 		appendStringInfoString(&writer->out, ", ");
 	append_key(writer, entry->key);

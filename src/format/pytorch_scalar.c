@@ -181,7 +181,9 @@ append_numpy(const Pickle *pickle, PickleRef ref, StringInfo out,
 	double		value;
 	int			i;
 
-	if (global == NULL || global->group != PYTORCH_NUMPY_SCALAR ||
+	/* The global by itself is known, too, and has no arguments. */
+	if (pickle_kind(pickle, ref) != PICKLE_OBJECT ||
+		global == NULL || global->group != PYTORCH_NUMPY_SCALAR ||
 		pickle_tuple(pickle, pickle_node(pickle, ref)->u.call.arguments,
 					 arguments, 2) != 2)
 		return false;

@@ -168,21 +168,16 @@ refuse_kind(const PytorchWeights *weights, int weight, PytorchTensorKind kind)
 
 /* ---------- arguments ---------- */
 
-/* A tuple of integers that are not negative; returns how many, or -1. */
+/* A tuple of at most MODEL_MAX_DIMS integers that are not negative; returns how
+ * many, or -1. */
 static int
 read_integers(const Pickle *pickle, PickleRef tuple, int64 *values)
 {
 	const PickleNode *node = pickle_node(pickle, tuple);
 	uint32		cell = node->u.items.first;
 
-	if (node->kind != PICKLE_TUPLE)
+	if (node->kind != PICKLE_TUPLE || node->u.items.count > MODEL_MAX_DIMS)
 		return -1;
-	if (node->u.items.count > MODEL_MAX_DIMS)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("tensor has %u dimensions", node->u.items.count),
-				 errdetail("A tensor can have at most %d dimensions.",
-						   MODEL_MAX_DIMS)));
 	for (uint32 i = 0; i < node->u.items.count; i++)
 	{
 		const PickleNode *value = pickle_node(pickle,
@@ -196,7 +191,8 @@ read_integers(const Pickle *pickle, PickleRef tuple, int64 *values)
 	return node->u.items.count;
 }
 
-/* Whether a view is conjugated or negated, which its bytes do not show. */
+/* Whether a view is conjugated or negated, which its bytes do not show.  The
+ * key is enough: torch does not look at its value. */
 static bool
 is_lazy(const Pickle *pickle, PickleRef metadata)
 {
@@ -206,12 +202,8 @@ is_lazy(const Pickle *pickle, PickleRef metadata)
 		return false;
 	for (int i = 0; i < lengthof(bits); i++)
 	{
-		PickleRef	bit = pickle_find(pickle, metadata, bits[i],
-									  strlen(bits[i]));
-
-		if (bit != PICKLE_NOWHERE &&
-			!(pickle_kind(pickle, bit) == PICKLE_BOOL &&
-			  pickle_node(pickle, bit)->u.integer == 0))
+		if (pickle_find(pickle, metadata, bits[i],
+						strlen(bits[i])) != PICKLE_NOWHERE)
 			return true;
 	}
 	return false;
@@ -310,8 +302,17 @@ static void
 read_shape(const PytorchReader *reader, const PytorchWeights *weights,
 		   int weight, const PickleRef *arguments, PytorchView *view)
 {
+	const PickleNode *sizes = pickle_node(reader->pickle,
+										  arguments[ARGUMENT_SIZE]);
 	int64	   *shape = palloc(2 * MODEL_MAX_DIMS * sizeof(int64));
 
+	if (sizes->kind == PICKLE_TUPLE && sizes->u.items.count > MODEL_MAX_DIMS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("tensor \"%s\" has %u dimensions",
+						weight_name(weights, weight), sizes->u.items.count),
+				 errdetail("A tensor can have at most %d dimensions.",
+						   MODEL_MAX_DIMS)));
 	view->ndim = read_integers(reader->pickle, arguments[ARGUMENT_SIZE],
 							   shape);
 	if (view->ndim < 0)
@@ -423,10 +424,6 @@ pytorch_describe_tensor(const Pickle *pickle, PickleRef ref,
 		return false;
 	*dtype = known->dtype != DTYPE_INVALID ?
 		dtype_name(known->dtype) : known->name;
-	if (pickle_kind(pickle, arguments[ARGUMENT_SIZE]) != PICKLE_TUPLE ||
-		pickle_node(pickle, arguments[ARGUMENT_SIZE])->u.items.count >
-		MODEL_MAX_DIMS)
-		return false;
 	*ndim = read_integers(pickle, arguments[ARGUMENT_SIZE], dims);
 	return *ndim >= 0;
 }

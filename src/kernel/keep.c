@@ -69,6 +69,21 @@ kernel_keep_above(const void *keys, size_t n, int width, uint64_t threshold,
 	*ties -= drop;
 }
 
+KERNEL_CLONES
+void
+kernel_keep_zero_keys(const void *keys, size_t n, int width, uint8_t *keep)
+{
+	const uint32_t *narrow = keys;
+	const uint64_t *wide = keys;
+
+	if (width == 4)
+		for (size_t i = 0; i < n; i++)
+			keep[i] |= narrow[i] == 0;
+	else
+		for (size_t i = 0; i < n; i++)
+			keep[i] |= wide[i] == 0;
+}
+
 /* ---------- by value ---------- */
 
 KERNEL_CLONES

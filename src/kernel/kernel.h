@@ -182,6 +182,10 @@ extern void kernel_keep_above(const void *keys, size_t n, int width,
 							  uint64_t threshold, int64_t *ties,
 							  uint8_t *keep);
 
+/* Those of key 0 stay too. */
+extern void kernel_keep_zero_keys(const void *keys, size_t n, int width,
+								  uint8_t *keep);
+
 /* |x| >= threshold stays, and NaN. */
 extern void kernel_keep_from(const double *x, size_t n, double threshold,
 							 uint8_t *keep);

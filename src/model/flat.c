@@ -81,7 +81,7 @@ static void
 report_corrupt(const char *detail)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 			 errmsg("invalid model value"),
 			 errdetail("%s", detail)));
 }
@@ -333,6 +333,21 @@ parse_payloads(Model *model, const FlatHeader *header, const char *flat,
 		report_corrupt("There are bytes after the last payload.");
 }
 
+/* What model_add_tensor refuses too, as an error of the value. */
+static void
+check_tensor(const Model *model, const FlatTensor *entry, const int64 *dims,
+			 const char *name)
+{
+	int64		count;
+
+	if (entry->name_length == 0 || entry->name_length > MODEL_MAX_NAME ||
+		!pg_verify_mbstr(PG_UTF8, name, entry->name_length, true))
+		report_corrupt("A tensor's name is empty, too long or not valid UTF-8.");
+	if (!shape_count(entry->ndim, dims, &count) ||
+		count != model->payloads[entry->payload]->count)
+		report_corrupt("A tensor's shape does not have the number of elements of its payload.");
+}
+
 /* Reads one tensor entry; returns where the next one starts. */
 static const char *
 parse_tensor(Model *model, const char *next, const char *end,
@@ -359,6 +374,7 @@ parse_tensor(Model *model, const char *next, const char *end,
 						size - dims_size - entry.name_length))
 		report_corrupt("There is something after a tensor's name.");
 	memcpy(dims, next, dims_size);
+	check_tensor(model, &entry, dims, next + dims_size);
 	model_add_tensor(model, next + dims_size, entry.name_length, entry.ndim,
 					 dims, entry.payload);
 	return next + size;
@@ -378,7 +394,7 @@ parse_tensors(Model *model, const FlatHeader *header, const char *flat)
 		report_corrupt("Its directory is longer than its tensors.");
 	if (payloads_used != header->npayloads)
 		report_corrupt("A payload is used by no tensor.");
-	model_check_names(model);
+	model_check_names(model, ERRCODE_INVALID_BINARY_REPRESENTATION);
 }
 
 /* A copy of JSON text, as far as it can be checked without a JSON parser. */

@@ -345,7 +345,7 @@ compare_names(const void *a, const void *b)
 }
 
 void
-model_check_names(const Model *model)
+model_check_names(const Model *model, int sqlstate)
 {
 	const char **names;
 
@@ -359,7 +359,7 @@ model_check_names(const Model *model)
 	{
 		if (strcmp(names[i - 1], names[i]) == 0)
 			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+					(errcode(sqlstate),
 					 errmsg("model has two tensors named \"%s\"",
 							pg_any_to_server(names[i], strlen(names[i]),
 											 PG_UTF8))));

@@ -204,8 +204,8 @@ extern int	model_toasted_payload(Model *model, DType dtype,
 extern void model_add_tensor(Model *model, const char *name, int name_length,
 							 int ndim, const int64 *dims, int payload);
 
-/* Raises (22P03 with the name) when two tensors have the same name. */
-extern void model_check_names(const Model *model);
+/* Raises that SQLSTATE, with the name, when two tensors have the same name. */
+extern void model_check_names(const Model *model, int sqlstate);
 
 /* Index of a tensor, or -1. */
 extern int	model_find_tensor(const Model *model, const char *name);

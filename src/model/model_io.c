@@ -35,7 +35,7 @@ verify_json(const char *json, const char *what)
 {
 	if (strcmp(jsonb_to_json_text(json_text_to_jsonb(json)), json) != 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 				 errmsg("invalid model value"),
 				 errdetail("Its %s is not JSON in the form that jsonb writes.",
 						   what)));

@@ -38,7 +38,7 @@ static void
 report_sparse_mismatch(void)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 			 errmsg("sparse tensor is corrupt: its mask and its values disagree")));
 }
 

@@ -315,6 +315,6 @@ modelopt_model_agg_finalfn(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	model = model_copy(CurrentMemoryContext, (Model *) PG_GETARG_POINTER(0));
-	model_check_names(model);
+	model_check_names(model, ERRCODE_INVALID_TEXT_REPRESENTATION);
 	PG_RETURN_MODEL(model);
 }

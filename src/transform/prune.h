@@ -102,8 +102,9 @@ extern PruneTarget **prune_targets(const Model *source,
 #define PRUNE_BLOCK 4096
 
 /*
- * How many of n units go, half-to-even of fraction x n, or the count; with
- * of_remaining so many of the units that are not zero, and the zeros too.
+ * How many of n units go, half-to-even of fraction x n, or the count.  With
+ * of_remaining it is so many of the units that are not zero, and the zeros are
+ * added: they are ranked lowest, and kept in the end.
  * Raises 22023 when a count is too large; units and name are for its text,
  * name being NULL for all targets together.
  */

@@ -121,7 +121,7 @@ read_threshold(PruneRequest *request, FunctionCallInfo fcinfo)
 	if (isnan(request->threshold) || request->threshold < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("threshold %g is no magnitude", request->threshold),
+				 errmsg("threshold %.15g is no magnitude", request->threshold),
 				 errhint("The amount is the magnitude below which weights go: 0 or more.")));
 }
 
@@ -140,7 +140,7 @@ read_fraction(PruneRequest *request, FunctionCallInfo fcinfo)
 	if (!(fraction >= 0 && fraction <= 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("amount %g is not between 0 and 1", fraction),
+				 errmsg("amount %.15g is not between 0 and 1", fraction),
 				 errhint("The amount is the fraction to prune; prune_count takes a number instead.")));
 	request->amount.fraction = fraction;
 }
@@ -176,7 +176,7 @@ read_amount(PruneRequest *request, FunctionCallInfo fcinfo, int count_argument)
 		report_needless(request, "an amount");
 
 	request->amount.of_remaining =
-		read_word(fcinfo, PRUNE_ARG_OF, "such thing to take an amount of:",
+		read_word(fcinfo, PRUNE_ARG_OF, "amount of",
 				  of_names, lengthof(of_names), 0) == 1;
 	if (request->amount.of_remaining && !has_amount(request->method))
 		report_needless(request, "an amount of what remains");
@@ -222,7 +222,7 @@ read_norm(PruneRequest *request, FunctionCallInfo fcinfo)
 	if (isnan(request->norm) || (request->norm < 0 && !isinf(request->norm)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("there is no norm %g", request->norm),
+				 errmsg("there is no norm %.15g", request->norm),
 				 errhint("It is 0, a positive number, Infinity or -Infinity.")));
 }
 

@@ -174,6 +174,8 @@ choose_slices(Slices *slices, const PruneTarget *target,
 					 prune_amount_of(&request->amount, slices->n, zeros,
 									 "slices", target->name),
 					 slices->keep);
+	for (int64 i = 0; i < slices->n && request->amount.of_remaining; i++)
+		slices->keep[i] |= !slices->nonzero[i];
 }
 
 /* ---------- result ---------- */

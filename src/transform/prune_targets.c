@@ -79,11 +79,13 @@ report_unmatched(const char *pattern, bool matches_others)
 
 /* ---------- weights ---------- */
 
-/* What people call tables of embeddings, in small letters. */
+/* What people call tables of tokens and positions, in small letters. */
 static bool
 is_embedding_name(const char *name)
 {
-	static const char *const words[] = {"embed", "wte", "wpe", "token_embd"};
+	static const char *const words[] = {
+		"embed", "token_embd", "wte", "wpe", "position", "pos_emb"
+	};
 	char	   *lower = pstrdup(name);
 	bool		found = false;
 

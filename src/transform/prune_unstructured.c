@@ -297,7 +297,10 @@ static void
 write_target(Ranking *ranking, int target, Model *out)
 {
 	Payload    *payload = ranking->payloads[target];
-	int64		nonzero = ranking->gone == NULL ? -1 :
+	bool		of_remaining = ranking->request->amount.of_remaining;
+
+	/* A zero that stays may be -0, which is stored as a value. */
+	int64		nonzero = ranking->gone == NULL || of_remaining ? -1 :
 		payload->count - ranking->gone[target];
 	PruneWriter *writer = prune_writer_create(out, nonzero,
 											  ranking->targets[target]);
@@ -312,6 +315,9 @@ write_target(Ranking *ranking, int target, Model *out)
 		make_keys(ranking, target, elements, first, n);
 		kernel_keep_above(ranking->keys, n, ranking->width,
 						  ranking->threshold, &ranking->ties, ranking->keep);
+		if (of_remaining)
+			kernel_keep_zero_keys(ranking->keys, n, ranking->width,
+								  ranking->keep);
 		prune_writer_append(writer, elements, ranking->keep, n);
 	}
 	prune_writer_finish(writer);

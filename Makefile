@@ -125,8 +125,11 @@ list-regress:
 
 asan: sanitizers
 
-sanitizers interop fuzz isolation tap warnings:
+sanitizers fuzz isolation tap warnings:
 	@$(HERE)/test/run $@
+
+interop:
+	@$(HERE)/test/run interop modern
 
 bench:
 	@$(HERE)/scripts/setup test
@@ -148,7 +151,8 @@ help:
 #: Test, each on private servers that are gone afterwards
 #:   make test               install what is missing, run every suite
 #:   make regress            pg_regress; REGRESS="prune model" picks tests
-#:   make isolation tap interop fuzz asan warnings      one suite each
+#:   make isolation tap fuzz asan warnings      one suite each
+#:   make interop            against PyTorch: the installed one and a recent one from PyPI
 #:   make bench              speed against the tools one would use instead
 #: Other
 #:   make setup              install the packages that tests and benchmarks need

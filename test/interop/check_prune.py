@@ -440,6 +440,44 @@ def check_ties():
                "ties: of equal weights the first go, and no more")
 
 
+def sampled_places(n, drawn=262144):
+    """
+    Which of n elements the server looks at before it prunes (draw_sample in
+    prune_unstructured.c), written once more: element i + u of each stretch,
+    u being SplitMix64's i-th output.
+    """
+    z = numpy.arange(1, drawn + 1, dtype=numpy.uint64)
+    z *= numpy.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        z = (z ^ (z >> numpy.uint64(shift))) * numpy.uint64(factor)
+    z ^= z >> numpy.uint64(31)
+    place = (z >> numpy.uint64(11)).astype(numpy.float64) * 2.0 ** -53
+    return ((numpy.arange(drawn) + place) * (n / drawn)).astype(numpy.int64)
+
+
+def check_misled():
+    """Weights that are large just where the sample is drawn, or just not."""
+    rng = numpy.random.default_rng(27)
+    n = 1000 * 1000
+    for dtype in (numpy.float32, numpy.float64):
+        for sign, what in ((1, "large"), (-1, "small")):
+            values = rng.standard_normal(n)
+            values[sampled_places(n)] *= 10.0 ** (6 * sign)
+            values = values.astype(dtype)
+            store("misled", saved({"w": torch.from_numpy(values)
+                                   .reshape(1000, 1000)}))
+            order = numpy.argsort(numpy.abs(values), kind="stable")
+            for amount in (0.25, 0.5, 0.9):
+                expected = values.copy()
+                expected[order[:round(amount * n)]] = 0
+                check_same({"w": torch.from_numpy(expected)
+                            .reshape(1000, 1000)},
+                           back("misled", "prune(m, %r)" % amount),
+                           "misled: %s ones in the sample, %s, %.2g"
+                           % (what, dtype.__name__, amount))
+    sql("DELETE FROM interop.models WHERE name = 'misled'")
+
+
 def check_tied():
     """A storage with two names is pruned once, and still is one storage."""
     tensors = data_load("tied_transformer.pth")
@@ -519,6 +557,7 @@ CHECKS = [("prune: models", load_models), ("prune: l1", check_l1),
           ("prune: ln_structured", check_ln_structured),
           ("prune: random_structured", check_random_structured),
           ("prune: n:m", check_n_m), ("prune: mask", check_mask),
-          ("prune: ties", check_ties), ("prune: tied weights", check_tied),
+          ("prune: ties", check_ties),
+          ("prune: misled", check_misled), ("prune: tied weights", check_tied),
           ("prune: accuracy", check_accuracy),
           ("prune: refused", check_refused)]

@@ -190,14 +190,3 @@ kernel_apply_keep(void *dst, const void *src, const uint8_t *keep, size_t n,
 			break;
 	}
 }
-
-KERNEL_CLONES
-size_t
-kernel_count_kept(const uint8_t *keep, size_t n)
-{
-	size_t		count = 0;
-
-	for (size_t i = 0; i < n; i++)
-		count += keep[i];
-	return count;
-}

@@ -174,7 +174,8 @@ extern void kernel_descend(const int64_t counts[KERNEL_DIGITS], int shift,
 
 /* ---------- keep.c: what stays of a buffer ---------- */
 
-/* A byte for each element, 1 for what stays and 0 for what goes. */
+/* A byte for each element, 1 for what stays and 0 for what goes; so
+ * kernel_count_nonzero counts what stays. */
 
 /* Keys above the threshold stay, and those equal to it but the first *ties,
  * which is counted down. */
@@ -208,9 +209,6 @@ extern void kernel_keep_largest(const void *keys, int width, size_t groups,
 /* Copies what stays and puts +0 in place of what goes; widths as above. */
 extern void kernel_apply_keep(void *dst, const void *src, const uint8_t *keep,
 							  size_t n, int width);
-
-/* How many stay. */
-extern size_t kernel_count_kept(const uint8_t *keep, size_t n);
 
 /* ---------- norm.c: norms of slices ---------- */
 

@@ -91,57 +91,64 @@ kernel_random_keys(uint64_t seed, uint64_t first, size_t n, uint64_t *keys)
 
 #define DEFINE_SCAN(bits) \
 static inline __attribute__((always_inline)) void \
-scan##bits(KernelBracket *bracket, const uint##bits##_t *keys, size_t n) \
+count##bits(KernelBracket *bracket, const uint##bits##_t *keys, size_t n) \
 { \
 	const uint##bits##_t low = (uint##bits##_t) bracket->low; \
 	const uint##bits##_t high = (uint##bits##_t) bracket->high; \
-	uint##bits##_t *between = bracket->between; \
-	size_t		found = bracket->nbetween; \
-	size_t		room = bracket->room; \
-	int64_t		below = 0; \
-	int64_t		at_low = 0; \
-	int64_t		at_high = 0; \
+	uint##bits##_t below = 0; \
+	uint##bits##_t at_low = 0; \
+	uint##bits##_t at_high = 0; \
 \
-	for (size_t i = 0; i < n; i += RUN) \
+	for (size_t i = 0; i < n; i++) \
 	{ \
-		size_t		m = n - i < RUN ? n - i : RUN; \
-		uint##bits##_t inside = 0; \
-		uint##bits##_t smaller = 0; \
-		uint##bits##_t lows = 0; \
-		uint##bits##_t highs = 0; \
-\
-		if (m == RUN) \
-			for (size_t j = 0; j < RUN; j++) \
-			{ \
-				smaller += keys[i + j] < low; \
-				lows += keys[i + j] == low; \
-				highs += keys[i + j] == high; \
-				inside += (keys[i + j] > low) & (keys[i + j] < high); \
-			} \
-		else \
-			for (size_t j = 0; j < m; j++) \
-			{ \
-				smaller += keys[i + j] < low; \
-				lows += keys[i + j] == low; \
-				highs += keys[i + j] == high; \
-				inside += (keys[i + j] > low) & (keys[i + j] < high); \
-			} \
-		below += smaller; \
-		at_low += lows; \
-		at_high += highs; \
-		if (inside == 0) \
-			continue; \
-		if (found + m <= room) \
-			for (size_t j = 0, next = found; j < m; j++) \
-			{ \
-				between[next] = keys[i + j]; \
-				next += (keys[i + j] > low) & (keys[i + j] < high); \
-			} \
-		found += inside; \
+		below += keys[i] < low; \
+		at_low += keys[i] == low; \
+		at_high += keys[i] == high; \
 	} \
 	bracket->below += below; \
 	bracket->at_low += at_low; \
 	bracket->at_high += low == high ? 0 : at_high; \
+} \
+\
+static inline __attribute__((always_inline)) bool \
+any_inside##bits(const uint##bits##_t *keys, size_t n, uint##bits##_t low, \
+				 uint##bits##_t high) \
+{ \
+	const uint##bits##_t span = low < high ? (uint##bits##_t) (high - low - 1) : 0; \
+	uint##bits##_t inside = 0; \
+\
+	for (size_t i = 0; i < n; i++) \
+		inside |= (uint##bits##_t) (keys[i] - low - 1) < span; \
+	return inside != 0; \
+} \
+\
+static inline __attribute__((always_inline)) void \
+collect##bits(KernelBracket *bracket, const uint##bits##_t *keys, size_t n) \
+{ \
+	const uint##bits##_t low = (uint##bits##_t) bracket->low; \
+	const uint##bits##_t high = (uint##bits##_t) bracket->high; \
+	uint##bits##_t *between = bracket->between; \
+	uint##bits##_t spare[RUN]; \
+	size_t		found = bracket->nbetween; \
+\
+	for (size_t i = 0; i < n; i += RUN) \
+	{ \
+		size_t		m = n - i < RUN ? n - i : RUN; \
+		uint##bits##_t *next = spare; \
+		size_t		inside = 0; \
+\
+		if (m == RUN ? !any_inside##bits(keys + i, RUN, low, high) : \
+			!any_inside##bits(keys + i, m, low, high)) \
+			continue; \
+		if (found + m <= bracket->room) \
+			next = between + found; \
+		for (size_t j = 0; j < m; j++) \
+		{ \
+			next[inside] = keys[i + j]; \
+			inside += (keys[i + j] > low) & (keys[i + j] < high); \
+		} \
+		found += inside; \
+	} \
 	bracket->nbetween = found; \
 }
 
@@ -154,9 +161,15 @@ kernel_bracket_scan(KernelBracket *bracket, const void *keys, size_t n,
 					int width)
 {
 	if (width == 4)
-		scan32(bracket, keys, n);
+	{
+		count32(bracket, keys, n);
+		collect32(bracket, keys, n);
+	}
 	else
-		scan64(bracket, keys, n);
+	{
+		count64(bracket, keys, n);
+		collect64(bracket, keys, n);
+	}
 }
 
 /* ---------- digit by digit ---------- */

@@ -431,49 +431,33 @@ kernel_stats_finish(KernelStats *stats)
 
 /* ---------- zeros alone ---------- */
 
-KERNEL_CLONES
-static size_t
-zero_floats8(const uint8_t *x, size_t n)
-{
-	size_t		zeros = 0;
-
-	for (size_t i = 0; i < n; i++)
-		zeros += (x[i] & 0x7f) == 0;
-	return zeros;
+/*
+ * Counters as wide as the elements keep the loops in vectors; blocks short
+ * enough for the counters keep them from wrapping.
+ */
+#define DEFINE_ZERO_FLOATS(bits, magnitude, block) \
+KERNEL_CLONES \
+static size_t \
+zero_floats##bits(const uint##bits##_t *x, size_t n) \
+{ \
+	size_t		total = 0; \
+\
+	for (size_t done = 0; done < n; done += (block)) \
+	{ \
+		size_t		m = n - done < (block) ? n - done : (block); \
+		uint##bits##_t zeros = 0; \
+\
+		for (size_t i = 0; i < m; i++) \
+			zeros = (uint##bits##_t) (zeros + ((x[done + i] & (magnitude)) == 0)); \
+		total += zeros; \
+	} \
+	return total; \
 }
 
-KERNEL_CLONES
-static size_t
-zero_floats16(const uint16_t *x, size_t n)
-{
-	size_t		zeros = 0;
-
-	for (size_t i = 0; i < n; i++)
-		zeros += (x[i] & 0x7fff) == 0;
-	return zeros;
-}
-
-KERNEL_CLONES
-static size_t
-zero_floats32(const uint32_t *x, size_t n)
-{
-	size_t		zeros = 0;
-
-	for (size_t i = 0; i < n; i++)
-		zeros += (x[i] & INT32_MAX) == 0;
-	return zeros;
-}
-
-KERNEL_CLONES
-static size_t
-zero_floats64(const uint64_t *x, size_t n)
-{
-	size_t		zeros = 0;
-
-	for (size_t i = 0; i < n; i++)
-		zeros += (x[i] & INT64_MAX) == 0;
-	return zeros;
-}
+DEFINE_ZERO_FLOATS(8, INT8_MAX, 255)
+DEFINE_ZERO_FLOATS(16, INT16_MAX, 4096)
+DEFINE_ZERO_FLOATS(32, INT32_MAX, 65536)
+DEFINE_ZERO_FLOATS(64, INT64_MAX, 65536)
 
 size_t
 kernel_count_zero_floats(const void *src, size_t n, int width)

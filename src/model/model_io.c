@@ -28,12 +28,33 @@ typedef char CodedByte;
 
 /* ---------- the door ---------- */
 
+/* Whether a number has an exponent.  jsonb would write all of its digits, and
+ * there may be a hundred thousand of them. */
+static bool
+has_exponent(const char *json)
+{
+	bool		in_string = false;
+
+	for (const char *next = json; *next != '\0'; next++)
+	{
+		if (*next == '"')
+			in_string = !in_string;
+		else if (in_string && *next == '\\' && next[1] != '\0')
+			next++;
+		else if (!in_string && (*next == 'e' || *next == 'E') &&
+				 next > json && next[-1] >= '0' && next[-1] <= '9')
+			return true;
+	}
+	return false;
+}
+
 /* Metadata and recipe must be JSON as jsonb writes it, so that equal metadata
  * is equal text. */
 static void
 verify_json(const char *json, const char *what)
 {
-	if (strcmp(jsonb_to_json_text(json_text_to_jsonb(json)), json) != 0)
+	if (has_exponent(json) ||
+		strcmp(jsonb_to_json_text(json_text_to_jsonb(json)), json) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 				 errmsg("invalid model value"),
@@ -88,7 +109,9 @@ modelopt_in(PG_FUNCTION_ARGS)
 	struct varlena *flat;
 	char	   *next;
 
-	if (length % 4 != 0 || length == 0)
+	/* The decoder would take what follows an early end for something else. */
+	if (length % 4 != 0 || length == 0 ||
+		memchr(input, '=', length - 2) != NULL)
 		report_not_base64();
 	size = length / 4 * 3;
 	if (size > MaxAllocSize - VARHDRSZ)

@@ -9,7 +9,9 @@
  *	 - before the transaction commits, what somebody still holds is loaded;
  *	 - when the transaction aborts, or the subtransaction in which the source
  *	   was found, the source is gone, and reading it is an error that says so;
- *	   rows that the subtransaction wrote itself may vanish any time.
+ *	   rows that the subtransaction wrote itself may vanish any time;
+ *	 - so it is when the transaction itself truncates, rewrites or drops the
+ *	   table, against which no snapshot helps.
  *
  * This file knows the server's table access and transactions; what the bytes
  * mean is flat.c's and payload.c's to know.
@@ -19,7 +21,7 @@
 #include "compat.h"
 
 #include "access/detoast.h"
-#include "access/table.h"
+#include "access/relation.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "model/model.h"
@@ -36,9 +38,16 @@ typedef struct ToastSource
 	dlist_node	node;			/* in all_sources */
 	dlist_head	payloads;		/* by toast_node */
 	struct varatt_external pointer;
+	Oid			filenode;		/* of the table, once it was read */
 	Snapshot	snapshot;		/* NULL when gone */
+	const char *why;			/* it is gone */
 	SubTransactionId subtransaction;	/* in which it was found */
 } ToastSource;
+
+static const char *const rolled_back =
+"the transaction or the block with an exception handler in which the model was read has been rolled back";
+static const char *const without_table =
+"the table has been truncated, rewritten or dropped";
 
 static dlist_head all_sources = DLIST_STATIC_INIT(all_sources);
 
@@ -107,6 +116,45 @@ fetch(Relation rel, ToastSource *toast, uint64 offset, uint64 length,
 									 offset - VARHDRSZ, length, result);
 }
 
+/* Opens the TOAST table; NULL when it is gone or has other files by now. */
+static Relation
+open_table(ToastSource *toast)
+{
+	Relation	rel = try_relation_open(toast->pointer.va_toastrelid,
+										AccessShareLock);
+
+	if (rel == NULL)
+		return NULL;
+	if (!OidIsValid(toast->filenode))
+		toast->filenode = rel->rd_rel->relfilenode;
+	if (toast->filenode == rel->rd_rel->relfilenode)
+		return rel;
+	relation_close(rel, AccessShareLock);
+	return NULL;
+}
+
+static bool
+has_table(ToastSource *toast)
+{
+	Relation	rel = open_table(toast);
+
+	if (rel == NULL)
+		return false;
+	relation_close(rel, AccessShareLock);
+	return true;
+}
+
+static void
+report_gone(const char *why)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("weights of the model are no longer available"),
+			 errdetail("They were to be read from the table when needed, and %s.",
+					   why),
+			 errhint("Read the model from its table again.")));
+}
+
 void
 toast_source_read(struct ToastSource *toast, uint64 offset, uint64 length,
 				  char *dst)
@@ -114,22 +162,20 @@ toast_source_read(struct ToastSource *toast, uint64 offset, uint64 length,
 	Relation	rel;
 
 	if (toast->snapshot == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("weights of the model are no longer available"),
-				 errdetail("They were to be read from the table when needed, and the transaction or the block with an exception handler in which the model was read has been rolled back."),
-				 errhint("Read the model from its table again.")));
+		report_gone(toast->why);
 	if (length == 0)
 		return;
 
-	rel = table_open(toast->pointer.va_toastrelid, AccessShareLock);
+	rel = open_table(toast);
+	if (rel == NULL)
+		report_gone(without_table);
 	for (uint64 done = 0; done < length; done += FETCH_BYTES)
 	{
 		CHECK_FOR_INTERRUPTS();
 		fetch(rel, toast, offset + done,
 			  Min((uint64) FETCH_BYTES, length - done), dst + done);
 	}
-	table_close(rel, AccessShareLock);
+	relation_close(rel, AccessShareLock);
 }
 
 /* ---------- ends of transactions ---------- */
@@ -150,7 +196,8 @@ first_readable(void)
 	return NULL;
 }
 
-/* Loads what is still held.  Loading the last payload frees its source. */
+/* Loads what is still held and can be.  Loading the last payload frees its
+ * source. */
 static void
 load_all(void)
 {
@@ -160,6 +207,11 @@ load_all(void)
 	{
 		if (dlist_is_empty(&toast->payloads))
 			free_source(toast);
+		else if (!has_table(toast))
+		{
+			toast->why = without_table;
+			let_snapshot_go(toast);
+		}
 		else
 			payload_own(dlist_head_element(Payload, toast_node,
 										   &toast->payloads));
@@ -182,7 +234,10 @@ mark_gone(SubTransactionId subtransaction)
 		if (dlist_is_empty(&toast->payloads))
 			free_source(toast);
 		else
+		{
+			toast->why = rolled_back;
 			let_snapshot_go(toast);
+		}
 	}
 }
 

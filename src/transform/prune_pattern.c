@@ -204,7 +204,7 @@ write_groups(const Groups *groups, PruneTarget *target, Model *out)
 {
 	int64		count = target->payload->count;
 	PruneWriter *writer =
-		prune_writer_create(out, kernel_count_kept(groups->keep, count),
+		prune_writer_create(out, kernel_count_nonzero(groups->keep, count, 1),
 							target);
 
 	for (int64 done = 0; done < count; done += PRUNE_BLOCK)

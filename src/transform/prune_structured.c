@@ -202,7 +202,7 @@ static void
 write_slices(const Slices *slices, PruneTarget *target, Payload *payload,
 			 Model *out)
 {
-	int64		kept = kernel_count_kept(slices->keep, slices->n);
+	int64		kept = kernel_count_nonzero(slices->keep, slices->n, 1);
 	int64		nonzero = slices->n == 0 ? 0 :
 		payload->count / slices->n * kept;
 	PruneWriter *writer = prune_writer_create(out, nonzero, target);

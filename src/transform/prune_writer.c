@@ -80,7 +80,7 @@ prune_writer_append(PruneWriter *writer, const void *elements,
 
 	Assert(n <= PRUNE_BLOCK);
 	kernel_apply_keep(writer->after, elements, keep, n, writer->width);
-	target->selected += n - kernel_count_kept(keep, n);
+	target->selected += n - kernel_count_nonzero(keep, n, 1);
 	target->zeros_before += count_zeros(writer, elements, n);
 	target->zeros_after += count_zeros(writer, writer->after, n);
 	if (writer->builder != NULL)

@@ -70,7 +70,7 @@ count_regress() {
 # What a test skips with a reason counts as neither.
 count_tap() {
 	local good bad
-	good=$(grep -E '^ok ' "$1" | grep -civ '# skip' || true)
+	good=$(grep -E '^ok ([0-9]+ )?- ' "$1" | grep -civ '# skip' || true)
 	# A file that died half-way has no plan; its results so far count too.
 	bad=$(grep -cE '^(not ok |  Parse errors: )' "$1" || true)
 	if [ "$2" != 0 ] && [ "$bad" = 0 ]; then

@@ -112,6 +112,7 @@ FROM (SELECT model_agg(name, array_fill(0::real, shape) ORDER BY ord) AS m
                          ('projected.weight_ih_l0', '{16,3}'), ('projected.weight_hh_l0', '{16,2}'), ('projected.weight_hr_l0', '{2,4}'),
                          ('cell.weight_ih', '{16,3}'), ('cell.weight_hh', '{16,4}'),
                          ('odd.weight_ih_l0', '{8,3}'), ('odd.weight_hh_l0', '{8,4}'),
+                         ('odder.weight_ih_l0', '{9,3}'), ('odder.weight_hh_l0', '{9,4}'),
                          ('attention.in_proj_weight', '{12,4}'), ('attention.in_proj_bias', '{12}'),
                          ('attention.out_proj.weight', '{4,4}'),
                          ('scale.weight', '{4}'), ('scale.bias', '{3}'), ('other.alpha', '{4}'),

@@ -194,6 +194,132 @@ FETCH c \gset
 CLOSE c;
 SELECT (tensor(:'m', 'w2'))[1:3];
 
+-- A subtransaction that fails takes its own weights with it and no others.
+CREATE PROCEDURE loses_some() LANGUAGE plpgsql AS
+$$
+DECLARE
+    kept model;
+    lost model;
+BEGIN
+    kept := with_ones(1);
+    BEGIN
+        lost := with_ones(1);
+        PERFORM 1 / 0;
+    EXCEPTION WHEN division_by_zero THEN
+        RAISE NOTICE 'w2 is there: %', (tensor(kept, 'w2'))[1:3];
+    END;
+    RAISE NOTICE 'never shown: %', (tensor(lost, 'w2'))[1:3];
+END
+$$;
+CALL loses_some();
+
+-- A manifest larger than what is read of a value at first, and tensors without
+-- elements among those that are loaded at a COMMIT.
+CREATE TABLE many (m model);
+INSERT INTO many
+    SELECT model_agg('tensor' || i, CASE WHEN i % 10 = 0 THEN '{}' ELSE array_fill(i::real, '{60}') END ORDER BY i)
+    FROM generate_series(1, 500) i;
+SELECT pg_column_size(m) > 65536 AS out_of_line, length(name) FROM many, tensors(m) WHERE name = 'tensor500';
+SELECT (tensor(m, 'tensor499'))[60], tensor(m, 'tensor500') FROM many;
+CREATE FUNCTION stored_many() RETURNS model LANGUAGE plpgsql AS
+$$
+DECLARE
+    v model;
+BEGIN
+    SELECT m INTO v FROM many;
+    RETURN model_set(v, 'tensor1', array_fill(0.5::real, '{60}'));
+END
+$$;
+CREATE PROCEDURE keeps_many() LANGUAGE plpgsql AS
+$$
+DECLARE
+    v model;
+BEGIN
+    v := stored_many();
+    DELETE FROM many;
+    COMMIT;
+    RAISE NOTICE '% % % %', (tensor(v, 'tensor1'))[60], tensor(v, 'tensor10'), (tensor(v, 'tensor499'))[60], num_parameters(v);
+END
+$$;
+CALL keeps_many();
+
+-- What truncates, rewrites or drops the table takes the weights with it.
+CREATE PROCEDURE loses_table(command text) LANGUAGE plpgsql AS
+$$
+DECLARE
+    v model;
+BEGIN
+    CREATE TABLE many2 AS SELECT m FROM large WHERE id = 1;
+    ALTER TABLE many2 ADD number int;
+    COMMIT;
+    v := of_many2();
+    EXECUTE command;
+    BEGIN
+        RAISE NOTICE 'w2 is there: %', (tensor(v, 'w2'))[1:3];
+    EXCEPTION WHEN object_not_in_prerequisite_state THEN
+        RAISE NOTICE '%', SQLERRM;
+    END;
+END
+$$;
+CREATE FUNCTION of_many2() RETURNS model LANGUAGE plpgsql AS
+$$
+DECLARE
+    v model;
+BEGIN
+    SELECT m INTO v FROM many2;
+    RETURN model_set(v, 'w1', array_fill(1.0::real, '{60000}'));
+END
+$$;
+CALL loses_table('DELETE FROM many2');
+DROP TABLE many2;
+CALL loses_table('TRUNCATE many2');
+DROP TABLE many2;
+CALL loses_table('ALTER TABLE many2 ALTER number TYPE text');
+DROP TABLE many2;
+CALL loses_table('DROP TABLE many2');
+-- That is no reason not to commit.
+CREATE PROCEDURE commits_without() LANGUAGE plpgsql AS
+$$
+DECLARE
+    v model;
+BEGIN
+    CREATE TABLE many2 AS SELECT m FROM large WHERE id = 1;
+    COMMIT;
+    v := of_many2();
+    DROP TABLE many2;
+    COMMIT;
+    RAISE NOTICE 'w1 was made: %', (tensor(v, 'w1'))[1:3];
+    RAISE NOTICE 'never shown: %', (tensor(v, 'w2'))[1:3];
+END
+$$;
+CALL commits_without();
+
+-- A model of nothing: no tensors, no metadata, and then much of that.
+SELECT model('mdlo'::bytea || '\x01000000' || '\x0000000000000000' || '\x00000000' || '\x0200000002000000' || '\x4c00000000000000' ||
+             sha256('\x02000000' || '{}'::bytea) || '{}'::bytea || '[]'::bytea) AS nothing \gset
+SELECT num_parameters(:'nothing'), sparsity(:'nothing'), model_size(:'nothing'), model_metadata(:'nothing'),
+       (SELECT count(*) FROM tensors(:'nothing')) AS tensors, (SELECT count(*) FROM layers(:'nothing')) AS layers,
+       (SELECT count(*) FROM stats(:'nothing')) AS stats, decompress(:'nothing') = :'nothing'::model AS decompressed,
+       model_read(model_write(:'nothing', 'pytorch')) = :'nothing'::model AS written;
+INSERT INTO many SELECT model_set_metadata(:'nothing', jsonb_build_object('note', repeat('x', 100000)));
+SELECT num_parameters(m), length(model_metadata(m) ->> 'note'), model_size(m) FROM many;
+
+-- Through a file, in the binary form.
+CREATE TABLE back (name text, m model);
+\copy zoo TO 'results/models.binary' (FORMAT binary)
+\copy back FROM 'results/models.binary' (FORMAT binary)
+SELECT count(*) AS rows, count(*) FILTER (WHERE zoo.m = back.m) AS equal FROM zoo JOIN back USING (name);
+
+-- A hash index finds them.
+SET enable_hashjoin = off;
+SET enable_mergejoin = off;
+SET enable_seqscan = off;
+EXPLAIN (COSTS OFF) SELECT name FROM small JOIN zoo USING (m);
+SELECT name FROM small JOIN zoo USING (m) ORDER BY name;
+RESET enable_hashjoin;
+RESET enable_mergejoin;
+RESET enable_seqscan;
+
 -- Partitioning by hash, domains, arrays and composites work as for any type.
 CREATE TABLE parts (m model) PARTITION BY HASH (m);
 CREATE TABLE parts0 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 0);
@@ -201,14 +327,25 @@ CREATE TABLE parts1 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 INSERT INTO parts SELECT m FROM zoo WHERE m IS NOT NULL;
 SELECT count(*) FROM parts;
 SELECT num_parameters((ARRAY(SELECT m FROM zoo WHERE name = 'small'))[1]);
+CREATE DOMAIN tiny AS model CHECK (num_parameters(VALUE) < 5);
+SELECT m::tiny FROM small;
+SELECT num_parameters(:'nothing'::tiny);
+CREATE TYPE version AS (number int, m model);
+SELECT num_parameters((v).m), (v).number FROM (SELECT ROW(1, m)::version FROM small) t (v);
+SELECT (v::text::version).m = m AS same FROM (SELECT ROW(1, m)::version, m FROM small) t (v, m);
 
 -- Doors that are not opened with a key.
 SELECT ''::model;
 SELECT 'not base64!'::model;
 SELECT 'AAAA'::model;
 SELECT 'AAAA AAAA AA'::model;
+SELECT (m::text || '    ')::model FROM small;
+SELECT (m::text || 'AAAA')::model FROM small;
+SELECT ('AA==' || m::text)::model FROM small;
 SELECT '\x00'::bytea::model;
 
-DROP TABLE small, refuses, zoo, large, parts;
-DROP PROCEDURE keeps_weights, loses_weights, rolls_back, passes_on;
-DROP FUNCTION u, with_ones;
+DROP TABLE small, refuses, zoo, back, large, many, parts;
+DROP PROCEDURE keeps_weights, loses_weights, loses_some, loses_table, keeps_many, commits_without, rolls_back, passes_on;
+DROP FUNCTION u, with_ones, stored_many, of_many2;
+DROP DOMAIN tiny;
+DROP TYPE version;

@@ -123,7 +123,7 @@ $$ SELECT DISTINCT g[1] || '.' || g[2]
    FROM regexp_matches(pickle(zip), 'c(collections|torch|torch\.[a-z_]+)\n([A-Za-z0-9_]+)\n', 'g') g
    ORDER BY 1 $$;
 SELECT name, globals(written) FROM models WHERE name IN ('dtypes', 'dtypes2') ORDER BY 1, 2;
-SELECT substr(pickle(written), strpos(pickle(written), 'ctorch._utils'), 171)
+SELECT substring(replace(pickle(written), E'\n', '|') FROM 'ctorch\._utils.*?tR') AS first_tensor
 FROM models WHERE name = 'dtypes2';
 
 -- Sparse tensors are written densely: zeros are zeros.
@@ -135,21 +135,20 @@ FROM (SELECT prune(m, 0.9) AS pruned, written FROM models WHERE name = 'digits_m
 
 -- The versions of modules go back where torch looks for them...
 CREATE FUNCTION versions(metadata jsonb) RETURNS text LANGUAGE sql AS
-$$ SELECT substr(p, strpos(p, ')Rtrs') + 5)
+$$ SELECT substr(p, strpos(p, ')RtRs') + 5)
    FROM (SELECT replace(pickle(model_write(model_set_metadata(model_agg('w', '{1}'::real[]), metadata),
                                            'pytorch')), E'\n', '|')) t (p) $$;
-SELECT versions(NULL);
 SELECT versions('{}');
 SELECT versions('{"note": "_metadata", "pytorch": {"key": "}", "_metadata": {"": {"version": 1}, "bn": {"version": 2}}}}');
 SELECT versions('{"pytorch": {"_metadata": {}}}');
-SELECT versions('{"pytorch": {"_metadata": {"a": {}, "b": {"n": null, "t": true, "f": false}}}}');
-SELECT versions('{"pytorch": {"_metadata": {"a\"b\\c\u00e9\t": {"x": 255, "y": 256, "z": 65536}}}}');
+SELECT versions('{"pytorch": {"_metadata": {"a": {}, "b": {"n": null, "t": true, "f": false, "s": "text"}}}}');
+SELECT versions('{"pytorch": {"_metadata": {"a\"b\\c/\u00e9\t\u001f": {"x": 255, "y": 256, "z": 65536}}}}');
 SELECT versions('{"pytorch": {"_metadata": {"a": {"x": -1, "y": 2147483648, "z": -9223372036854775808}}}}');
 -- ... but nothing that torch would not have put there.
 SELECT v, versions(v) = '.' AS left_out
 FROM unnest(ARRAY['{"pytorch": 1}', '{"pytorch": []}', '{"pytorch": {"_metadata": 1}}', '{"pytorch": {"_metadata": []}}',
                   '{"pytorch": {"_metadata": {"a": 1}}}', '{"pytorch": {"_metadata": {"a": []}}}',
-                  '{"pytorch": {"_metadata": {"a": {"x": 1.5}}}}', '{"pytorch": {"_metadata": {"a": {"x": 1e3}}}}',
+                  '{"pytorch": {"_metadata": {"a": {"x": 1.5}}}}', '{"pytorch": {"_metadata": {"a": {"x": 1.0}}}}',
                   '{"pytorch": {"_metadata": {"a": {"x": []}}}}', '{"pytorch": {"_metadata": {"a": {"x": {}}}}}',
                   '{"pytorch": {"_metadata": {"a": {"x": 9223372036854775808}}}}',
                   '{"x": {"_metadata": {"a": {}}}}', '{"_metadata": {"a": {}}}']::jsonb[]) v;

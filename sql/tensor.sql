@@ -11,14 +11,14 @@ CREATE FUNCTION pad(bytes bytea, size int) RETURNS bytea LANGUAGE sql IMMUTABLE 
 $$ SELECT bytes || decode(repeat('00', (- length(bytes)) & (size - 1)), 'hex') $$;
 CREATE FUNCTION flat(dtype int, shape bigint[], stored bytea,
                      names text[] = '{x}', decoded bytea = NULL,
-                     metadata bytea = '{}', recipe bytea = '[]') RETURNS model
+                     metadata bytea = '{}', recipe bytea = '[]', decoded_sha256 bytea = NULL) RETURNS model
 LANGUAGE plpgsql IMMUTABLE AS
 $$
 DECLARE
     dims bytea = coalesce((SELECT string_agg(le(d, 8), '' ORDER BY i)
                            FROM unnest(shape) WITH ORDINALITY u (d, i)), '');
     elements bigint = 1;
-    digest bytea = sha256(coalesce(decoded, stored));
+    digest bytea = coalesce(decoded_sha256, sha256(coalesce(decoded, stored)));
     directory bytea;
     content bytea = '';
     name text;
@@ -29,7 +29,7 @@ BEGIN
         elements = elements * shape[i];
     END LOOP;
     directory = le(length(stored), 8) || le(elements, 8) || le(dtype, 1) ||
-        le((decoded IS NOT NULL)::int, 1) || le(0, 14) || digest;
+        le((coalesce(decoded, decoded_sha256) IS NOT NULL)::int, 1) || le(0, 14) || digest;
     FOREACH name IN ARRAY names LOOP
         directory = directory || le(0, 4) || le(length(name), 2) ||
             le(cardinality(shape), 1) || le(0, 1) || pad(dims || name::bytea, 8);
@@ -80,6 +80,12 @@ INSERT INTO typed (m) VALUES
     (flat(17, '{3}', '\x8f07'));
 
 SELECT t.dtype, t.bytes, tensor(m, 'x') FROM typed, tensors(m) t ORDER BY id;
+
+-- Zeros of either sign, and elements of four bits.
+SELECT t.dtype, s.zeros, t.parameters, sparsity(m) = s.zeros::float8 / t.parameters AS same, s.min, s.max
+FROM typed, tensors(m) t, stats(m) s ORDER BY id;
+SELECT t.dtype, sparsity(m), s.zeros, s.min, s.max, s.mean
+FROM (VALUES (flat(16, '{5}', '\xf0700e')), (flat(17, '{5}', '\xf0700e'))) v (m), tensors(m) t, stats(m) s;
 
 -- Every dtype in, and what rounding to nearest even makes of ties and of what
 -- is too large.
@@ -232,6 +238,12 @@ SELECT model_agg('a', '{1,NULL}');
 SELECT model_agg(name, '{1}') FROM (VALUES ('a'), ('b'), ('a')) v (name);
 \echo :LAST_ERROR_SQLSTATE
 SELECT model_agg('', '{1}');
+SELECT length(name) FROM tensors((SELECT model_agg(repeat('é', 512), '{1}')));
+SELECT model_agg(repeat('é', 512) || 'e', '{1}');
+\echo :LAST_ERROR_SQLSTATE
+SELECT num_parameters(model_agg('t' || i, '{1}')) FROM generate_series(1, 100000) i;
+SELECT num_parameters(model_agg('t' || i, '{1}')) FROM generate_series(1, 100001) i;
+\echo :LAST_ERROR_SQLSTATE
 -- A model is as good as the table it came from.
 SELECT bool_and(tensor(m, name) = data) AS kept
 FROM (VALUES ('a', '{{1,2},{3,4}}'::real[]), ('b', '{0.5}')) v (name, data),
@@ -279,6 +291,18 @@ SELECT model_set_metadata(m, '{"recipe": []}') FROM made;
 \echo :LAST_ERROR_SQLSTATE
 SELECT model_set_metadata(m, '{"recipe": "mine"}') FROM typed WHERE id = 1;
 SELECT model_metadata(model_set_metadata(m, '{"recipe": [], "a": 1}')) FROM typed WHERE id = 1;
+
+-- What is too large for a text is not for the other forms, what is too large
+-- for those is not stored.  Sparse zeros are small: the digests are those of
+-- 805306368 and 1073741824 zero bytes, by sha256sum.
+SELECT length(bytea(m)) < 13000000 AS small, decompress(m)::text
+FROM (SELECT flat(1, '{100663296}', decode(repeat('00', 12582912), 'hex'), '{x}',
+                  decoded_sha256 => '\xd8492a624b5ded59e8a2185b0755f195a58642456e8387ba2817e46f1e05b358')) z (m);
+\echo :LAST_ERROR_SQLSTATE
+SELECT model_size(decompress(m)), bytea(decompress(m))
+FROM (SELECT flat(1, '{134217728}', decode(repeat('00', 16777216), 'hex'), '{x}',
+                  decoded_sha256 => '\x49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14')) z (m);
+\echo :LAST_ERROR_SQLSTATE
 
 DROP TABLE typed, shaped, tied, sparse, made;
 DROP FUNCTION try_set, stored, flat, pad, le;

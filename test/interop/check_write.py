@@ -18,8 +18,8 @@ import torch
 
 import libzip
 from harness import (
-    back, check, check_same, data_bytes, DatabaseError, difference, quote,
-    scalar, skip, sql, store, written)
+    back, check, check_same, data_bytes, data_load, DatabaseError, difference,
+    quote, saved, scalar, skip, sql, store, written)
 
 WRITTEN = ["digits_mlp.pth", "digits_cnn.pth", "tied_transformer.pth",
            "dtypes.pth", "views.pth", "shapes.pth"]
@@ -109,6 +109,42 @@ def check_round_trip():
     text = scalar("SELECT bool_and(m = m::text::model "
                   "AND m = m::bytea::model) FROM interop.models;")
     check(text == "t", "every model survives its text and its flat form")
+
+
+def check_module_versions():
+    """What state_dict() says of itself goes there and back, in any order."""
+    for name in ("digits_mlp.pth", "digits_cnn.pth", "tied_transformer.pth"):
+        value = data_load(name)
+        versions = value.get("state_dict", value)._metadata
+        actual = getattr(back(name), "_metadata", {})
+        check(dict(actual) == dict(versions), "%s: versions of modules are kept" % name,
+              "expected %s, got %s" % (versions, actual))
+
+
+def check_many():
+    """More records than a plain end record can count."""
+    sql("INSERT INTO interop.models SELECT 'many', "
+        "model_agg('t' || i, ARRAY[i]::real[] ORDER BY i) "
+        "FROM generate_series(1, 70000) i;")
+    data = written("many")
+    with zipfile.ZipFile(io.BytesIO(data)) as z:
+        infos = z.infolist()
+        check(len(infos) == 70003, "70000 tensors: zipfile finds all records",
+              len(infos))
+        right = all(z.read("archive/data/%d" % i)
+                    == struct.pack("<f", i + 1) for i in (0, 65534, 69999))
+        check(right, "70000 tensors: and what is in them")
+    tensors = torch.load(io.BytesIO(data), weights_only=True)
+    wrong = [n for i, (n, t) in enumerate(tensors.items(), 1)
+             if n != "t%d" % i or t.tolist() != [i]]
+    check(len(tensors) == 70000 and not wrong,
+          "70000 tensors: torch loads them", wrong[:5])
+    store("again", saved(tensors))
+    same = scalar("SELECT (SELECT model_set_metadata(m, '{}') FROM "
+                  "interop.models WHERE name = 'again') = m "
+                  "FROM interop.models WHERE name = 'many';")
+    check(same == "t", "70000 tensors: torch's own archive of them is read")
+    sql("DELETE FROM interop.models WHERE name = 'many';")
 
 
 def check_libzip():
@@ -209,4 +245,6 @@ def other_readings(data, ours):
 CHECKS = [("write: archives", check_archives),
           ("write: loaders", check_loaders),
           ("write: round trip", check_round_trip),
+          ("write: versions", check_module_versions),
+          ("write: many", check_many),
           ("write: libzip", check_libzip), ("read: damaged", check_damaged)]

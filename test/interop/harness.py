@@ -86,7 +86,8 @@ def sql(text):
     if done.returncode != 0:
         raise DatabaseError(done.stderr)
     csv.field_size_limit(1 << 30)
-    return list(csv.reader(io.StringIO(done.stdout)))
+    # a row of one empty string is an empty line
+    return [row or [""] for row in csv.reader(io.StringIO(done.stdout))]
 
 
 def scalar(text):

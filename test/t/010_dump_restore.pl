@@ -10,8 +10,11 @@ use Session qw(create_database query run_sql run_command);
 my $scratch = File::Temp->newdir;
 my $checkpoints = "$FindBin::RealBin/../data";
 
-# What a restored table is compared by: names, digests and how they are stored.
-my $CONTENT = q{SELECT name, model_digest(m), model_size(m), model_info(m) - 'format_version' FROM zoo ORDER BY name};
+# What a restored table is compared by: names, digests, how they are stored, and
+# all of their bytes, in which nothing belongs to one database or cluster: so
+# pg_upgrade may copy them as they are.
+my $CONTENT = q{SELECT name, model_digest(m), model_size(m), model_info(m) - 'format_version', md5(bytea(m)) FROM zoo ORDER BY name};
+my $OIDS = q{SELECT 'model'::regtype::oid, 'model_in'::regproc::oid, 'zoo'::regclass::oid};
 
 create_database('source');
 query('source', 'CREATE TABLE zoo (name text PRIMARY KEY, m model)');
@@ -43,6 +46,7 @@ sub restores
 	my ($status, $out, $err) = run_command('', @command, "--dbname=$database");
 	is($status, 0, "$title restores") or diag($err);
 	is(query($database, "SET client_encoding = 'UTF8'; $CONTENT"), $content, "$title has the same models");
+	isnt(query($database, $OIDS), query('source', $OIDS), "$title has other oids");
 	return;
 }
 
@@ -57,12 +61,32 @@ for my $format ('custom', 'directory')
 	($status, $out, $err) = run_command('', 'pg_dump', "--format=$format", '--file', "$scratch/$format", 'source');
 	is($status, 0, "pg_dump --format=$format") or diag($err);
 	restores("a $format dump", $format, '', 'pg_restore', '--exit-on-error', "$scratch/$format");
+	restores("a $format dump in EUC_JP", "${format}_eucjp", "ENCODING 'EUC_JP' TEMPLATE template0", 'pg_restore', '--exit-on-error', "$scratch/$format");
 }
 
 ($status, $out, $err) = run_command('', 'pg_dump', '--inserts', '--file', "$scratch/inserts", 'source');
 is($status, 0, 'pg_dump --inserts') or diag($err);
 restores('a dump of INSERTs', 'inserts', '', @psql, '--file', "$scratch/inserts");
 is(query('inserts', 'SELECT count(*) FROM sizes'), query('source', 'SELECT count(*) FROM sizes'), 'the view works after it');
+
+# Names and metadata are UTF-8 in the value and in the database's encoding
+# outside of it, if that has the characters.
+my $MADE = q{SELECT model_digest(model_set_metadata(model_agg('naïve.größe', '{1}'), '{"für": "Müller"}'))};
+is(query('latin', $MADE), query('source', $MADE), 'a model made in LATIN1 is the one made in UTF-8');
+is(query('latin', q{SELECT model_metadata(m) ->> 'für' FROM zoo WHERE name = 'with words'}), 'Müller', 'metadata is shown in LATIN1');
+is(query('latin', q{SELECT model_info(m) ->> 'metadata_keys' FROM zoo WHERE name = 'with words'}), '["für"]', 'and so are its keys');
+is(query('latin', q{SELECT t.name || tensor(m, t.name)::text FROM (SELECT model_agg('größe', '{1}') AS m) s, tensors(m) t}), 'größe{1}', 'and names');
+is(query('latin', q{SELECT l.name, kind FROM (SELECT model_set_metadata(model_agg('größe.weight', '{1}'), '{"layer_kinds": {"größe": "Maß"}}') AS m) s, layers(m) l}),
+	'größe|Maß', 'and layers');
+is(query('latin', q{SELECT num_parameters(m), tensor(m, 'parameter') IS NOT NULL, sparsity(m) > 0 FROM zoo WHERE name = 'shapes.pth'}), '22|t|t',
+	'a model with names that LATIN1 does not have is read there');
+my ($denied, $none, $why) = run_sql('latin', q{SELECT t.name FROM zoo, tensors(m) t WHERE zoo.name = 'shapes.pth'});
+like($why, qr/ERROR:  22P05: /, 'though its names cannot be shown');
+query('latin', qq{\\set bytes `base64 < $checkpoints/shapes.pth | tr -d '\\n'`\n}
+	  . q{CREATE TABLE again AS SELECT model_read(decode(:'bytes', 'base64'), key => '') AS m});
+is(query('latin', q{SELECT count(*) FROM again JOIN zoo USING (m) WHERE name = 'shapes.pth'}), 1, 'a checkpoint read in LATIN1 is the one read in UTF-8');
+($denied, $none, $why) = run_sql('latin', q{SELECT tensor(m, 'größte') FROM zoo WHERE name = 'pruned'});
+like($why, qr/ERROR:  42704: .*"größte"/, 'errors, too, are in the encoding of the client');
 
 # COPY, both forms.
 for my $form ('text', 'csv', 'binary')

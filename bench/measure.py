@@ -1,0 +1,181 @@
+"""
+measure.py FOLDER MILLIONS REPEATS
+
+Measures modelopt on the server that libpq's environment names, whose data
+directory FOLDER is, against PyTorch and NumPy in this process.
+"""
+import os
+import subprocess
+import sys
+import time
+
+import numpy
+import torch
+
+import harness
+import torch_ways
+from harness import alternate, timed
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+READ = "m := model_read(pg_read_binary_file('bench.pth'))"
+
+
+class Bench:
+    def __init__(self, folder, millions, repeats):
+        self.folder = folder
+        self.repeats = repeats
+        self.report = harness.Report()
+        self.session = harness.Session()
+        self.file = os.path.join(folder, "bench.pth")
+        self.weights = torch_ways.make_weights(millions)
+        self.bytes = 4 * sum(w.numel() for w in self.weights.values())
+        torch.save(self.weights, self.file)
+        os.chmod(self.file, 0o644)
+        torch_ways.sync(self.file)
+
+    # ---------- in memory ----------
+
+    def copy(self):
+        """What copying the model's bytes takes, into memory in use."""
+        source = numpy.ones(self.bytes, dtype=numpy.uint8)
+        target = numpy.ones(self.bytes, dtype=numpy.uint8)
+        return lambda: timed(lambda: numpy.copyto(target, source))
+
+    def ours(self, expression, type_="model"):
+        return lambda: self.session.seconds_within(READ, expression, type_)
+
+    def on_modules(self, function):
+        """Modules are made anew for each turn, outside of the measurement."""
+        def turn():
+            owners = torch_ways.modules(
+                {name: w.clone() for name, w in self.weights.items()})
+            return timed(lambda: function(owners))
+        return turn
+
+    def on_weights(self, function):
+        return lambda: timed(lambda: function(self.weights))
+
+    def in_memory(self):
+        arrays = {name: w.numpy() for name, w in self.weights.items()}
+        ours, copy, torch_way, kthvalue, partition = alternate(
+            self.repeats, self.ours("prune(m, 0.5)"), self.copy(),
+            self.on_modules(torch_ways.prune_globally),
+            self.on_weights(torch_ways.prune_by_kthvalue),
+            lambda: timed(lambda: torch_ways.prune_by_partition(arrays)))
+        add = self.report.add
+        what = "prune(m, 0.5), in memory"
+        add(what, ours, "torch prune.global_unstructured + remove", torch_way,
+            faster=30)
+        add(what, ours, "torch kthvalue, mask", kthvalue, faster=5)
+        add(what, ours, "numpy partition, mask", partition, faster=5)
+        self.report.add_limit("  as copies of the model", ours / copy,
+                              "memcpy", 4, harness.readable(ours, "s"),
+                              harness.readable(copy, "s"),
+                              "memcpy of the same bytes")
+
+    # ---------- from table to table ----------
+
+    def make_tables(self):
+        self.session.run(
+            "CREATE TABLE source (m model); CREATE TABLE t (m model);"
+            "INSERT INTO source VALUES"
+            " (model_read(pg_read_binary_file('bench.pth'))); CHECKPOINT;")
+
+    def update(self):
+        """A row of the dense model is there; its update is measured."""
+        self.session.run("TRUNCATE t; INSERT INTO t TABLE source; CHECKPOINT;")
+        return self.session.seconds("UPDATE t SET m = prune(m, 0.5);")
+
+    def torch_process(self):
+        """Seconds and peak, without the interpreter's start and imports."""
+        done = subprocess.run(
+            [sys.executable, "-B", os.path.join(HERE, "torch_ways.py"),
+             self.file, os.path.join(self.folder, "pruned.pth")],
+            stdout=subprocess.PIPE, universal_newlines=True, check=True)
+        return [float(word) for word in done.stdout.split()]
+
+    def table_to_table(self):
+        self.make_tables()
+        ours, theirs = alternate(self.repeats, self.update,
+                                 lambda: self.torch_process()[0])
+        self.report.add("UPDATE t SET m = prune(m, 0.5), committed", ours,
+                        "torch.load, prune, remove, save, fsync", theirs,
+                        faster=5)
+        self.memory()
+        self.manifest()
+
+    def memory(self):
+        """Of a backend that has done nothing else."""
+        self.session.run("TRUNCATE t; INSERT INTO t TABLE source;")
+        fresh = harness.Session()
+        fresh.run("SELECT count(*) FROM t;")
+        peak = harness.PeakMemory(fresh.pid)
+        fresh.run("UPDATE t SET m = prune(m, 0.5);")
+        ours = peak.stop()
+        fresh.close()
+        theirs = self.torch_process()[1]
+        self.report.add_limit("  peak memory of its backend",
+                              ours / self.bytes, "models", 2.2,
+                              harness.readable(ours, "MB"),
+                              harness.readable(theirs, "MB"),
+                              "that process")
+
+    def manifest(self):
+        for what, query in (
+                ("tensors(m) of a stored model",
+                 "SELECT count(*) FROM source, tensors(m);"),
+                ("num_parameters(m) of a stored model",
+                 "SELECT num_parameters(m) FROM source;")):
+            taken, = alternate(self.repeats,
+                               lambda: self.session.seconds(query))
+            self.report.add_limit(what, taken, "ms", 5)
+
+    # ---------- for information ----------
+
+    def others(self):
+        within = self.session.seconds_within
+        for what, ours, against, theirs in (
+                ("model_read(pg_read_binary_file(...))",
+                 lambda: within("NULL", "model_read(pg_read_binary_file("
+                                "'bench.pth'))"),
+                 "torch.load", lambda: timed(lambda: torch.load(self.file))),
+                ("model_write(m, 'pytorch')",
+                 self.ours("model_write(m, 'pytorch')", "bytea"),
+                 "torch.save into memory",
+                 self.on_weights(torch_ways.save_to_memory)),
+                ("stats(m)",
+                 self.ours("(SELECT sum(l2) FROM stats(m))", "float8"),
+                 "torch, a function a number",
+                 self.on_weights(torch_ways.statistics)),
+                ("prune, ln_structured",
+                 self.ours("prune(m, 0.5, 'ln_structured')"),
+                 "torch prune.ln_structured + remove",
+                 self.on_modules(torch_ways.prune_rows)),
+                ("prune, 2:4",
+                 self.ours("prune(m, method => 'n:m', n => 2, m_of => 4)"),
+                 "torch topk, scatter, mask",
+                 self.on_weights(torch_ways.keep_two_of_four))):
+            ours, theirs = alternate(self.repeats, ours, theirs)
+            self.report.add(what, ours, against, theirs)
+
+
+def main():
+    folder, millions, repeats = sys.argv[1], *map(int, sys.argv[2:])
+    torch.set_num_threads(1)
+    began = time.perf_counter()
+    bench = Bench(folder, millions, repeats)
+    print("Model: %d tensors, %.0f million float32 parameters, %.0f MB."
+          % (len(bench.weights), bench.bytes / 4e6, bench.bytes / 1e6))
+    print("Against: torch %s and numpy %s, one thread; medians of %d, taken "
+          "in turns." % (torch.__version__, numpy.__version__, repeats),
+          flush=True)
+    bench.in_memory()
+    bench.table_to_table()
+    bench.others()
+    bench.session.close()
+    print("\nAfter %.0f s:" % (time.perf_counter() - began))
+    bench.report.show()
+
+
+if __name__ == "__main__":
+    main()

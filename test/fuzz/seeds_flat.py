@@ -1,0 +1,184 @@
+"""
+Models in the flat form, built from its description in src/model/flat.c.
+
+Nothing of the extension is used, so that a seed that is read is a check of
+the layout and of its digests.
+"""
+import hashlib
+import struct
+
+DTYPES = {"f64": (1, 64), "f32": (2, 32), "f16": (3, 16), "bf16": (4, 16),
+          "f8e4m3": (5, 8), "f8e5m2": (6, 8), "i64": (7, 64), "i32": (8, 32),
+          "i16": (9, 16), "i8": (10, 8), "u64": (11, 64), "u32": (12, 32),
+          "u16": (13, 16), "u8": (14, 8), "bool": (15, 8), "i4": (16, 4),
+          "u4": (17, 4)}
+DENSE, SPARSE = 0, 1
+ALIGNMENT = 64
+HEADER = 72
+
+
+def up(n, alignment):
+    return -(-n // alignment) * alignment
+
+
+class Payload:
+    """Elements, given as their bytes, to be stored in an encoding."""
+
+    def __init__(self, dtype, elements, count=None, encoding=DENSE):
+        self.code, self.bits = DTYPES[dtype]
+        self.elements = elements
+        self.count = len(elements) * 8 // self.bits if count is None else count
+        self.encoding = encoding
+        self.digest = hashlib.sha256(elements).digest()
+        self.stored = elements if encoding == DENSE else self.sparse()
+
+    def sparse(self):
+        """A mask, bit i of byte i / 8 for an element with a bit set, padded,
+        and those elements."""
+        width = self.bits // 8
+        mask = bytearray(up(-(-self.count // 8), ALIGNMENT))
+        values = bytearray()
+        for i in range(self.count):
+            element = self.elements[i * width:(i + 1) * width]
+            if any(element):
+                mask[i // 8] |= 1 << i % 8
+                values += element
+        return bytes(mask + values)
+
+    def entry(self):
+        return struct.pack("<QqBB14x32s", len(self.stored), self.count,
+                           self.code, self.encoding, self.digest)
+
+
+def tensor_entry(name, shape, payload):
+    name = name.encode()
+    rest = struct.pack("<%dq" % len(shape), *shape) + name
+    return (struct.pack("<IHBB", payload, len(name), len(shape), 0) + rest +
+            bytes(up(len(rest), 8) - len(rest)))
+
+
+def model_digest(tensors, payloads, metadata):
+    digest = hashlib.sha256()
+    for name, shape, index in tensors:
+        payload = payloads[index]
+        name = name.encode()
+        digest.update(struct.pack("<I", len(name)) + name)
+        digest.update(bytes([payload.code, len(shape)]))
+        digest.update(struct.pack("<%dq" % len(shape), *shape))
+        digest.update(payload.digest)
+    digest.update(struct.pack("<I", len(metadata)) + metadata)
+    return digest.digest()
+
+
+def build(tensors, metadata=b"{}", recipe=b"[]", header=()):
+    """tensors: (name, shape, Payload); one that comes again is tied.  What
+    header has goes into the header instead of what belongs there."""
+    payloads = []
+    indexed = []
+    for name, shape, payload in tensors:
+        if payload not in payloads:
+            payloads.append(payload)
+        indexed.append((name, shape, payloads.index(payload)))
+    directory = b"".join(p.entry() for p in payloads)
+    directory += b"".join(tensor_entry(*t) for t in indexed)
+    body = directory + metadata + recipe
+    for payload in payloads:
+        size = HEADER + len(body)
+        body += bytes(up(size, ALIGNMENT) - size) + payload.stored
+    total = HEADER + len(body)
+    fields = {"length": total << 2, "magic": b"mdlo", "version": 1, "flags": 0,
+              "reserved": 0, "ntensors": len(indexed),
+              "npayloads": len(payloads), "directory": len(directory),
+              "metadata": len(metadata), "recipe": len(recipe),
+              "total": total,
+              "digest": model_digest(indexed, payloads, metadata)}
+    fields.update(header)
+    return struct.pack("<I4sBBHIIIIIQ32s", *fields.values()) + body
+
+
+def ramp(dtype, count):
+    """Elements with every kind of byte in them, or bools."""
+    size = -(-count * DTYPES[dtype][1] // 8)
+    if dtype == "bool":
+        return bytes(i % 3 == 0 for i in range(size))
+    data = bytearray((i * 37 + 11) % 256 for i in range(size))
+    if dtype in ("i4", "u4") and count % 2:
+        data[-1] &= 0x0f
+    return bytes(data)
+
+
+def sprinkled(dtype, count, every):
+    """Elements of which most are zero."""
+    width = DTYPES[dtype][1] // 8
+    data = bytearray(count * width)
+    for i in range(0, count, every):
+        data[i * width] = 1 + (i % 200 if dtype != "bool" else 0)
+    return bytes(data)
+
+
+def valid():
+    yield "nothing", build([])
+    for dtype in DTYPES:
+        yield "dense_" + dtype, build(
+            [("w", (3, 5), Payload(dtype, ramp(dtype, 15), 15))])
+    for dtype in ("f64", "f32", "bf16", "u8", "bool"):
+        yield "sparse_" + dtype, build(
+            [("w", (30, 20), Payload(dtype, sprinkled(dtype, 600, 17),
+                                     encoding=SPARSE))])
+    # more elements than are read at once
+    yield "sparse_long", build(
+        [("w", (70001,), Payload("u8", sprinkled("u8", 70001, 997),
+                                 encoding=SPARSE))])
+    yield "sparse_zeros", build(
+        [("w", (40000,), Payload("f32", bytes(160000), encoding=SPARSE))])
+    yield "dense_long", build(
+        [("w", (33000,), Payload("i4", ramp("i4", 33000), 33000))])
+    shared = Payload("f32", ramp("f32", 6))
+    yield "tied", build([("a", (2, 3), shared), ("b", (6,), shared),
+                         ("c", (), Payload("f16", b"\x00\x3c")),
+                         ("d", (3, 2), shared)])
+    yield "empty", build([("e", (0, 4), Payload("f64", b"")),
+                          ("f", (2, 0), Payload("i4", b"", 0)),
+                          ("g", (1,) * 32, Payload("u8", b"\x07"))])
+    yield "texts", build(
+        [("naïve.重み", (1,), Payload("i8", b"\xff"))],
+        '{"pytorch": {"key": "重み"}}'.encode(),
+        b'[{"step": "prune", "amount": 0.5}]')
+    yield "many", build([("t%03d" % i, (2,), Payload("u16", b"abcd"[:4]))
+                         for i in range(40)])
+
+
+def invalid():
+    dense = Payload("f32", ramp("f32", 6))
+    plain = [("a", (2, 3), dense)]
+    good = build(plain)
+    yield "digest", good[:-1] + bytes([good[-1] ^ 1])
+    yield "cut", good[:-1]
+    yield "longer", good + b"\0"
+    yield "header_only", good[:HEADER]
+    for field, value in (("version", 2), ("flags", 1),
+                         ("reserved", 1), ("ntensors", 2), ("npayloads", 2),
+                         ("directory", 2 ** 32 - 1), ("metadata", 2 ** 31),
+                         ("recipe", 2 ** 32 - 1), ("total", 2 ** 63),
+                         ("ntensors", 2 ** 32 - 1)):
+        yield "%s_%s" % (field, value), build(plain, header={field: value})
+    yield "magic", build(plain, header={"magic": b"mdlO"})
+    yield "no_digest", build(plain, header={"digest": bytes(32)})
+    yield "no_object", build(plain, b"[]")
+    yield "no_array", build(plain, b"{}", b"{}")
+    yield "no_text", build(plain, b'{"\xff": 1}')
+    yield "two_names", build([("a", (6,), dense), ("a", (6,), dense)])
+    yield "other_shape", build([("a", (2, 2), dense)])
+    yield "negative", build([("a", (-2, -3), dense)])
+    yield "no_name", build([("", (6,), dense)])
+    yield "rank", build([("a", (1,) * 33, Payload("u8", b"\1"))])
+    yield "bool", build([("a", (2,), Payload("bool", b"\1\2"))])
+    yield "nibble", build([("a", (1,), Payload("u4", b"\x1f", 1))])
+    sparse = Payload("u8", sprinkled("u8", 600, 17), encoding=SPARSE)
+    for name, stored in (("mask_tail", b"\xff" * 76 + sparse.stored[76:]),
+                         ("value_zero", sparse.stored[:-1] + b"\0"),
+                         ("value_missing", sparse.stored[:-1]),
+                         ("no_mask", sparse.stored[:64])):
+        other = Payload("u8", sparse.elements, encoding=SPARSE)
+        other.stored = stored
+        yield "sparse_" + name, build([("a", (600,), other)])

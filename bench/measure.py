@@ -1,5 +1,5 @@
 """
-measure.py FOLDER MILLIONS REPEATS
+measure.py FOLDER MILLIONS REPEATS [PART ...]
 
 Measures modelopt on the server that libpq's environment names, whose data
 directory FOLDER is, against PyTorch and NumPy in this process.
@@ -159,8 +159,17 @@ class Bench:
             self.report.add(what, ours, against, theirs)
 
 
+PARTS = {"memory": Bench.in_memory, "table": Bench.table_to_table,
+         "others": Bench.others}
+
+
 def main():
-    folder, millions, repeats = sys.argv[1], *map(int, sys.argv[2:])
+    folder, millions, repeats = sys.argv[1], *map(int, sys.argv[2:4])
+    wanted = sys.argv[4:] or list(PARTS)
+    unknown = [part for part in wanted if part not in PARTS]
+    if unknown:
+        sys.exit("bench has no part %s; there are: %s"
+                 % (unknown[0], ", ".join(PARTS)))
     torch.set_num_threads(1)
     began = time.perf_counter()
     bench = Bench(folder, millions, repeats)
@@ -169,9 +178,8 @@ def main():
     print("Against: torch %s and numpy %s, one thread; medians of %d, taken "
           "in turns." % (torch.__version__, numpy.__version__, repeats),
           flush=True)
-    bench.in_memory()
-    bench.table_to_table()
-    bench.others()
+    for part in wanted:
+        PARTS[part](bench)
     bench.session.close()
     print("\nAfter %.0f s:" % (time.perf_counter() - began))
     bench.report.show()

@@ -564,6 +564,7 @@ BEGIN
         'SELECT count(*) FROM layers($1)', 'SELECT sparsity($1)', 'SELECT model_info($1)', 'SELECT model_metadata($1)',
         'SELECT model_digest($1)', 'SELECT $1 = $1', 'SELECT tensor($1, ''s'')', 'SELECT tensor($1, ''b'')',
         'SELECT model_write($1, ''pytorch'')', 'SELECT decompress($1)', 'SELECT model_set($1, ''w'', ''{{9,8},{7,6}}'')::bytea',
+        'SELECT prune($1, 0.5)', 'SELECT prune($1, 0.5, ''ln_structured'')', 'SELECT prune($1, method => ''mask'', mask => $1)',
         'SELECT $1::text::model']
     LOOP
         BEGIN
@@ -658,6 +659,19 @@ SELECT uses_of('\x6d646c6f010000000300000003000000803801000800000011000000034e01
     good(324, 356) || '\x0100000001000200c800000000000000c8' || good(397, 429) || good(453, 494) ||
     '\x803f000000400000404000008040' || times('\x00', 48) || times('U', 5000) || times('\x00', 58) ||
     times('\x803f0000', 19999) || '\x803f010001');
+
+-- ---------- everywhere ----------
+
+-- Cut off after each of its bytes.
+SELECT DISTINCT left(outcome(good(0, n)), 5) FROM generate_series(0, 765) n;
+-- With each of its bits flipped: the recipe, of which there is no digest, may
+-- be another one; all else is refused.
+SELECT left(outcome, 5) AS state, bool_and(n / 8 BETWEEN 469 AND 483) AS recipe
+FROM generate_series(0, 6127) n, outcome(set_bit(good(), n, 1 - get_bit(good(), n))) GROUP BY state ORDER BY state;
+-- The same in a table: no function crashes.
+SELECT DISTINCT found[1] AS state FROM generate_series(0, 6127) n,
+    regexp_matches(uses(unchecked(set_bit(good(), n, 1 - get_bit(good(), n)))), '\m(fine|[0-9A-Z]{5}(?=: ))', 'g') found
+ORDER BY state;
 
 RESET search_path;
 \set VERBOSITY terse

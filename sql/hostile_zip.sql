@@ -741,6 +741,15 @@ SELECT outcome('\x');
 -- Four bytes.
 SELECT outcome('\x504b0304');
 
+-- ---------- everywhere ----------
+
+-- Cut off after each of its bytes.
+SELECT DISTINCT left(outcome(good(0, n)), 5) FROM generate_series(0, 600) n;
+-- With each of its bits flipped: it is refused, or was a bit that says
+-- nothing, as of times and versions.
+SELECT DISTINCT CASE WHEN outcome LIKE 'accepted%' THEN outcome ELSE left(outcome, 5) END AS outcome
+FROM generate_series(0, 4807) n, outcome(set_bit(good(), n, 1 - get_bit(good(), n))) ORDER BY outcome;
+
 RESET search_path;
 \set VERBOSITY terse
 SET client_min_messages = warning;

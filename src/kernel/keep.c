@@ -12,6 +12,12 @@
 
 /* ---------- ranked ---------- */
 
+/*
+ * Counters as wide as the keys keep the loops in vectors; blocks short enough
+ * for the counters keep them from wrapping.
+ */
+#define BLOCK 4096
+
 #define DEFINE_KEEP_ABOVE(bits) \
 static inline __attribute__((always_inline)) size_t \
 keep_above##bits(const uint##bits##_t *keys, size_t n, \
@@ -19,10 +25,17 @@ keep_above##bits(const uint##bits##_t *keys, size_t n, \
 { \
 	size_t		equal = 0; \
 \
-	for (size_t i = 0; i < n; i++) \
+	for (size_t done = 0; done < n; done += BLOCK) \
 	{ \
-		keep[i] = keys[i] >= threshold; \
-		equal += keys[i] == threshold; \
+		size_t		end = n - done < BLOCK ? n : done + BLOCK; \
+		uint##bits##_t in_block = 0; \
+\
+		for (size_t i = done; i < end; i++) \
+		{ \
+			keep[i] = keys[i] >= threshold; \
+			in_block += keys[i] == threshold; \
+		} \
+		equal += in_block; \
 	} \
 	return equal; \
 } \
@@ -155,38 +168,65 @@ kernel_keep_largest(const void *keys, int width, size_t groups,
 
 /* ---------- applied ---------- */
 
-#define DEFINE_APPLY(bits) \
+/*
+ * Everything about a block is counted while it is at hand.  Counters as wide
+ * as the elements, and blocks short enough for them, as above.
+ */
+#define DEFINE_APPLY(bits, block) \
 static inline __attribute__((always_inline)) void \
 apply##bits(uint##bits##_t *dst, const uint##bits##_t *src, \
-			const uint8_t *keep, size_t n) \
+			const uint8_t *keep, size_t n, uint##bits##_t nonzero, \
+			KernelKept *counts) \
 { \
-	for (size_t i = 0; i < n; i++) \
-		dst[i] = keep[i] ? src[i] : 0; \
+	for (size_t done = 0; done < n; done += (block)) \
+	{ \
+		size_t		end = n - done < (block) ? n : done + (block); \
+		uint##bits##_t kept = 0; \
+		uint##bits##_t before = 0; \
+		uint##bits##_t after = 0; \
+\
+		for (size_t i = done; i < end; i++) \
+		{ \
+			uint##bits##_t stays = keep[i]; \
+			uint##bits##_t v = src[i] & (uint##bits##_t) -stays; \
+\
+			kept = (uint##bits##_t) (kept + stays); \
+			before = (uint##bits##_t) (before + ((src[i] & nonzero) == 0)); \
+			after = (uint##bits##_t) (after + ((v & nonzero) == 0)); \
+			dst[i] = v; \
+		} \
+		counts->kept += (int64_t) kept; \
+		counts->zeros_before += (int64_t) before; \
+		counts->zeros_after += (int64_t) after; \
+	} \
 }
 
-DEFINE_APPLY(8)
-DEFINE_APPLY(16)
-DEFINE_APPLY(32)
-DEFINE_APPLY(64)
+DEFINE_APPLY(8, 255)
+DEFINE_APPLY(16, BLOCK)
+DEFINE_APPLY(32, BLOCK)
+DEFINE_APPLY(64, BLOCK)
 
 KERNEL_CLONES
 void
 kernel_apply_keep(void *dst, const void *src, const uint8_t *keep, size_t n,
-				  int width)
+				  int width, bool is_float, KernelKept *counts)
 {
 	switch (width)
 	{
 		case 1:
-			apply8(dst, src, keep, n);
+			apply8(dst, src, keep, n, is_float ? INT8_MAX : UINT8_MAX, counts);
 			break;
 		case 2:
-			apply16(dst, src, keep, n);
+			apply16(dst, src, keep, n, is_float ? INT16_MAX : UINT16_MAX,
+					counts);
 			break;
 		case 4:
-			apply32(dst, src, keep, n);
+			apply32(dst, src, keep, n, is_float ? INT32_MAX : UINT32_MAX,
+					counts);
 			break;
 		default:
-			apply64(dst, src, keep, n);
+			apply64(dst, src, keep, n, is_float ? INT64_MAX : UINT64_MAX,
+					counts);
 			break;
 	}
 }

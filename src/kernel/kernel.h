@@ -206,9 +206,19 @@ extern void kernel_keep_largest(const void *keys, int width, size_t groups,
 								size_t group_step, size_t step, int n, int m,
 								uint8_t *keep);
 
-/* Copies what stays and puts +0 in place of what goes; widths as above. */
+/* Elements of which something is true; kernel_apply_keep adds to them. */
+typedef struct KernelKept
+{
+	int64_t		kept;
+	int64_t		zeros_before;
+	int64_t		zeros_after;	/* kept ones and those put there */
+} KernelKept;
+
+/* Copies what stays and puts +0 in place of what goes; widths as above.  -0 is
+ * a zero too in floats. */
 extern void kernel_apply_keep(void *dst, const void *src, const uint8_t *keep,
-							  size_t n, int width);
+							  size_t n, int width, bool is_float,
+							  KernelKept *counts);
 
 /* ---------- norm.c: norms of slices ---------- */
 
@@ -226,9 +236,26 @@ typedef enum KernelNorm
 /* What no elements have. */
 extern double kernel_norm_start(KernelNorm norm);
 
-/* Adds n elements to one sum, in a fixed order; NaN makes it NaN. */
-extern double kernel_norm_add(KernelNorm norm, double p, double sum,
-							  const double *x, size_t n);
+/*
+ * Neighbours that go into one sum: begin, add them in order, cut anyhow, and
+ * end.  They are added in a fixed order, the same wherever the cuts are, so
+ * that equal slices have equal norms.  NaN makes the sum NaN.
+ */
+#define KERNEL_NORM_LANES 8
+
+typedef struct KernelNormRun
+{
+	double		lanes[KERNEL_NORM_LANES];
+	size_t		n;				/* added so far */
+} KernelNormRun;
+
+extern void kernel_norm_begin(KernelNorm norm, KernelNormRun *run);
+extern void kernel_norm_add(KernelNorm norm, double p, KernelNormRun *run,
+							const double *x, size_t n);
+
+/* The sum with the run added to it. */
+extern double kernel_norm_end(KernelNorm norm, const KernelNormRun *run,
+							  double sum);
 
 /* Adds x[i] to sums[i]. */
 extern void kernel_norm_add_each(KernelNorm norm, double p, double *sums,

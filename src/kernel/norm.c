@@ -9,7 +9,7 @@
 
 #include <math.h>
 
-#define LANES 8
+#define LANES KERNEL_NORM_LANES
 
 double
 kernel_norm_start(KernelNorm norm)
@@ -47,22 +47,26 @@ join(KernelNorm norm, double a, double b)
 	}
 }
 
-static inline __attribute__((always_inline)) double
-add_along(KernelNorm norm, double sum, const double *x, size_t n)
+/* Element i of the run goes to lane i % LANES, however the run is cut. */
+static inline __attribute__((always_inline)) void
+add_along(KernelNorm norm, KernelNormRun *run, const double *x, size_t n)
 {
-	double		lanes[LANES];
+	size_t		lane = run->n % LANES;
 	size_t		i = 0;
+	double		lanes[LANES];
 
+	for (; lane > 0 && lane < LANES && i < n; lane++, i++)
+		run->lanes[lane] = join(norm, run->lanes[lane], term(norm, x[i]));
 	for (int j = 0; j < LANES; j++)
-		lanes[j] = norm == KERNEL_NORM_MIN ? INFINITY : 0;
+		lanes[j] = run->lanes[j];
 	for (; i + LANES <= n; i += LANES)
 		for (int j = 0; j < LANES; j++)
 			lanes[j] = join(norm, lanes[j], term(norm, x[i + j]));
 	for (int j = 0; i < n; i++, j++)
 		lanes[j] = join(norm, lanes[j], term(norm, x[i]));
 	for (int j = 0; j < LANES; j++)
-		sum = join(norm, sum, lanes[j]);
-	return sum;
+		run->lanes[j] = lanes[j];
+	run->n += n;
 }
 
 static inline __attribute__((always_inline)) void
@@ -73,34 +77,55 @@ add_each(KernelNorm norm, double *sums, const double *x, size_t n)
 }
 
 /* NaN^0 is no case here: p is neither 0 nor infinite. */
-static double
-add_powers(double p, double sum, const double *x, size_t n)
+static void
+add_powers(double p, KernelNormRun *run, const double *x, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		sum += pow(fabs(x[i]), p);
-	return sum;
+		run->lanes[0] += pow(fabs(x[i]), p);
+}
+
+void
+kernel_norm_begin(KernelNorm norm, KernelNormRun *run)
+{
+	for (int j = 0; j < LANES; j++)
+		run->lanes[j] = kernel_norm_start(norm);
+	run->n = 0;
 }
 
 KERNEL_CLONES
-double
-kernel_norm_add(KernelNorm norm, double p, double sum, const double *x,
-				size_t n)
+void
+kernel_norm_add(KernelNorm norm, double p, KernelNormRun *run,
+				const double *x, size_t n)
 {
 	switch (norm)
 	{
 		case KERNEL_NORM_0:
-			return add_along(KERNEL_NORM_0, sum, x, n);
+			add_along(KERNEL_NORM_0, run, x, n);
+			break;
 		case KERNEL_NORM_1:
-			return add_along(KERNEL_NORM_1, sum, x, n);
+			add_along(KERNEL_NORM_1, run, x, n);
+			break;
 		case KERNEL_NORM_2:
-			return add_along(KERNEL_NORM_2, sum, x, n);
+			add_along(KERNEL_NORM_2, run, x, n);
+			break;
 		case KERNEL_NORM_MAX:
-			return add_along(KERNEL_NORM_MAX, sum, x, n);
+			add_along(KERNEL_NORM_MAX, run, x, n);
+			break;
 		case KERNEL_NORM_MIN:
-			return add_along(KERNEL_NORM_MIN, sum, x, n);
+			add_along(KERNEL_NORM_MIN, run, x, n);
+			break;
 		default:
-			return add_powers(p, sum, x, n);
+			add_powers(p, run, x, n);
+			break;
 	}
+}
+
+double
+kernel_norm_end(KernelNorm norm, const KernelNormRun *run, double sum)
+{
+	for (int j = 0; j < LANES; j++)
+		sum = join(norm, sum, run->lanes[j]);
+	return sum;
 }
 
 KERNEL_CLONES

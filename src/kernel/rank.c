@@ -85,13 +85,16 @@ kernel_random_keys(uint64_t seed, uint64_t first, size_t n, uint64_t *keys)
 
 /*
  * Few keys lie in a bracket, so a run of them is first asked, in vectors,
- * whether any does.
+ * whether any does.  Counters as wide as the keys keep the counting in
+ * vectors, and blocks short enough for the counters keep them from wrapping.
  */
-#define RUN 32
+#define RUN 8
+#define BLOCK 4096
 
 #define DEFINE_SCAN(bits) \
 static inline __attribute__((always_inline)) void \
-count##bits(KernelBracket *bracket, const uint##bits##_t *keys, size_t n) \
+count_outside##bits(KernelBracket *bracket, const uint##bits##_t *keys, \
+					size_t n) \
 { \
 	const uint##bits##_t low = (uint##bits##_t) bracket->low; \
 	const uint##bits##_t high = (uint##bits##_t) bracket->high; \
@@ -105,51 +108,64 @@ count##bits(KernelBracket *bracket, const uint##bits##_t *keys, size_t n) \
 		at_low += keys[i] == low; \
 		at_high += keys[i] == high; \
 	} \
-	bracket->below += below; \
-	bracket->at_low += at_low; \
-	bracket->at_high += low == high ? 0 : at_high; \
+	bracket->below += (int64_t) below; \
+	bracket->at_low += (int64_t) at_low; \
+	bracket->at_high += low == high ? 0 : (int64_t) at_high; \
 } \
 \
-static inline __attribute__((always_inline)) bool \
-any_inside##bits(const uint##bits##_t *keys, size_t n, uint##bits##_t low, \
-				 uint##bits##_t high) \
+/* Stores those of a few keys that are less than span above first. */ \
+static inline __attribute__((always_inline)) void \
+collect##bits(KernelBracket *bracket, const uint##bits##_t *keys, size_t n, \
+			  uint##bits##_t first, uint##bits##_t span) \
 { \
-	const uint##bits##_t span = low < high ? (uint##bits##_t) (high - low - 1) : 0; \
-	uint##bits##_t inside = 0; \
+	uint##bits##_t *between = bracket->between; \
+	size_t		found = (size_t) bracket->nbetween; \
 \
 	for (size_t i = 0; i < n; i++) \
-		inside |= (uint##bits##_t) (keys[i] - low - 1) < span; \
-	return inside != 0; \
+	{ \
+		if (found < bracket->room) \
+			between[found] = keys[i]; \
+		found += (uint##bits##_t) (keys[i] - first) < span; \
+	} \
+	bracket->nbetween = (int64_t) found; \
 } \
 \
 static inline __attribute__((always_inline)) void \
-collect##bits(KernelBracket *bracket, const uint##bits##_t *keys, size_t n) \
+collect_inside##bits(KernelBracket *bracket, const uint##bits##_t *keys, \
+					 size_t n) \
 { \
 	const uint##bits##_t low = (uint##bits##_t) bracket->low; \
 	const uint##bits##_t high = (uint##bits##_t) bracket->high; \
-	uint##bits##_t *between = bracket->between; \
-	uint##bits##_t spare[RUN]; \
-	size_t		found = bracket->nbetween; \
+	const uint##bits##_t first = low + 1; \
+	const uint##bits##_t span = high > low ? high - low - 1 : 0; \
+	uint16_t	runs[BLOCK / RUN]; \
+	size_t		nruns = 0; \
+	size_t		i = 0; \
 \
-	for (size_t i = 0; i < n; i += RUN) \
+	for (; i + RUN <= n; i += RUN) \
 	{ \
-		size_t		m = n - i < RUN ? n - i : RUN; \
-		uint##bits##_t *next = spare; \
-		size_t		inside = 0; \
+		uint##bits##_t inside = 0; \
 \
-		if (m == RUN ? !any_inside##bits(keys + i, RUN, low, high) : \
-			!any_inside##bits(keys + i, m, low, high)) \
-			continue; \
-		if (found + m <= bracket->room) \
-			next = between + found; \
-		for (size_t j = 0; j < m; j++) \
-		{ \
-			next[inside] = keys[i + j]; \
-			inside += (keys[i + j] > low) & (keys[i + j] < high); \
-		} \
-		found += inside; \
+		for (size_t j = 0; j < RUN; j++) \
+			inside |= (uint##bits##_t) (keys[i + j] - first) < span; \
+		runs[nruns] = (uint16_t) i; \
+		nruns += inside; \
 	} \
-	bracket->nbetween = found; \
+	for (size_t run = 0; run < nruns; run++) \
+		collect##bits(bracket, keys + runs[run], RUN, first, span); \
+	collect##bits(bracket, keys + i, n - i, first, span); \
+} \
+\
+static inline __attribute__((always_inline)) void \
+scan##bits(KernelBracket *bracket, const uint##bits##_t *keys, size_t n) \
+{ \
+	for (size_t done = 0; done < n; done += BLOCK) \
+	{ \
+		size_t		m = n - done < BLOCK ? n - done : BLOCK; \
+\
+		count_outside##bits(bracket, keys + done, m); \
+		collect_inside##bits(bracket, keys + done, m); \
+	} \
 }
 
 DEFINE_SCAN(32)
@@ -161,15 +177,9 @@ kernel_bracket_scan(KernelBracket *bracket, const void *keys, size_t n,
 					int width)
 {
 	if (width == 4)
-	{
-		count32(bracket, keys, n);
-		collect32(bracket, keys, n);
-	}
+		scan32(bracket, keys, n);
 	else
-	{
-		count64(bracket, keys, n);
-		collect64(bracket, keys, n);
-	}
+		scan64(bracket, keys, n);
 }
 
 /* ---------- digit by digit ---------- */

@@ -14,6 +14,9 @@
 #include "postgres.h"
 
 #include <limits.h>
+#ifndef WIN32
+#include <sys/mman.h>
+#endif
 
 #include "common/int.h"
 #include "mb/pg_wchar.h"
@@ -120,19 +123,48 @@ add_payload(Model *model, DType dtype, Encoding encoding, int64 count,
 	return payload;
 }
 
-/* Bytes for a payload, with room for vector stores after the end. */
+/* Buffers from this size on get huge pages, where there are any. */
+#define HUGE_PAGES_FROM (4 * 1024 * 1024)
+
+/*
+ * The first touch of each page of fresh memory costs more than what pruning
+ * does with it, and a huge page is touched once where small ones are 512
+ * times.  Many kernels give them to those who ask; if not, nothing is lost.
+ */
 static void
-allocate_bytes(Payload *payload)
+ask_for_huge_pages(char *start, uint64 bytes)
 {
-	if (payload->stored > MaxAllocHugeSize - MODEL_ALIGNMENT)
+#ifdef MADV_HUGEPAGE
+	const uintptr_t page = 4096;
+	uintptr_t	first = ((uintptr_t) start + page - 1) & ~(page - 1);
+	uintptr_t	last = ((uintptr_t) start + bytes) & ~(page - 1);
+
+	if (bytes >= HUGE_PAGES_FROM)
+		(void) madvise((void *) first, last - first, MADV_HUGEPAGE);
+#endif
+}
+
+char *
+model_alloc_bytes(MemoryContext context, uint64 bytes)
+{
+	char	   *start;
+
+	if (bytes > MaxAllocHugeSize - MODEL_ALIGNMENT)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("tensor of " UINT64_FORMAT " bytes is too large",
-						payload->stored)));
-	payload->allocation =
-		MemoryContextAllocHuge(payload_context,
-							   (Size) payload->stored + MODEL_ALIGNMENT);
-	payload->bytes = payload->allocation;
+						bytes)));
+	bytes += MODEL_ALIGNMENT;
+	start = MemoryContextAllocHuge(context, (Size) bytes);
+	ask_for_huge_pages(start, bytes);
+	return start;
+}
+
+static void
+allocate_bytes(Payload *payload)
+{
+	payload->bytes = model_alloc_bytes(payload_context, payload->stored);
+	payload->allocation = payload->bytes;
 }
 
 int

@@ -180,6 +180,9 @@ extern void model_free(Model *model);
 extern int	model_new_payload(Model *model, DType dtype, Encoding encoding,
 							  int64 count, uint64 stored);
 
+/* Memory for that many bytes of elements, and MODEL_ALIGNMENT more. */
+extern char *model_alloc_bytes(MemoryContext context, uint64 bytes);
+
 /* A payload whose bytes somebody else keeps for as long as the model lives. */
 extern int	model_borrow_payload(Model *model, DType dtype, Encoding encoding,
 								 int64 count, uint64 stored,

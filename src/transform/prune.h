@@ -99,7 +99,7 @@ extern PruneTarget **prune_targets(const Model *source,
 
 /* Elements that are worked on at once, so that they and what is made of them
  * stay in the nearest cache; divides PAYLOAD_CHUNK. */
-#define PRUNE_BLOCK 4096
+#define PRUNE_BLOCK 1024
 
 /*
  * How many of n units go, half-to-even of fraction x n, or the count.  With

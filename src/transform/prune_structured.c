@@ -19,6 +19,7 @@ typedef struct Slices
 	int64		n;
 	int64		run;			/* neighbours in the same slice */
 	double	   *norms;
+	KernelNormRun open;			/* the run that blocks are in */
 	uint8	   *nonzero;		/* whether any element is not zero */
 	uint8	   *keep;
 } Slices;
@@ -27,8 +28,9 @@ typedef struct Slices
 typedef struct Run
 {
 	int64		slice;
-	int64		start;			/* in the block */
 	int64		n;
+	bool		begins;			/* no earlier block has part of the run */
+	bool		ends;			/* and no later one */
 } Run;
 
 /* The run that starts at place start of a block. */
@@ -36,11 +38,13 @@ static Run
 run_at(const Slices *slices, int64 first, int64 start, int64 n)
 {
 	int64		index = first + start;
+	int64		before = index % slices->run;
 	Run			run;
 
 	run.slice = index / slices->run % slices->n;
-	run.start = start;
-	run.n = Min(n - start, slices->run - index % slices->run);
+	run.n = Min(n - start, slices->run - before);
+	run.begins = before == 0;
+	run.ends = before + run.n == slices->run;
 	return run;
 }
 
@@ -98,7 +102,11 @@ add_run(Slices *slices, KernelNorm norm, double p, const Run *run,
 {
 	double	   *sum = &slices->norms[run->slice];
 
-	*sum = kernel_norm_add(norm, p, *sum, x, run->n);
+	if (run->begins)
+		kernel_norm_begin(norm, &slices->open);
+	kernel_norm_add(norm, p, &slices->open, x, run->n);
+	if (run->ends)
+		*sum = kernel_norm_end(norm, &slices->open, *sum);
 	for (int64 i = 0; i < run->n && !slices->nonzero[run->slice]; i++)
 		slices->nonzero[run->slice] = x[i] != 0;
 }

@@ -187,8 +187,7 @@ prune_load(Payload *payload)
 	loaded->source = PAYLOAD_BORROWED;
 	loaded->toast = NULL;
 	loaded->allocation = NULL;
-	loaded->bytes = MemoryContextAllocHuge(CurrentMemoryContext,
-										   (Size) payload->stored + MODEL_ALIGNMENT);
+	loaded->bytes = model_alloc_bytes(CurrentMemoryContext, payload->stored);
 	payload_copy_stored(payload, loaded->bytes);
 	return loaded;
 }

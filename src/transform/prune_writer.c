@@ -46,14 +46,6 @@ prune_writer_create(Model *out, int64 nonzero, PruneTarget *target)
 	return writer;
 }
 
-static int64
-count_zeros(const PruneWriter *writer, const void *elements, int64 n)
-{
-	if (dtype_is_float(writer->dtype))
-		return kernel_count_zero_floats(elements, n, writer->width);
-	return n - kernel_count_nonzero(elements, n, writer->width);
-}
-
 /* What goes is the error: all of the element. */
 static void
 measure_errors(PruneWriter *writer, const void *elements, const uint8 *keep,
@@ -77,12 +69,14 @@ prune_writer_append(PruneWriter *writer, const void *elements,
 					const uint8 *keep, int64 n)
 {
 	PruneTarget *target = writer->target;
+	KernelKept	counts = {0};
 
 	Assert(n <= PRUNE_BLOCK);
-	kernel_apply_keep(writer->after, elements, keep, n, writer->width);
-	target->selected += n - kernel_count_nonzero(keep, n, 1);
-	target->zeros_before += count_zeros(writer, elements, n);
-	target->zeros_after += count_zeros(writer, writer->after, n);
+	kernel_apply_keep(writer->after, elements, keep, n, writer->width,
+					  dtype_is_float(writer->dtype), &counts);
+	target->selected += n - counts.kept;
+	target->zeros_before += counts.zeros_before;
+	target->zeros_after += counts.zeros_after;
 	if (writer->builder != NULL)
 		payload_builder_append(writer->builder, writer->after, n);
 	else

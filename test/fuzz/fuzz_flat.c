@@ -178,7 +178,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < VARHDRSZ || size > MaxAllocSize)
 		return -1;
-	harness_begin(size);
+	harness_begin(data, size);
 	job.flat = flat = harness_copy(data, size, HARNESS_MODEL_OFFSET);
 	SET_VARSIZE(flat, size);
 	verified = harness_attempt(read_outside, &job);
@@ -229,7 +229,7 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
 		return size;
 	total = size;
 	memcpy(data + TOTAL_OFFSET, &total, sizeof(total));
-	harness_begin(size);
+	harness_begin(data, size);
 	job.size = size;
 	job.flat = harness_copy(data, size, HARNESS_MODEL_OFFSET);
 	job.mended = harness_copy(data, size, HARNESS_MODEL_OFFSET);

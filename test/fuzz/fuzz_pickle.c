@@ -182,7 +182,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	Job			job = {.size = size};
 	bool		strict;
 
-	harness_begin(size);
+	harness_begin(data, size);
 	job.data = harness_copy(data, size, HARNESS_BYTEA_OFFSET);
 	strict = harness_attempt(read_pickle, &job);
 	job.allow_unknown = true;

@@ -165,7 +165,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	for (int i = 0; i < lengthof(ways); i++)
 	{
-		harness_begin(size);
+		harness_begin(data, size);
 		job.data = harness_copy(data, size, HARNESS_BYTEA_OFFSET);
 		job.options = &ways[i];
 		if (harness_attempt(read_checkpoint, &job))

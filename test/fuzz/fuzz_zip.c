@@ -145,7 +145,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	Job			job = {.size = size};
 	bool		all = true;
 
-	harness_begin(size);
+	harness_begin(data, size);
 	job.data = harness_copy(data, size, HARNESS_BYTEA_OFFSET);
 	if (!harness_attempt(check_directory, &job))
 		all = false;

@@ -49,12 +49,16 @@ harness_copy(const void *data, size_t size, int offset)
 /* ---------- inputs ---------- */
 
 void
-harness_begin(size_t size)
+harness_begin(const void *data, size_t size)
 {
+	const uint8 *bytes = data;
+
 	if (TopMemoryContext == NULL)
 		server_memory_init();
 	server_memory_limit = MEMORY_FACTOR * size + MEMORY_FREE;
-	dice = size * UINT64CONST(0x9e3779b97f4a7c15);
+	dice = size;
+	for (size_t i = 0; i < size; i++)
+		dice = (dice ^ bytes[i]) * UINT64CONST(0x100000001b3);
 }
 
 void

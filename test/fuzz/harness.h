@@ -25,7 +25,7 @@ extern char *harness_buffer(size_t size, int offset);
 
 /* Around each input.  Memory is limited from begin on, and none may be left
  * at the end. */
-extern void harness_begin(size_t size);
+extern void harness_begin(const void *data, size_t size);
 extern void harness_end(void);
 
 /*

@@ -6,7 +6,8 @@ Makes the inputs that fuzzing starts from.
 
 fills FOLDER/<target>/read with inputs that the target must read and
 FOLDER/<target>/refuse with inputs that it must refuse; run checks both before
-it fuzzes.  Needs Python's own library alone: checkpoints are pickled by
+it fuzzes.  FOLDER/<target>/slow has more that must be read, which are too slow
+to fuzz from.  Needs Python's own library alone: checkpoints are pickled by
 pickle with stand-ins for torch's classes (seeds_torch.py), and the flat form
 is built here anew from the description in src/model/flat.c, its digests with
 hashlib (seeds_flat.py).
@@ -41,7 +42,7 @@ class Folder:
 
     def __init__(self, root, target):
         self.paths = {}
-        for kind in ("read", "refuse"):
+        for kind in ("read", "refuse", "slow"):
             self.paths[kind] = os.path.join(root, target, kind)
             os.makedirs(self.paths[kind])
 
@@ -56,6 +57,9 @@ class Folder:
 
     def refuse(self, name, data):
         self.put("refuse", name, data)
+
+    def read_slowly(self, name, data):
+        self.put("slow", name, data)
 
 
 # ---------- archives ----------
@@ -218,6 +222,9 @@ def pytorch_seeds(folder):
         folder.read(name + ".big",
                     checkpoint_archive("x/", pickled, storages,
                                        extra=[("byteorder", b"big")]))
+    for name, value in seeds_torch.slow_checkpoints():
+        pickled, storages = seeds_torch.dump(value, 2)
+        folder.read_slowly(name, checkpoint_archive("a/", pickled, storages))
     folder.read("viewed", seeds_torch.dump_legacy(seeds_torch.viewed(), 2))
     for name, data in data_files():
         if name in REFUSED_FILES:
@@ -234,6 +241,11 @@ def pytorch_seeds(folder):
     folder.refuse("no_storage", checkpoint_archive("a/", pickled, {}))
     folder.refuse("short_storage", checkpoint_archive(
         "a/", pickled, {key: data[1:] for key, data in storages.items()}))
+    whole = seeds_torch.dump_legacy({"w": seeds_torch.tensor(
+        seeds_torch.floats(1, 2), (2,))}, 2)
+    for cut in (1, 8, 9, 15, 16, 17):
+        folder.refuse("legacy_cut_%d" % cut, whole[:-cut])
+    folder.refuse("legacy_longer", whole + b"\0")
     folder.refuse("no_pickle", archive([("a/version", b"3\n")]))
     folder.refuse("nothing", b"")
     folder.refuse("flat", seeds_flat.build([]))
@@ -244,6 +256,8 @@ def pytorch_seeds(folder):
 def flat_seeds(folder):
     for name, data in seeds_flat.valid():
         folder.read(name, data)
+    for name, data in seeds_flat.slow():
+        folder.read_slowly(name, data)
     for name, data in seeds_flat.invalid():
         folder.refuse(name, data)
 

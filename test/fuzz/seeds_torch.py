@@ -249,9 +249,14 @@ def checkpoints():
     yield "ancient", ancient()
     yield "subclass", subclass()
     yield "several", several()
-    yield "crowded", crowded()
     yield "list", [tensor(floats(1), (1,)), [tensor(floats(2), (1,))]]
     yield "tensor", tensor(floats(1, 2), (2,))
+
+
+def slow_checkpoints():
+    yield "crowded", crowded()
+    yield "expanded", {"w": tensor(floats(*range(8)), (3, 2, 200000),
+                                   (0, 3, 0), 1)}
 
 
 def refused_checkpoints():
@@ -349,6 +354,10 @@ def hostile_pickles():
     yield "extension", b"\x80\x02\x82\x01."
     yield "protocol_0", b"(lp0\nI1\na."
     yield "protocol_9", b"\x80\x09N."
+    yield "unknown_function", b"\x80\x02csome.package\nfunction\n)R."
+    yield "tuple_over_mark", b"\x80\x02N(N\x860."
+    yield "tuple_of_too_few", b"\x80\x02N\x86."
+    yield "append_over_mark", b"\x80\x02](Na0."
     yield "no_stop", b"\x80\x02N"
     yield "empty_stack", b"\x80\x02."
     yield "two_left", b"\x80\x02NN."

@@ -141,7 +141,10 @@ appendStringInfoString(StringInfo str, const char *s)
 void
 appendStringInfoChar(StringInfo str, char ch)
 {
-	appendBinaryStringInfo(str, &ch, 1);
+	if (str->len + 1 >= str->maxlen)
+		enlargeStringInfo(str, 1);
+	str->data[str->len++] = ch;
+	str->data[str->len] = '\0';
 }
 
 /* Returns 0, or how much room it needs. */

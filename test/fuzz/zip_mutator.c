@@ -360,7 +360,7 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
 	if (random_below(3) == 0)
 		return LLVMFuzzerMutate(data, size, max_size);
 
-	harness_begin(size);
+	harness_begin(data, size);
 	memset(&archive, 0, sizeof(archive));
 	archive.data = harness_copy(data, size, 0);
 	archive.size = size;

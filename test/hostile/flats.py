@@ -420,6 +420,7 @@ BEGIN
         'SELECT count(*) FROM layers($1)', 'SELECT sparsity($1)', 'SELECT model_info($1)', 'SELECT model_metadata($1)',
         'SELECT model_digest($1)', 'SELECT $1 = $1', 'SELECT tensor($1, ''s'')', 'SELECT tensor($1, ''b'')',
         'SELECT model_write($1, ''pytorch'')', 'SELECT decompress($1)', 'SELECT model_set($1, ''w'', ''{{9,8},{7,6}}'')::bytea',
+        'SELECT prune($1, 0.5)', 'SELECT prune($1, 0.5, ''ln_structured'')', 'SELECT prune($1, method => ''mask'', mask => $1)',
         'SELECT $1::text::model']
     LOOP
         BEGIN
@@ -484,6 +485,22 @@ def damaged():
         yield Case(what, data, expect, call='uses_of(%s)')
 
 
+def everywhere():
+    yield 'everywhere'
+    recipe = GOOD.index(RECIPE)
+    yield Case('Cut off after each of its bytes.',
+               'SELECT DISTINCT left(outcome(good(0, n)), 5) FROM generate_series(0, %d) n;' % (len(GOOD) - 1), '22P03$', sql=True)
+    yield Case('With each of its bits flipped: the recipe, of which there is no digest, may be another one; all else is refused.',
+               "SELECT left(outcome, 5) AS state, bool_and(n / 8 BETWEEN %d AND %d) AS recipe\n"
+               'FROM generate_series(0, %d) n, outcome(set_bit(good(), n, 1 - get_bit(good(), n))) GROUP BY state ORDER BY state;'
+               % (recipe + 1, recipe + len(RECIPE) - 2, len(GOOD) * 8 - 1),
+               r'0A000\|f$', r'22P02\|t$', r'22P03\|f$', r'accep\|t$', sql=True)
+    yield Case('The same in a table: no function crashes.',
+               "SELECT DISTINCT found[1] AS state FROM generate_series(0, %d) n,\n"
+               "    regexp_matches(uses(unchecked(set_bit(good(), n, 1 - get_bit(good(), n)))), '\\m(fine|[0-9A-Z]{5}(?=: ))', 'g') found\n"
+               'ORDER BY state;' % (len(GOOD) * 8 - 1), '0A000$', '22P02$', '22P03$', '42704$', 'fine$', sql=True)
+
+
 def cases():
     for part in (headers, directory, texts, elements):
         yield from part()
@@ -492,3 +509,4 @@ def cases():
     yield from door_cases
     yield from storage()
     yield from damaged()
+    yield from everywhere()

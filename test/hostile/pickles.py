@@ -369,8 +369,8 @@ def containers():
     yield one('A dict made from a number.', call(name('collections', 'OrderedDict'), i(1)),
               no('makes a dict or set from something else'))
     yield one('A dict made from a dict inside of itself.',
-              b'}q\0(' + u('x') + call(name('collections', 'OrderedDict'), b'h\0') + b'u' + tensor() + b'0',
-              'accepted: no tensors|22P03: ')
+              b'](}q\0' + u('x') + call(name('collections', 'OrderedDict'), b'h\0') + b's' + tensor() + b'e',
+              yes('w.1 f32 {{1,2},{3,4}}', '; metadata'))
     yield 'names'
     yield weights('Two paths with one name.', state(u('a.b'), tensor(), u('a'), d(u('b'), tensor())),
                   no(r'two tensors.*"a\.b"'))
@@ -600,9 +600,25 @@ def legacy():
         yield one(what, data, expect)
 
 
+def everywhere():
+    checkpoint = state(u('w'), tensor(), u('n'), i(1), u('list'), l(f(0.5), NONE, TRUE), u('m'), module(d(u('p'), tensor())))
+    size = len(with_storage(checkpoint))
+    yield 'everywhere'
+    yield Case('A checkpoint that has something of everything.', checkpoint,
+               yes('w f32 {{1,2},{3,4}}, m.p = w', '; metadata'), call='outcome(saved_storage(%s), allow_modules => true)', wrap=with_storage)
+    yield Case('Cut off after each of its bytes.',
+               'CREATE TABLE checkpoint AS SELECT saved_storage(%s) AS bytes;\n'
+               'SELECT DISTINCT left(outcome(substr(bytes, 1, n), allow_modules => true), 5) FROM checkpoint, generate_series(0, %d) n;'
+               % (SHEET.expression(checkpoint), size - 1), '22P03$', sql=True)
+    yield Case('With each of its bits flipped.',
+               'SELECT DISTINCT left(outcome(set_bit(bytes, n, 1 - get_bit(bytes, n)), allow_modules => true), 5) AS state\n'
+               'FROM checkpoint, generate_series(0, %d) n ORDER BY state;' % (size * 8 - 1),
+               '0A000$', '22P03$', 'accep$', sql=True)
+
+
 def cases():
     yield 'good ones, to start from'
     yield saved('An empty state_dict.', state(), 'accepted: no tensors$')
     yield one('A tensor.', tensor(), yes(W))
-    for part in (calls, machine, containers, storages, tensors, modules, legacy):
+    for part in (calls, machine, containers, storages, tensors, modules, legacy, everywhere):
         yield from part()

@@ -406,6 +406,16 @@ def checkpoints():
         yield case(what, data, no(expect))
 
 
+def everywhere():
+    yield 'everywhere'
+    yield Case('Cut off after each of its bytes.',
+               "SELECT DISTINCT left(outcome(good(0, n)), 5) FROM generate_series(0, %d) n;" % (len(GOOD) - 1), '22P03$', sql=True)
+    yield Case('With each of its bits flipped: it is refused, or was a bit that says nothing, as of times and versions.',
+               "SELECT DISTINCT CASE WHEN outcome LIKE 'accepted%%' THEN outcome ELSE left(outcome, 5) END AS outcome\n"
+               "FROM generate_series(0, %d) n, outcome(set_bit(good(), n, 1 - get_bit(good(), n))) ORDER BY outcome;" % (len(GOOD) * 8 - 1),
+               '0A000$', '22P03$', yes(W), sql=True)
+
+
 def cases():
-    for part in (end_records, headers, contents, checkpoints):
+    for part in (end_records, headers, contents, checkpoints, everywhere):
         yield from part()

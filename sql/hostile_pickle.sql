@@ -694,24 +694,3 @@ SELECT outcome(weight(rebuild() || '((U\007storagectorch\012FloatStorage\012U\00
 -- A view at no number.
 SELECT outcome(weight(rebuild() || '((U\007storagectorch\012FloatStorage\012U\0010U\003cpuK\004U\001vU\0010K\002\207tQK\000K'
     '\001\205K\001\205\211' || hooks() || 'tR'));
-
--- ---------- everywhere ----------
-
--- A checkpoint that has something of everything.
-SELECT outcome(saved_storage('\200\002}(U\001w' || tensor() ||
-    'U\001nK\001U\004list](G?\340\000\000\000\000\000\000N\210eU\001mcm\012Net\012)\201}(U\013_'
-    'parameters}(U\001p' || tensor() || 'uU\010_buffers}U\010_modules}ubu.'), allow_modules => true);
--- Cut off after each of its bytes.
-CREATE TABLE checkpoint AS SELECT saved_storage('\200\002}(U\001w' || tensor() ||
-    'U\001nK\001U\004list](G?\340\000\000\000\000\000\000N\210eU\001mcm\012Net\012)\201}(U\013_'
-    'parameters}(U\001p' || tensor() || 'uU\010_buffers}U\010_modules}ubu.') AS bytes;
-SELECT DISTINCT left(outcome(substr(bytes, 1, n), allow_modules => true), 5) FROM checkpoint, generate_series(0, 425) n;
--- With each of its bits flipped.
-SELECT DISTINCT left(outcome(set_bit(bytes, n, 1 - get_bit(bytes, n)), allow_modules => true), 5) AS state
-FROM checkpoint, generate_series(0, 3407) n ORDER BY state;
-
-RESET search_path;
-\set VERBOSITY terse
-SET client_min_messages = warning;
-DROP SCHEMA hostile_pickle CASCADE;
-RESET client_min_messages;

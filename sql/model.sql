@@ -140,12 +140,14 @@ CALL keeps_weights();
 
 -- What was not read in a block that failed is gone, and says so; what was made
 -- there is not.
+CREATE TABLE touched (id int PRIMARY KEY);
 CREATE PROCEDURE loses_weights() LANGUAGE plpgsql AS
 $$
 DECLARE
     v model;
 BEGIN
     BEGIN
+        INSERT INTO touched VALUES (1);
         v := with_ones(1);
         PERFORM 1 / 0;
     EXCEPTION WHEN division_by_zero THEN
@@ -203,6 +205,7 @@ DECLARE
 BEGIN
     kept := with_ones(1);
     BEGIN
+        INSERT INTO touched VALUES (1);
         lost := with_ones(1);
         PERFORM 1 / 0;
     EXCEPTION WHEN division_by_zero THEN
@@ -212,6 +215,24 @@ BEGIN
 END
 $$;
 CALL loses_some();
+
+-- A block that had written nothing when it read the model cannot have written
+-- the model: its weights outlive it, and so one can try and then do otherwise.
+INSERT INTO touched VALUES (7);
+CREATE FUNCTION tries_again() RETURNS text LANGUAGE plpgsql AS
+$$
+DECLARE
+    v model;
+BEGIN
+    BEGIN
+        v := with_ones(1);
+        INSERT INTO touched VALUES (7);
+    EXCEPTION WHEN unique_violation THEN
+        RETURN format('w1 was made: %s, w2 is there: %s', (tensor(v, 'w1'))[1:3], (tensor(v, 'w2'))[1:3]);
+    END;
+END
+$$;
+SELECT tries_again();
 
 -- A manifest larger than what is read of a value at first, and tensors without
 -- elements among those that are loaded at a COMMIT.
@@ -303,6 +324,9 @@ SELECT num_parameters(:'nothing'), sparsity(:'nothing'), model_size(:'nothing'),
        model_read(model_write(:'nothing', 'pytorch')) = :'nothing'::model AS written;
 INSERT INTO many SELECT model_set_metadata(:'nothing', jsonb_build_object('note', repeat('x', 100000)));
 SELECT num_parameters(m), length(model_metadata(m) ->> 'note'), model_size(m) FROM many;
+BEGIN;
+SELECT num_parameters(m) FROM many;
+ROLLBACK;
 
 -- Through a file, in the binary form.
 CREATE TABLE back (name text, m model);

@@ -91,6 +91,18 @@ SELECT zeros FROM
     stats((SELECT prune(model_agg('w', data), 0.5, method => 'ln_structured', dim => 1)
            FROM (SELECT array_agg(array_fill(i::real, '{5000}') ORDER BY i) AS data FROM generate_series(1, 9) i) d));
 
+-- A trillion slices without elements take no memory: {1000000000000,0} in f32.
+CREATE TEMP TABLE hollow AS SELECT decode(replace('6d646c6f010000000100000001000000600000000200000002000000c0000000000000004fb9097b84d7c581b1f5dd90b9e7d3e947b93a
+83a0f379fdc50ae5a8ea11cc130000000000000000000000000000000002000000000000000000000000000000e3b0c44298fc1c149afb
+f4c8996fb92427ae41e4649b934ca495991b7852b85500000000010002000010a5d4e8000000000000000000000077000000000000007b
+7d5b5d0000000000000000000000000000000000000000', E'\n', ''), 'hex')::model AS m;
+SELECT name, shape, parameters FROM hollow, tensors(m);
+SELECT call, prune(m, 0.5, method => call, dim => 0, include => '{w}') = m AS same
+FROM hollow, unnest('{ln_structured,random_structured}'::text[]) call;
+SELECT prune(m, method => 'n:m', n => 2, m_of => 4, include => '{w}') = m AS same FROM hollow;
+SELECT prune(m, 1, include => '{w}') = m AS same FROM hollow;
+SELECT prune_count(m, 1, method => 'ln_structured') FROM hollow;
+
 -- ---------- n of every m ----------
 
 CREATE TEMP TABLE pattern AS

@@ -6,7 +6,6 @@ CREATE SCHEMA pytorch_read;
 SET search_path = pytorch_read, public;
 
 -- ---------- files that torch wrote ----------
-
 CREATE TABLE files (name text PRIMARY KEY, data bytea);
 \set mlp `base64 < test/data/digits_mlp.pth | tr -d '\n'`
 \set mlp_legacy `base64 < test/data/digits_mlp_legacy.pth | tr -d '\n'`
@@ -94,7 +93,6 @@ SELECT t.name, t.dtype, t.shape, tensor(m, t.name) FROM models s, tensors(m) t
 WHERE s.name = 'shapes.pth' AND t.parameters <= 1;
 
 -- ---------- which part ----------
-
 -- The entry of a usual name is found, and skipped tensors are mentioned.
 SELECT names(model_read(data)), model_metadata(model_read(data)) #>> '{pytorch,key}' AS key
 FROM files WHERE name = 'digits_cnn.pth';
@@ -134,7 +132,6 @@ FROM files, unnest('{optimiser,state_dict.fc.weights,optimizer.state.8,epoch,arg
 WHERE name = 'digits_cnn.pth';
 
 -- ---------- modules ----------
-
 SELECT try(data) FROM files WHERE name LIKE '%module%' ORDER BY name;
 SELECT name, names(m), model_metadata(m) -> 'layer_kinds' AS kinds FROM models WHERE name LIKE '%module%' ORDER BY name;
 SELECT l.name, l.kind, l.tensors FROM models s, layers(m) l WHERE s.name = 'digits_cnn_module.pth';
@@ -146,7 +143,6 @@ JOIN digests((SELECT model_read(data) FROM files WHERE name = 'digits_cnn.pth'))
 SELECT model_metadata(m) #> '{pytorch,_metadata}' AS versions FROM models WHERE name = 'digits_mlp.pth';
 
 -- ---------- what is no tensor ----------
-
 SELECT jsonb_pretty(model_metadata(model_read(data)) #> '{pytorch,entries}' #- '{optimizer,state}' #- '{args,classes}') AS entries
 FROM files WHERE name = 'digits_cnn.pth';
 SELECT p.key, p.value -> 'momentum_buffer' AS momentum_buffer
@@ -155,7 +151,6 @@ SELECT model_metadata(m) #> '{pytorch,entries,args,classes}' AS classes FROM mod
 SELECT model_metadata(m) -> 'pytorch' -> 'entries' AS entries FROM models WHERE name = 'shapes.pth';
 
 -- ---------- other archives, and other things ----------
-
 SELECT name, try(data) FROM files WHERE name NOT LIKE '%.pth' ORDER BY name;
 SELECT encode(substr(bytes, 1, 12), 'escape') AS start, try(bytes)
 FROM unnest(ARRAY['', 'mdlo', 'GGUF', 'lmgg', '....ORTM', '....TFL3', '\x894844460d0a1a0a', '\x934e554d5059', 'PYTORCH1',
@@ -180,7 +175,6 @@ FROM damaged, digests(model_read(data, check_crc => false)) a JOIN sums s USING 
 WHERE s.file = 'digits_mlp.pth' AND a.sha256 <> s.sha256;
 
 -- ---------- checkpoints that no torch at hand writes ----------
-
 CREATE FUNCTION le(value bigint, size int) RETURNS bytea LANGUAGE sql IMMUTABLE AS
 $$ SELECT string_agg(set_byte('\x00', 0, (value >> (8 * i) & 255)::int), '' ORDER BY i)
    FROM generate_series(0, size - 1) i $$;
@@ -190,7 +184,7 @@ $$ SELECT string_agg(set_byte('\x00', 0, (value >> (8 * i) & 255)::int), '' ORDE
 --   !tuple [item, ...]  !set [item, ...]  !dict [[key, value], ...]  !bytes "hex"
 --   !global "module name"  !call [callable, argument, ...]
 --   !new [class, argument, ...], which runs no constructor
---   !state [object, state]  !items [object, key, value, ...]  !appends [object, item, ...]
+--   !state [object, state]  !items [object, key, value, ...]  !appends and !adds [object, item, ...]
 --   !id [part, ...] of something kept elsewhere
 --   !put [number, value] and !get number, the memo  !raw "hex", opcodes
 --   !tensor {function, class, key, place, count, view, offset, shape, strides, more}
@@ -225,6 +219,7 @@ BEGIN
         WHEN '!state' THEN RETURN opcodes(w -> 0, put) || opcodes(w -> 1) || 'b';
         WHEN '!items' THEN RETURN opcodes(w -> 0, put) || '(' || items(w, 1) || 'u';
         WHEN '!appends' THEN RETURN opcodes(w -> 0, put) || '(' || items(w, 1) || 'e';
+        WHEN '!adds' THEN RETURN opcodes(w -> 0, put) || '(' || items(w, 1) || '\220';
         WHEN '!id' THEN RETURN '(' || items(w) || 'tQ' || put;
         WHEN '!put' THEN RETURN opcodes(w -> 1, 'q' || le((w ->> 0)::int, 1));
         WHEN '!get' THEN RETURN 'h' || le((w #>> '{}')::int, 1);
@@ -284,7 +279,6 @@ $$ SELECT zip('{a/data.pkl,a/data/0,a/version}' || names,
               ARRAY[pickle(object), '\x0000803f000000400000404000008040', '3\012'] || contents) $$;
 
 -- ---------- constructors of tensors ----------
-
 SELECT try(saved('{"w": {"!tensor": {}}}')), try(archive('{"w": {"!tensor": {}}}'));
 SELECT try(CASE WHEN v::text ~ 'Untyped' THEN archive(v) ELSE saved(v) END)
 FROM unnest(ARRAY[
@@ -323,6 +317,13 @@ FROM unnest(ARRAY[
     '{"!appends": [{"!new": [{"!global": "m Pair"}]}, {"!tensor": {}}]}',
     -- nothing
     '{}', '{"!call": [{"!global": "collections OrderedDict"}]}', '[]']::json[]) v;
+-- Views of elements of every width: a matrix and its transpose.
+SELECT class, tensor(m, 'a') AS a, tensor(m, 't') AS t
+FROM (VALUES ('CharStorage', 1), ('ShortStorage', 2), ('IntStorage', 4), ('LongStorage', 8)) f (class, width),
+     model_read(zip('{a/data.pkl,a/data/0,a/version}',
+                    ARRAY[pickle(format('{"a": {"!tensor": {"class": "torch %s", "count": 6, "shape": {"!tuple": [2, 3]}, "strides": {"!tuple": [3, 1]}}},
+                                          "t": {"!tensor": {"class": "torch %1$s", "count": 6, "shape": {"!tuple": [3, 2]}, "strides": {"!tuple": [1, 3]}}}}', class)::json),
+                          (SELECT string_agg(le(i, width), '' ORDER BY i) FROM generate_series(1, 6) i), '3']), check_crc => false) m;
 -- A view of more than a megabyte is gathered in slices.
 SELECT shape, tensor(m, 'w') = ARRAY[[array_fill(1, '{300000}'), array_fill(2, '{300000}'), array_fill(3, '{300000}')],
                                      [array_fill(2, '{300000}'), array_fill(3, '{300000}'), array_fill(4, '{300000}')]]::real[] AS right
@@ -344,7 +345,6 @@ SELECT try(zip(ARRAY[root || 'data.pkl', root || '.data/version', root || 'data/
 FROM unnest('{"",x/,data/}'::text[]) root;
 
 -- ---------- which part, again ----------
-
 SELECT k, try(saved(v), key => k)
 FROM (VALUES (NULL, '{"model": {"w": {"!tensor": {}}}, "epoch": 3}'::json),
              (NULL, '{"net": {"a": {"w": {"!tensor": {}}}}}'),
@@ -367,7 +367,6 @@ FROM (VALUES (NULL, '{"model": {"w": {"!tensor": {}}}, "epoch": 3}'::json),
      ) v (k, v);
 
 -- ---------- modules, again ----------
-
 CREATE FUNCTION module(class text, parameters text DEFAULT '{}', buffers text DEFAULT '{}', modules text DEFAULT '{}',
                        more text DEFAULT '"training": true') RETURNS text LANGUAGE sql AS
 $$ SELECT format('{"!state": [{"!new": [{"!global": "%s"}]}, {"_parameters": %s, "_buffers": %s, "_modules": %s, %s}]}',
@@ -383,6 +382,8 @@ SELECT try(saved(v::json)), try(saved(v::json), allow_modules => true)
 FROM unnest(ARRAY[format('{"model": %s, "epoch": 3}', module('net Net', '{"w": {"!tensor": {}}}')),
                   format('[%s]', module('net Net', '{"w": {"!tensor": {}}}')),
                   module('net Empty'),
+                  -- before PyTorch 1.5 all buffers were persistent
+                  module('net Old', '{}', '{"b": {"!tensor": {}}}'),
                   format('{"!dict": [["", %s], [{"!raw": "5801000000ff"}, %1$s]]}', module('net Empty')),
                   -- functions that are not known are not run, and named
                   '{"w": {"!tensor": {}}, "x": {"!call": [{"!global": "net make"}, 1]}}',
@@ -396,7 +397,6 @@ FROM unnest(ARRAY[format('{"model": %s, "epoch": 3}', module('net Net', '{"w": {
                   ]) v;
 
 -- ---------- metadata ----------
-
 CREATE FUNCTION entry(v text) RETURNS jsonb LANGUAGE sql AS
 $$ SELECT model_metadata(model_read(archive(format('{"w": {"!tensor": {}}, "x": %s}', v)::json), check_crc => false)) #> '{pytorch,entries,x}' $$;
 SELECT v, entry(v)
@@ -412,7 +412,7 @@ FROM unnest(ARRAY[
     '{"!dict": [[1, "one"], [-2, "two"], ["three", 3]]}', '{"!dict": [["a", 1], ["a", 2]]}', '{"!dict": [[{"!tuple": [1]}, 1]]}', '{"!dict": [[null, 1]]}',
     '{"!dict": [[{"!raw": "580100000000"}, 1]]}', '{"a": {"!dict": [[1.5, 1]]}}',
     '{"!call": [{"!global": "collections Counter"}, {"a": 2}]}', '{"!call": [{"!global": "builtins dict"}, [["a", 1]]]}',
-    '{"!items": [{"!new": [{"!global": "m Config"}]}, "lr", 0.1]}', '{"!appends": [{"!new": [{"!global": "m Schedule"}]}, 1, 2]}',
+    '{"!items": [{"!new": [{"!global": "m Config"}]}, "lr", 0.1]}', '{"!appends": [{"!new": [{"!global": "m Schedule"}]}, 1, 2]}', '{"!adds": [{"!new": [{"!global": "m Tags"}]}, "a", "b"]}',
     '{"!new": [{"!global": "m Config"}]}', '{"!state": [{"!new": [{"!global": "m \"Größe\""}]}, {"a": 1}]}',
     '{"!call": [{"!global": "torch Size"}, {"!tuple": [1, 2]}]}', '{"!call": [{"!global": "torch device"}, "cpu"]}',
     '{"!call": [{"!global": "datetime datetime"}, {"!bytes": "07e80101000000000000"}]}', '{"!call": [{"!global": "pathlib PosixPath"}, "a"]}',
@@ -460,7 +460,6 @@ FROM unnest(ARRAY['{"_metadata": {"": {"version": 1}}}', '{"_metadata": {}}', '{
                   '{"_metadata": {"": {"version": {"!tensor": {}}}}}', format('{"_metadata": ["%s", "%s"]}', repeat('x', 3000000), repeat('y', 3000000))]) v;
 
 -- ---------- what is refused ----------
-
 -- Archives of torch that are no checkpoints, by the record that gives them away.
 SELECT try(zip(ARRAY[record], ARRAY['x'::bytea]))
 FROM unnest('{a/constants.pkl,model.json,a/archive_format,serialized_exported_program.json,MAR-INF/MANIFEST.json,a/data.txt,data.pkl/x}'::text[]) record;
@@ -565,7 +564,7 @@ SELECT try(zip('{a/data.pkl,a/data/0,a/version}',
 
 -- Containers: names, nesting, sharing.
 SELECT try(saved(v))
-FROM unnest(ARRAY['{"x": 1}', '[1, "x"]', '"x"', 'null', '{"!call": [{"!global": "torch Size"}]}', '{"!dict": [[{"!tuple": [1]}, {"!tensor": {}}]]}',
+FROM unnest(ARRAY['{"x": 1}', '{"!call": [{"!global": "collections OrderedDict"}, {}, {}]}', '[1, "x"]', '"x"', 'null', '{"!call": [{"!global": "torch Size"}]}', '{"!dict": [[{"!tuple": [1]}, {"!tensor": {}}]]}',
                   '{"a": {"!dict": [[null, {"b": {"!tensor": {}}}]]}}', '{"!dict": [[1.5, 2], ["w", {"!tensor": {}}]]}', '{"": {"!tensor": {}}}',
                   '{"!dict": [[{"!raw": "5801000000ff"}, {"!tensor": {}}]]}', '{"!dict": [[{"!raw": "580100000000"}, {"!tensor": {}}]]}',
                   '{"!put": [1, [{"!tensor": {}}, {"!get": 1}]]}', '{"!put": [1, {"a": {"b": {"!get": 1}}}]}']::json[]) v;

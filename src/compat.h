@@ -21,8 +21,19 @@
 #include "varatt.h"
 #endif
 
+/* Comes first in a declaration. */
+#ifndef pg_noreturn
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
+/* What base64 is coded from and to. */
+#if PG_VERSION_NUM >= 180000
+typedef uint8 CodedByte;
+#else
+typedef char CodedByte;
+#endif
+
 #if PG_VERSION_NUM < 150000
-#define MAT_SRF_USE_EXPECTED_DESC	0x01
 
 /* Puts the result of a set-returning function in a tuplestore. */
 static inline void
@@ -43,9 +54,7 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 				 errmsg("materialize mode required, but it is not allowed in this context")));
 
 	old_context = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
-	if (flags & MAT_SRF_USE_EXPECTED_DESC)
-		descriptor = CreateTupleDescCopy(rsinfo->expectedDesc);
-	else if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
+	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	random_access = (rsinfo->allowedModes & SFRM_Materialize_Random) != 0;
 	rsinfo->setResult = tuplestore_begin_heap(random_access, false, work_mem);

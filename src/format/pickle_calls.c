@@ -14,8 +14,7 @@
 
 /* ---------- refusal ---------- */
 
-pg_attribute_noreturn()
-static void
+pg_noreturn static void
 report_call(const Machine *machine, const char *module, size_t module_length,
 			const char *name, size_t name_length)
 {

@@ -9,6 +9,8 @@
 #ifndef MODELOPT_PICKLE_MACHINE_H
 #define MODELOPT_PICKLE_MACHINE_H
 
+#include "compat.h"
+
 #include "format/pickle.h"
 
 #define MACHINE_MAX_MARKS	1000	/* Python's own recursion ends there */
@@ -83,8 +85,7 @@ extern const Opcode pickle_opcodes[256];
 /* ---------- pickle.c ---------- */
 
 /* Raises 22P03; what goes on after "The opcode at byte N of X". */
-pg_attribute_noreturn()
-extern void machine_fail(const Machine *machine, const char *what);
+pg_noreturn extern void machine_fail(const Machine *machine, const char *what);
 
 /* Makes room for one more element of an array. */
 extern void *machine_grow(const Machine *machine, void *array,

@@ -12,6 +12,8 @@
 #ifndef MODELOPT_PYTORCH_H
 #define MODELOPT_PYTORCH_H
 
+#include "compat.h"
+
 #include "format/format.h"
 #include "format/pickle.h"
 
@@ -129,8 +131,8 @@ typedef struct PytorchChoice
 } PytorchChoice;
 
 /* Raises 22P03 "invalid PyTorch checkpoint" with a detail. */
-pg_attribute_noreturn()
-extern void pytorch_fail(const char *detail,...) pg_attribute_printf(1, 2);
+pg_noreturn extern void pytorch_fail(const char *detail,...)
+			pg_attribute_printf(1, 2);
 
 /* How many bytes, or elements, may be made of the input. */
 extern uint64 pytorch_budget(const PytorchReader *reader);
@@ -154,8 +156,8 @@ extern bool pytorch_is_module(const Pickle *pickle, PickleRef ref,
 							  PickleRef *state);
 
 /* Raises 0A000 and says how to read the module. */
-pg_attribute_noreturn()
-extern void pytorch_refuse_module(const Pickle *pickle, PickleRef ref);
+pg_noreturn extern void pytorch_refuse_module(const Pickle *pickle,
+											   PickleRef ref);
 
 /* ---------- pytorch_flatten.c ---------- */
 

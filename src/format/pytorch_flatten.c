@@ -19,6 +19,7 @@
 
 #define VISITS_PER_CELL		4
 #define VISITS_FREE			1000
+#define VISIT_TEXT			64		/* bytes that are as much as a visit */
 #define INTERRUPT_STEP		65536	/* visits */
 
 /* A module's attributes, in the order of its state_dict. */
@@ -56,17 +57,33 @@ typedef struct Walk
 	uint64		visits;
 } Walk;
 
+/* Bytes of a string, or of one that stands for bytes in protocol 2. */
+static uint32
+text_length(const Pickle *pickle, PickleRef ref)
+{
+	const PickleNode *node = pickle_node(pickle, ref);
+	PickleRef	argument;
+
+	if (node->kind == PICKLE_OBJECT &&
+		pickle_tuple(pickle, node->u.call.arguments, &argument, 1) > 0)
+		node = pickle_node(pickle, argument);
+	return node->kind == PICKLE_STRING ? node->u.text.length : 0;
+}
+
 void
 pytorch_count_visit(const Pickle *pickle, PickleRef ref, uint64 *visits)
 {
 	const PickleNode *node = pickle_node(pickle, ref);
 	uint64		before = *visits;
 
-	/* Whether an object is a module shows by all of its attributes. */
+	/* Whether an object is a module shows by all of its attributes, and text
+	 * is copied and checked wherever it is mentioned. */
 	if (node->kind == PICKLE_OBJECT && node->state != PICKLE_NOWHERE &&
 		pickle_kind(pickle, node->state) == PICKLE_DICT)
 		*visits += pickle_node(pickle, node->state)->u.items.count;
-	if (++*visits > (uint64) pickle->ncells * VISITS_PER_CELL + VISITS_FREE)
+	*visits += text_length(pickle, ref) / VISIT_TEXT;
+	if (++*visits > (pickle->ncells + (uint64) pickle->size / VISIT_TEXT) *
+		VISITS_PER_CELL + VISITS_FREE)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("checkpoint is too entangled to be read"),

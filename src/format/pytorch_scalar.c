@@ -88,6 +88,10 @@ decode_bytes(const Pickle *pickle, PickleRef ref, uint8 *bytes, int room)
 		return -1;
 	next = (const uint8 *) pickle_text(pickle, argument);
 	end = next + pickle_node(pickle, argument)->u.text.length;
+
+	/* Of what is too long in any case, the exact length does not matter. */
+	if (room > 0 && end - next > 2 * room)
+		return end - next;
 	for (; next < end; n++)
 	{
 		uint8		byte = *next++;

@@ -34,6 +34,7 @@ static const struct
 };
 
 #define MAX_ARGUMENTS	8
+#define MAX_METADATA	16		/* entries; torch writes two */
 
 /* Places in the arguments of the functions that are read. */
 enum
@@ -115,8 +116,7 @@ weight_name(const PytorchWeights *weights, int weight)
 							weights->items[weight].name_length);
 }
 
-pg_attribute_noreturn()
-static void
+pg_noreturn static void
 fail(const PytorchWeights *weights, int weight, const char *what)
 {
 	pytorch_fail("Tensor \"%s\" %s.", weight_name(weights, weight), what);
@@ -189,6 +189,15 @@ read_integers(const Pickle *pickle, PickleRef tuple, int64 *values)
 		cell = pickle->cells[cell].next;
 	}
 	return node->u.items.count;
+}
+
+/* A dict of metadata may be shared by all tensors, and is looked through for
+ * each of them. */
+static bool
+has_much_metadata(const Pickle *pickle, PickleRef metadata)
+{
+	return pickle_kind(pickle, metadata) == PICKLE_DICT &&
+		pickle_node(pickle, metadata)->u.items.count > MAX_METADATA;
 }
 
 /* Whether a view is conjugated or negated, which its bytes do not show.  The
@@ -373,6 +382,8 @@ pytorch_read_view(const PytorchReader *reader, const PytorchWeights *weights,
 		refuse_kind(weights, weight, PYTORCH_META);
 	metadata = constructor.kind == PYTORCH_REBUILD_V3 ?
 		ARGUMENT_METADATA_V3 : ARGUMENT_METADATA_V2;
+	if (n > metadata && has_much_metadata(pickle, arguments[metadata]))
+		fail(weights, weight, "has more metadata than torch knows of");
 	if (n > metadata && is_lazy(pickle, arguments[metadata]))
 		refuse(weights, weight, "is a lazily conjugated or negated view",
 			   "Save a copy of it, made with resolve_conj() or resolve_neg().");

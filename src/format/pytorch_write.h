@@ -7,7 +7,7 @@
 #ifndef MODELOPT_PYTORCH_WRITE_H
 #define MODELOPT_PYTORCH_WRITE_H
 
-#include "postgres.h"
+#include "compat.h"
 
 #include "lib/stringinfo.h"
 

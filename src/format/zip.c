@@ -100,8 +100,7 @@ get_u64(const uint8 *p)
 /* ---------- errors ---------- */
 
 /* What is wrong is a whole sentence. */
-pg_attribute_noreturn()
-static void
+pg_noreturn static void
 archive_fail(const char *what)
 {
 	ereport(ERROR,
@@ -112,8 +111,7 @@ archive_fail(const char *what)
 }
 
 /* What is wrong goes on after the entry's name. */
-pg_attribute_noreturn()
-static void
+pg_noreturn static void
 entry_fail(const char *name, int length, const char *what)
 {
 	ereport(ERROR,

@@ -9,7 +9,7 @@
 #ifndef MODELOPT_ZIP_H
 #define MODELOPT_ZIP_H
 
-#include "postgres.h"
+#include "compat.h"
 
 #define ZIP_STORED		0
 #define ZIP_DEFLATED	8

@@ -17,8 +17,7 @@
 /* Worked on between two looks for interrupts. */
 #define STEP_BYTES	((uint64) 1024 * 1024)
 
-pg_attribute_noreturn()
-static void
+pg_noreturn static void
 contents_fail(const ZipEntry *entry, const char *what)
 {
 	ereport(ERROR,

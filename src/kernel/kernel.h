@@ -4,8 +4,9 @@
  *
  * Pure C without the server: no allocation, no errors, no globals but the
  * choice of CPU variant.  Every function here gives the same bits on every
- * machine; the plain loop is the specification, and a vector variant must
- * equal it.  Callers hand over chunks of at most a few hundred kilobytes and
+ * machine (but for KERNEL_NORM_P, which calls the C library's pow); the plain
+ * loop is the specification, and a vector variant must equal it.  Callers hand
+ * over chunks of at most a few hundred kilobytes and
  * check for interrupts between them.
  */
 #ifndef MODELOPT_KERNEL_H
@@ -17,10 +18,13 @@
 
 /*
  * KERNEL_CLONES before a function has the compiler make a variant per
- * instruction set, chosen by the loader.  Sanitizers run before the loader is
- * done, so they get the plain one; arm64's base set has vectors anyway.
+ * instruction set, chosen by the loader, which takes glibc's.  Clang before 18
+ * gives the chosen one a name that calls from other files do not have.
+ * Sanitizers run before the loader is done, so they get the plain one; arm64's
+ * base set has vectors anyway.
  */
-#if defined(__x86_64__) && defined(__linux__) && !defined(KERNEL_NO_CLONES)
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(KERNEL_NO_CLONES) && \
+	(!defined(__clang__) || __clang_major__ >= 18)
 #define KERNEL_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define KERNEL_CLONES

@@ -15,6 +15,10 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+/* The largest model that can be a row's value: a row has a header and other
+ * columns besides, and is allocated in one piece. */
+#define MAX_STORED			(MaxAllocSize - BLCKSZ)
+
 /* A TOASTed datum smaller than this is fetched whole at once. */
 #define LAZY_THRESHOLD		(64 * 1024)
 
@@ -26,13 +30,13 @@ model_get_flat_size(ExpandedObjectHeader *eohptr)
 {
 	uint64		size = model_flat_size((Model *) eohptr);
 
-	if (size > MaxAllocSize)
+	if (size > MAX_STORED)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("model of " UINT64_FORMAT " bytes is too large for a stored value",
 						size),
 				 errdetail("A value can have at most %zu bytes.",
-						   (size_t) MaxAllocSize),
+						   (size_t) MAX_STORED),
 				 errhint("Make the model smaller before it is stored or cast.")));
 	return (Size) size;
 }
@@ -108,6 +112,7 @@ open_toasted(struct varlena *value)
 		available = manifest;
 	}
 	model = model_parse(CurrentMemoryContext, flat, available, total, toast);
+	toast_source_release_unused(toast);
 	pfree(flat);
 	return model;
 }

@@ -22,6 +22,8 @@
  */
 #include "postgres.h"
 
+#include "compat.h"
+
 #include "kernel/kernel.h"
 #include "mb/pg_wchar.h"
 #include "model/model.h"
@@ -31,8 +33,6 @@
 #endif
 
 #define FLAT_MAGIC		"mdlo"
-#define FLAT_VERSION	1
-
 typedef struct FlatHeader
 {
 	int32		varlena_length;
@@ -215,7 +215,13 @@ read_header(FlatHeader *header, const char *flat, uint64 available)
 		report_corrupt("It is too short for a header.");
 	memcpy(header, flat, FLAT_HEADER_SIZE);
 	if (memcmp(header->magic, FLAT_MAGIC, sizeof(header->magic)) != 0)
-		report_corrupt("It does not start with the bytes \"mdlo\".");
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				 errmsg("invalid model value"),
+				 errdetail("It does not start with the bytes \"mdlo\"."),
+				 memcmp(header->magic, "bWRs", 4) == 0 ?
+				 errhint("A value in its text form is cast as in '...'::model.") :
+				 errhint("To read a checkpoint use model_read(bytea).")));
 	if (header->version != FLAT_VERSION)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -242,23 +242,13 @@ modelopt_sparsity(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8((double) model_zeros(model) / parameters);
 }
 
-/* A digest as hexadecimal digits. */
-static char *
-digest_hex(const uint8 *digest)
-{
-	char	   *hex = palloc(2 * MODEL_DIGEST_LENGTH + 1);
-
-	hex[hex_encode((const char *) digest, MODEL_DIGEST_LENGTH, hex)] = '\0';
-	return hex;
-}
-
 Datum
 modelopt_model_digest(PG_FUNCTION_ARGS)
 {
 	uint8		digest[MODEL_DIGEST_LENGTH];
 
 	datum_model_digest(PG_GETARG_DATUM(0), digest);
-	PG_RETURN_TEXT_P(cstring_to_text(digest_hex(digest)));
+	PG_RETURN_TEXT_P(cstring_to_text(model_digest_hex(digest)));
 }
 
 /* ---------- model_info ---------- */
@@ -366,7 +356,7 @@ modelopt_model_info(PG_FUNCTION_ARGS)
 					 "{\"format_version\": %d, \"digest\": \"%s\""
 					 ", \"tensors\": %d, \"parameters\": " INT64_FORMAT
 					 ", \"bytes\": " UINT64_FORMAT ", ",
-					 FLAT_VERSION, digest_hex(model_digest(model)),
+					 FLAT_VERSION, model_digest_hex(model_digest(model)),
 					 model->ntensors, model_parameters(model),
 					 model_flat_size(model));
 	append_tallies(&json, model);

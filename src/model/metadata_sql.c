@@ -121,12 +121,6 @@ modelopt_decompress(PG_FUNCTION_ARGS)
 		else
 			add_decoded(out, model->payloads[i]);
 	}
-	for (int i = 0; i < model->ntensors; i++)
-	{
-		const Tensor *tensor = &model->tensors[i];
-
-		model_add_tensor(out, tensor->name, strlen(tensor->name),
-						 tensor->ndim, tensor->dims, tensor->payload);
-	}
+	model_add_tensors_of(out, model);
 	PG_RETURN_MODEL(out);
 }

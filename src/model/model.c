@@ -13,9 +13,9 @@
  */
 #include "postgres.h"
 
-#include <limits.h>
 #ifndef WIN32
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 #include "common/int.h"
@@ -135,7 +135,7 @@ static void
 ask_for_huge_pages(char *start, uint64 bytes)
 {
 #ifdef MADV_HUGEPAGE
-	const uintptr_t page = 4096;
+	const uintptr_t page = (uintptr_t) sysconf(_SC_PAGESIZE);
 	uintptr_t	first = ((uintptr_t) start + page - 1) & ~(page - 1);
 	uintptr_t	last = ((uintptr_t) start + bytes) & ~(page - 1);
 
@@ -481,13 +481,9 @@ model_create_like(MemoryContext parent, const Model *like)
 	return model;
 }
 
-Model *
-model_copy(MemoryContext parent, const Model *like)
+void
+model_add_tensors_of(Model *model, const Model *like)
 {
-	Model	   *model = model_create_like(parent, like);
-
-	for (int i = 0; i < like->npayloads; i++)
-		model_share_payload(model, like->payloads[i]);
 	for (int i = 0; i < like->ntensors; i++)
 	{
 		const Tensor *tensor = &like->tensors[i];
@@ -495,5 +491,15 @@ model_copy(MemoryContext parent, const Model *like)
 		model_add_tensor(model, tensor->name, strlen(tensor->name),
 						 tensor->ndim, tensor->dims, tensor->payload);
 	}
+}
+
+Model *
+model_copy(MemoryContext parent, const Model *like)
+{
+	Model	   *model = model_create_like(parent, like);
+
+	for (int i = 0; i < like->npayloads; i++)
+		model_share_payload(model, like->payloads[i]);
+	model_add_tensors_of(model, like);
 	return model;
 }

@@ -210,6 +210,9 @@ extern void model_add_tensor(Model *model, const char *name, int name_length,
 /* Raises that SQLSTATE, with the name, when two tensors have the same name. */
 extern void model_check_names(const Model *model, int sqlstate);
 
+/* Adds the tensors of another model, over payloads with the same indexes. */
+extern void model_add_tensors_of(Model *model, const Model *like);
+
 /* Index of a tensor, or -1. */
 extern int	model_find_tensor(const Model *model, const char *name);
 
@@ -278,6 +281,9 @@ extern int64 sparse_value_count(const Payload *payload);
  * when that is smaller and dense otherwise.
  */
 typedef struct PayloadBuilder PayloadBuilder;
+
+/* Bytes of what a builder makes of so many elements. */
+extern uint64 payload_built_size(DType dtype, int64 count, int64 nonzero);
 
 /* nonzero is an upper bound on elements that are not +0, or -1 if unknown. */
 extern PayloadBuilder *payload_builder_create(Model *model, DType dtype,
@@ -348,6 +354,9 @@ extern void model_verify(Model *model);
 extern struct ToastSource *toast_source_create(const struct varlena *pointer);
 extern void toast_source_attach(struct ToastSource *toast, Payload *payload);
 extern void toast_source_detach(Payload *payload);
+
+/* Lets a source go that no payload was attached to. */
+extern void toast_source_release_unused(struct ToastSource *toast);
 
 /* Reads bytes, offset counted from the varlena's length word.  Raises a clear
  * error when the source has gone with its transaction. */

@@ -43,13 +43,13 @@ COMMENT ON TYPE model IS
 -- Casts are explicit: any bytea might otherwise pass for a model.
 
 CREATE FUNCTION model(bytea) RETURNS model
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000
     AS 'MODULE_PATHNAME', 'modelopt_from_bytea';
 COMMENT ON FUNCTION model(bytea) IS
     'the model whose flat form the bytes are, checked whole; for checkpoints use model_read';
 
 CREATE FUNCTION bytea(model) RETURNS bytea
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000
     AS 'MODULE_PATHNAME', 'modelopt_to_bytea';
 COMMENT ON FUNCTION bytea(model) IS
     'the flat form of a model, as bytes that a cast turns back; for checkpoints use model_write';
@@ -61,25 +61,25 @@ CREATE CAST (model AS bytea) WITH FUNCTION bytea(model);
 -- same metadata, however they are encoded.
 
 CREATE FUNCTION model_eq(model, model) RETURNS boolean
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10
     AS 'MODULE_PATHNAME', 'modelopt_eq';
 COMMENT ON FUNCTION model_eq(model, model) IS
     'whether two models have the same digest: names, dtypes, shapes, values as bits, metadata';
 
 CREATE FUNCTION model_ne(model, model) RETURNS boolean
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10
     AS 'MODULE_PATHNAME', 'modelopt_ne';
 COMMENT ON FUNCTION model_ne(model, model) IS
     'whether two models have different digests';
 
 CREATE FUNCTION model_hash(model) RETURNS integer
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10
     AS 'MODULE_PATHNAME', 'modelopt_hash';
 COMMENT ON FUNCTION model_hash(model) IS
     'hash of a model''s digest, for hash indexes, joins and grouping';
 
 CREATE FUNCTION model_hash_extended(model, bigint) RETURNS bigint
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10
     AS 'MODULE_PATHNAME', 'modelopt_hash_extended';
 COMMENT ON FUNCTION model_hash_extended(model, bigint) IS
     'hash of a model''s digest with a seed, for hash partitioning';

@@ -20,12 +20,6 @@
 /* Bytes coded between looks for interrupts; a multiple of 3. */
 #define CODING_STEP		(3 * 1024 * 1024)
 
-#if PG_VERSION_NUM >= 180000
-typedef uint8 CodedByte;
-#else
-typedef char CodedByte;
-#endif
-
 /* ---------- the door ---------- */
 
 /* Whether a number has an exponent.  jsonb would write all of its digits, and
@@ -114,8 +108,6 @@ modelopt_in(PG_FUNCTION_ARGS)
 		memchr(input, '=', length - 2) != NULL)
 		report_not_base64();
 	size = length / 4 * 3;
-	if (size > MaxAllocSize - VARHDRSZ)
-		report_not_base64();
 	flat = palloc(VARHDRSZ + size);
 	next = VARDATA(flat);
 	for (size_t done = 0; done < length; done += CODING_STEP / 3 * 4)
@@ -201,6 +193,9 @@ modelopt_from_bytea(PG_FUNCTION_ARGS)
 {
 	struct varlena *flat = PG_GETARG_BYTEA_P(0);
 
+	/* A bytea in a row starts at any multiple of 4, a model does not. */
+	if ((uintptr_t) flat % MAXIMUM_ALIGNOF != 0)
+		flat = PG_GETARG_BYTEA_P_COPY(0);
 	verify_flat(flat);
 	PG_RETURN_POINTER(flat);
 }

@@ -24,6 +24,15 @@ jsonb_to_json_text(Jsonb *jsonb)
 	return pg_server_to_any(server, strlen(server), PG_UTF8);
 }
 
+char *
+model_digest_hex(const uint8 *digest)
+{
+	char	   *hex = palloc(2 * MODEL_DIGEST_LENGTH + 1);
+
+	hex[hex_encode((const char *) digest, MODEL_DIGEST_LENGTH, hex)] = '\0';
+	return hex;
+}
+
 int
 model_lookup_tensor(const Model *model, const text *name)
 {

@@ -41,8 +41,30 @@ utf8_to_server(const char *s)
 extern Jsonb *json_text_to_jsonb(const char *json);
 extern char *jsonb_to_json_text(Jsonb *jsonb);
 
+/* A digest as people write it.  (model_sql.c) */
+extern char *model_digest_hex(const uint8 *digest);
+
 /* The tensor of that name; raises 42704 with a hint when there is none.
  * (model_sql.c) */
 extern int	model_lookup_tensor(const Model *model, const text *name);
+
+/* ---------- layers (layers.c) ---------- */
+
+/* Tensors that share their names up to the last dot. */
+typedef struct ModelLayer
+{
+	const char *name;			/* UTF-8, without the dot; "" if there is none */
+	int			ntensors;
+	const int  *tensors;		/* indexes in the model, in its order */
+	const char *kind;			/* "Linear", ... in the database's encoding; NULL
+								 * when unknown */
+} ModelLayer;
+
+/* The layers of a model in the order of their first tensors. */
+extern ModelLayer *model_layers(const Model *model, int *nlayers);
+
+/* Whether what follows the last dot is what people call tables of tokens and
+ * positions: it has a word like "embed" between underscores. */
+extern bool model_is_embedding_name(const char *name);
 
 #endif							/* MODELOPT_MODEL_SQL_H */

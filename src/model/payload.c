@@ -245,6 +245,17 @@ struct PayloadBuilder
 	uint64		mask_size;		/* of the sparse form */
 };
 
+uint64
+payload_built_size(DType dtype, int64 count, int64 nonzero)
+{
+	int			width = dtype_bits(dtype) / 8;
+	uint64		dense = dtype_bytes(dtype, count);
+
+	if (width == 0)
+		return dense;
+	return Min(dense, sparse_mask_size(count) + (uint64) nonzero * width);
+}
+
 static uint64
 sparse_size(const PayloadBuilder *builder, int64 nonzero)
 {
@@ -259,8 +270,8 @@ payload_builder_create(Model *model, DType dtype, int64 count, int64 nonzero)
 
 	builder->width = dtype_bits(dtype) / 8;
 	builder->mask_size = builder->width > 0 ? sparse_mask_size(count) : 0;
-	builder->packing = builder->width > 0 && nonzero >= 0 &&
-		sparse_size(builder, nonzero) < dense;
+	builder->packing = nonzero >= 0 &&
+		payload_built_size(dtype, count, nonzero) < dense;
 
 	if (builder->packing)
 		builder->index = model_new_payload(model, dtype, ENCODING_SPARSE,

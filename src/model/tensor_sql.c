@@ -251,13 +251,7 @@ modelopt_model_set(PG_FUNCTION_ARGS)
 		else
 			model_share_payload(out, model->payloads[i]);
 	}
-	for (int i = 0; i < model->ntensors; i++)
-	{
-		const Tensor *each = &model->tensors[i];
-
-		model_add_tensor(out, each->name, strlen(each->name), each->ndim,
-						 each->dims, each->payload);
-	}
+	model_add_tensors_of(out, model);
 	PG_RETURN_MODEL(out);
 }
 

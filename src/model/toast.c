@@ -7,9 +7,10 @@
  * is registered, so a source registers one, on the transaction, and:
  *
  *	 - before the transaction commits, what somebody still holds is loaded;
- *	 - when the transaction aborts, or the subtransaction in which the source
- *	   was found, the source is gone, and reading it is an error that says so;
- *	   rows that the subtransaction wrote itself may vanish any time;
+ *	 - when the transaction aborts, the source is gone, and reading it is an
+ *	   error that says so; likewise with the subtransaction in which it was
+ *	   found, unless that had written nothing until then: rows that it wrote
+ *	   itself may vanish any time;
  *	 - so it is when the transaction itself truncates, rewrites or drops the
  *	   table, against which no snapshot helps.
  *
@@ -40,12 +41,15 @@ typedef struct ToastSource
 	struct varatt_external pointer;
 	Oid			filenode;		/* of the table, once it was read */
 	Snapshot	snapshot;		/* NULL when gone */
-	const char *why;			/* it is gone */
+	const char *why;			/* then */
 	SubTransactionId subtransaction;	/* in which it was found */
+	bool		maybe_own;		/* whose rows it may be */
 } ToastSource;
 
 static const char *const rolled_back =
 "the transaction or the block with an exception handler in which the model was read has been rolled back";
+static const char *const committed =
+"the transaction in which the model was read has ended";
 static const char *const without_table =
 "the table has been truncated, rewritten or dropped";
 
@@ -60,6 +64,7 @@ toast_source_create(const struct varlena *pointer)
 	VARATT_EXTERNAL_GET_POINTER(toast->pointer, pointer);
 	dlist_init(&toast->payloads);
 	toast->subtransaction = GetCurrentSubTransactionId();
+	toast->maybe_own = TransactionIdIsValid(GetCurrentTransactionIdIfAny());
 	dlist_push_head(&all_sources, &toast->node);
 
 	/* If this raises, the end of the transaction frees the source. */
@@ -99,6 +104,13 @@ toast_source_detach(Payload *payload)
 
 	dlist_delete(&payload->toast_node);
 	payload->toast = NULL;
+	if (dlist_is_empty(&toast->payloads))
+		free_source(toast);
+}
+
+void
+toast_source_release_unused(struct ToastSource *toast)
+{
 	if (dlist_is_empty(&toast->payloads))
 		free_source(toast);
 }
@@ -218,9 +230,15 @@ load_all(void)
 	}
 }
 
-/* Marks sources as gone: all, or those of one subtransaction. */
 static void
-mark_gone(SubTransactionId subtransaction)
+mark_gone(ToastSource *toast)
+{
+	toast->why = rolled_back;
+	toast_source_release_unused(toast);
+}
+
+static void
+at_abort(void)
 {
 	dlist_mutable_iter iter;
 
@@ -228,16 +246,25 @@ mark_gone(SubTransactionId subtransaction)
 	{
 		ToastSource *toast = dlist_container(ToastSource, node, iter.cur);
 
-		if (subtransaction != InvalidSubTransactionId &&
-			toast->subtransaction != subtransaction)
-			continue;
-		if (dlist_is_empty(&toast->payloads))
-			free_source(toast);
-		else
-		{
-			toast->why = rolled_back;
-			let_snapshot_go(toast);
-		}
+		let_snapshot_go(toast);
+		mark_gone(toast);
+	}
+}
+
+/* What was found too late to be loaded; the snapshots are gone already. */
+static void
+at_commit(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &all_sources)
+	{
+		ToastSource *toast = dlist_container(ToastSource, node, iter.cur);
+
+		toast->snapshot = NULL;
+		if (toast->why == NULL)
+			toast->why = committed;
+		toast_source_release_unused(toast);
 	}
 }
 
@@ -253,29 +280,43 @@ at_transaction_event(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
-			mark_gone(InvalidSubTransactionId);
+			at_abort();
 			break;
-		default:
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PREPARE:
+			at_commit();
 			break;
 	}
 }
 
+/*
+ * A source of a subtransaction becomes its parent's, which may have written
+ * the rows, unless they may have gone with it.
+ */
 static void
 at_subtransaction_event(SubXactEvent event, SubTransactionId subtransaction,
 						SubTransactionId parent, void *arg)
 {
-	dlist_iter	iter;
+	dlist_mutable_iter iter;
 
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		mark_gone(subtransaction);
-	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
+		return;
+	dlist_foreach_modify(iter, &all_sources)
 	{
-		dlist_foreach(iter, &all_sources)
-		{
-			ToastSource *toast = dlist_container(ToastSource, node, iter.cur);
+		ToastSource *toast = dlist_container(ToastSource, node, iter.cur);
 
-			if (toast->subtransaction == subtransaction)
-				toast->subtransaction = parent;
+		if (toast->subtransaction != subtransaction)
+			continue;
+		if (event == SUBXACT_EVENT_ABORT_SUB && toast->maybe_own)
+		{
+			let_snapshot_go(toast);
+			mark_gone(toast);
+		}
+		else
+		{
+			toast->subtransaction = parent;
+			toast->maybe_own = true;
 		}
 	}
 }

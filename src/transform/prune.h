@@ -60,6 +60,7 @@ typedef struct PruneRequest
 	int			nexclude;
 	char	  **exclude;
 	Model	   *mask;			/* PRUNE_MASK */
+	const Tensor **masks;		/* its tensors, sorted by name */
 } PruneRequest;
 
 /*
@@ -70,8 +71,9 @@ typedef struct PruneTarget
 {
 	Payload    *payload;
 	int			index;			/* of the payload in the source model */
-	const char *name;			/* of the first chosen tensor over it */
-	int			ndim;			/* and that tensor's shape */
+	int			tensor;			/* the first chosen one over it */
+	const char *name;			/* its name */
+	int			ndim;			/* and its shape */
 	const int64 *dims;
 
 	/* results */

@@ -46,29 +46,37 @@ same_shape(const PruneTarget *target, const Tensor *tensor)
 			   target->ndim * sizeof(int64)) == 0;
 }
 
-static Payload *
-mask_of(const PruneTarget *target, const Model *masks)
+static int
+compare_name(const void *name, const void *tensor)
 {
-	int			index = model_find_tensor(masks, target->name);
+	return strcmp(name, (*(const Tensor *const *) tensor)->name);
+}
 
-	if (index < 0)
+static Payload *
+mask_of(const PruneTarget *target, const PruneRequest *request)
+{
+	const Tensor **tensor = bsearch(target->name, request->masks,
+									request->mask->ntensors, sizeof(Tensor *),
+									compare_name);
+
+	if (tensor == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("mask has no tensor named \"%s\"",
 						utf8_to_server(target->name)),
 				 errhint("Tensors without a mask can be left out with exclude.")));
-	if (!same_shape(target, &masks->tensors[index]))
+	if (!same_shape(target, *tensor))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("mask of tensor \"%s\" does not have its shape",
 						utf8_to_server(target->name))));
-	return tensor_payload(masks, &masks->tensors[index]);
+	return tensor_payload(request->mask, *tensor);
 }
 
 void
 prune_mask(PruneTarget *target, const PruneRequest *request, Model *out)
 {
-	Payload    *mask = mask_of(target, request->mask);
+	Payload    *mask = mask_of(target, request);
 	PruneWriter *writer = prune_writer_create(out, -1, target);
 	double	   *values = palloc(PRUNE_BLOCK * sizeof(double));
 	uint8	   *keep = palloc(PRUNE_BLOCK);

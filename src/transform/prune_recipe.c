@@ -60,13 +60,7 @@ append_patterns(StringInfo out, const char *key, int npatterns,
 static void
 append_mask(StringInfo out, Model *mask)
 {
-	const uint8 *digest = model_digest(mask);
-
-	append_key(out, "mask");
-	appendStringInfoChar(out, '"');
-	for (int i = 0; i < MODEL_DIGEST_LENGTH; i++)
-		appendStringInfo(out, "%02x", digest[i]);
-	appendStringInfoChar(out, '"');
+	append_string(out, "mask", model_digest_hex(model_digest(mask)));
 }
 
 static void

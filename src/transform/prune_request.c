@@ -254,6 +254,24 @@ read_n_m(PruneRequest *request, FunctionCallInfo fcinfo)
 						 KERNEL_PATTERN_MAX)));
 }
 
+static int
+compare_names(const void *a, const void *b)
+{
+	return strcmp((*(const Tensor *const *) a)->name,
+				  (*(const Tensor *const *) b)->name);
+}
+
+static const Tensor **
+sort_by_name(const Model *model)
+{
+	const Tensor **sorted = palloc(Max(model->ntensors, 1) * sizeof(Tensor *));
+
+	for (int i = 0; i < model->ntensors; i++)
+		sorted[i] = &model->tensors[i];
+	qsort(sorted, model->ntensors, sizeof(Tensor *), compare_names);
+	return sorted;
+}
+
 static void
 read_mask(PruneRequest *request, FunctionCallInfo fcinfo)
 {
@@ -266,8 +284,10 @@ read_mask(PruneRequest *request, FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("method \"mask\" needs a mask"),
 				 errhint("The mask is a model with tensors of the same names and shapes; where they are zero, weights go.")));
-	if (given)
-		request->mask = PG_GETARG_MODEL(PRUNE_ARG_MASK);
+	if (!given)
+		return;
+	request->mask = PG_GETARG_MODEL(PRUNE_ARG_MASK);
+	request->masks = sort_by_name(request->mask);
 }
 
 /* An array of patterns, or none, in UTF-8. */

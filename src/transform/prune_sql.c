@@ -19,58 +19,31 @@ PG_FUNCTION_INFO_V1(modelopt_prune_dry_run);
 
 /* ---------- ranked together ---------- */
 
-/* Bytes of the name up to its last dot: the layer's name. */
-static int
-layer_length(const char *name)
-{
-	const char *dot = strrchr(name, '.');
-
-	return dot == NULL ? 0 : dot - name;
-}
-
-static int
-compare_layers(const void *a, const void *b)
-{
-	const PruneTarget *left = *(PruneTarget *const *) a;
-	const PruneTarget *right = *(PruneTarget *const *) b;
-	int			left_length = layer_length(left->name);
-	int			right_length = layer_length(right->name);
-	int			order = memcmp(left->name, right->name,
-							   Min(left_length, right_length));
-
-	if (order == 0)
-		order = left_length - right_length;
-	return order != 0 ? order : left->index - right->index;
-}
-
-static bool
-same_layer(const PruneTarget *a, const PruneTarget *b)
-{
-	int			length = layer_length(a->name);
-
-	return length == layer_length(b->name) &&
-		memcmp(a->name, b->name, length) == 0;
-}
-
 static void
-prune_layers(PruneTarget **targets, int ntargets, const PruneRequest *request,
-			 Model *out)
+prune_layers(const Model *source, PruneTarget **targets, int ntargets,
+			 const PruneRequest *request, Model *out)
 {
-	PruneTarget **sorted = palloc(ntargets * sizeof(PruneTarget *));
-	int			end;
+	PruneTarget **of_tensor = palloc0(source->ntensors * sizeof(PruneTarget *));
+	PruneTarget **of_layer = palloc(ntargets * sizeof(PruneTarget *));
+	int			nlayers;
+	ModelLayer *layers = model_layers(source, &nlayers);
 
-	memcpy(sorted, targets, ntargets * sizeof(PruneTarget *));
-	qsort(sorted, ntargets, sizeof(PruneTarget *), compare_layers);
-	for (int start = 0; start < ntargets; start = end)
+	for (int i = 0; i < ntargets; i++)
+		of_tensor[targets[i]->tensor] = targets[i];
+	for (int i = 0; i < nlayers; i++)
 	{
-		end = start + 1;
-		while (end < ntargets && same_layer(sorted[start], sorted[end]))
-			end++;
-		prune_unstructured(sorted + start, end - start, request,
-						   pnstrdup(sorted[start]->name,
-									layer_length(sorted[start]->name)), out);
+		int			n = 0;
+
+		for (int j = 0; j < layers[i].ntensors; j++)
+		{
+			PruneTarget *target = of_tensor[layers[i].tensors[j]];
+
+			if (target != NULL)
+				of_layer[n++] = target;
+		}
+		if (n > 0)
+			prune_unstructured(of_layer, n, request, layers[i].name, out);
 	}
-	pfree(sorted);
 }
 
 static void
@@ -109,8 +82,8 @@ is_ranked_across(const PruneRequest *request)
 
 /* Does the work, in a context for what is temporary. */
 static void
-prune_all(PruneTarget **targets, int ntargets, const PruneRequest *request,
-		  Model *out)
+prune_all(const Model *source, PruneTarget **targets, int ntargets,
+		  const PruneRequest *request, Model *out)
 {
 	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext,
 											   "modelopt prune",
@@ -126,7 +99,7 @@ prune_all(PruneTarget **targets, int ntargets, const PruneRequest *request,
 		}
 	}
 	else if (request->scope == PRUNE_SCOPE_LAYER)
-		prune_layers(targets, ntargets, request, out);
+		prune_layers(source, targets, ntargets, request, out);
 	else
 		prune_unstructured(targets, ntargets, request, NULL, out);
 	MemoryContextSwitchTo(old);
@@ -150,21 +123,17 @@ assemble(const Model *source, const Model *pruned, PruneTarget **targets,
 		else
 			model_share_payload(out, source->payloads[i]);
 	}
-	for (int i = 0; i < source->ntensors; i++)
-	{
-		const Tensor *tensor = &source->tensors[i];
-
-		model_add_tensor(out, tensor->name, strlen(tensor->name),
-						 tensor->ndim, tensor->dims, tensor->payload);
-	}
+	model_add_tensors_of(out, source);
 	return out;
 }
 
 static void
-notice_nothing(void)
+notice_nothing(const PruneRequest *request)
 {
 	ereport(NOTICE,
 			(errmsg("model has no tensors to prune"),
+			 request->nexclude > 0 ?
+			 errhint("Those that would be pruned are excluded.") :
 			 errhint("Only floating-point tensors of two or more dimensions that are no embeddings are pruned unless include names others in full.")));
 }
 
@@ -184,10 +153,10 @@ prune_and_return(FunctionCallInfo fcinfo, int count_argument)
 	source = PG_GETARG_MODEL(PRUNE_ARG_MODEL);
 	targets = prune_targets(source, request, &ntargets);
 	if (ntargets == 0)
-		notice_nothing();
+		notice_nothing(request);
 
 	pruned = model_create(CurrentMemoryContext);
-	prune_all(targets, ntargets, request, pruned);
+	prune_all(source, targets, ntargets, request, pruned);
 	out = assemble(source, pruned, targets, ntargets);
 	model_free(pruned);
 	prune_add_recipe(out, request, targets, ntargets);
@@ -237,6 +206,7 @@ modelopt_prune_dry_run(PG_FUNCTION_ARGS)
 	PruneTarget **targets;
 	int			ntargets;
 	bool		counted = !PG_ARGISNULL(PRUNE_ARG_COUNT);
+	Model	   *source;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(PRUNE_ARG_MODEL))
@@ -246,11 +216,11 @@ modelopt_prune_dry_run(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("amount and count exclude one another")));
 	request = prune_request_read(fcinfo, counted ? PRUNE_ARG_COUNT : -1);
-	targets = prune_targets(PG_GETARG_MODEL(PRUNE_ARG_MODEL), request,
-							&ntargets);
+	source = PG_GETARG_MODEL(PRUNE_ARG_MODEL);
+	targets = prune_targets(source, request, &ntargets);
 	if (ntargets == 0)
-		notice_nothing();
-	prune_all(targets, ntargets, request, NULL);
+		notice_nothing(request);
+	prune_all(source, targets, ntargets, request, NULL);
 	for (int i = 0; i < ntargets; i++)
 		put_target(result, targets[i]);
 	return (Datum) 0;

@@ -211,8 +211,7 @@ write_slices(const Slices *slices, PruneTarget *target, Payload *payload,
 			 Model *out)
 {
 	int64		kept = kernel_count_nonzero(slices->keep, slices->n, 1);
-	int64		nonzero = slices->n == 0 ? 0 :
-		payload->count / slices->n * kept;
+	int64		nonzero = payload->count / slices->n * kept;
 	PruneWriter *writer = prune_writer_create(out, nonzero, target);
 	uint8	   *keep = palloc(PRUNE_BLOCK);
 	PruneReader reader;
@@ -230,13 +229,29 @@ write_slices(const Slices *slices, PruneTarget *target, Payload *payload,
 	pfree(keep);
 }
 
+/* The number of slices is a promise of the shape when there are no elements,
+ * and no reason to take memory for them. */
+static bool
+prune_empty(PruneTarget *target, const PruneRequest *request, Model *out)
+{
+	if (target->payload->count > 0)
+		return false;
+	prune_amount_of(&request->amount, 0, 0, "slices", target->name);
+	prune_writer_finish(prune_writer_create(out, 0, target));
+	return true;
+}
+
 void
 prune_structured(PruneTarget *target, const PruneRequest *request, Model *out)
 {
-	Payload    *payload = prune_load(target->payload);
+	int			dim = prune_dimension(target, request, 0);
+	Payload    *payload;
 	Slices		slices;
 
-	slices_init(&slices, target, prune_dimension(target, request, 0));
+	if (prune_empty(target, request, out))
+		return;
+	payload = prune_load(target->payload);
+	slices_init(&slices, target, dim);
 	if (request->method == PRUNE_LN_STRUCTURED || request->amount.of_remaining)
 		measure_slices(&slices, payload, request->norm);
 	choose_slices(&slices, target, request);

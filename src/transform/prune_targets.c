@@ -79,22 +79,27 @@ report_unmatched(const char *pattern, bool matches_others)
 
 /* ---------- weights ---------- */
 
-/* What people call tables of tokens and positions, in small letters. */
-static bool
-is_embedding_name(const char *name)
+/* Marks the payloads of embeddings: those of layers of that kind, and
+ * parameters that are called so themselves. */
+static void
+find_embeddings(const Model *model, bool *embedding)
 {
-	static const char *const words[] = {
-		"embed", "token_embd", "wte", "wpe", "position", "pos_emb"
-	};
-	char	   *lower = pstrdup(name);
-	bool		found = false;
+	int			nlayers;
+	ModelLayer *layers = model_layers(model, &nlayers);
 
-	for (char *c = lower; *c != '\0'; c++)
-		*c = pg_ascii_tolower((unsigned char) *c);
-	for (int i = 0; i < (int) lengthof(words) && !found; i++)
-		found = strstr(lower, words[i]) != NULL;
-	pfree(lower);
-	return found;
+	for (int i = 0; i < nlayers; i++)
+	{
+		bool		is_embedding = layers[i].kind != NULL &&
+			strncmp(layers[i].kind, "Embedding", strlen("Embedding")) == 0;
+
+		for (int j = 0; j < layers[i].ntensors; j++)
+		{
+			const Tensor *tensor = &model->tensors[layers[i].tensors[j]];
+
+			if (is_embedding || model_is_embedding_name(tensor->name))
+				embedding[tensor->payload] = true;
+		}
+	}
 }
 
 /* For each payload, whether it is a weight that may be pruned unnamed: it
@@ -102,21 +107,19 @@ is_embedding_name(const char *name)
 static bool *
 find_weights(const Model *model)
 {
-	bool	   *weight = palloc0(model->npayloads);
+	bool	   *weight = palloc0(Max(model->npayloads, 1));
+	bool	   *embedding = palloc0(Max(model->npayloads, 1));
 
+	find_embeddings(model, embedding);
 	for (int i = 0; i < model->ntensors; i++)
 	{
 		const Tensor *tensor = &model->tensors[i];
 
-		if (tensor->ndim >= 2 &&
+		if (tensor->ndim >= 2 && !embedding[tensor->payload] &&
 			dtype_is_float(tensor_payload(model, tensor)->dtype))
 			weight[tensor->payload] = true;
 	}
-	for (int i = 0; i < model->ntensors; i++)
-	{
-		if (is_embedding_name(model->tensors[i].name))
-			weight[model->tensors[i].payload] = false;
-	}
+	pfree(embedding);
 	return weight;
 }
 
@@ -148,7 +151,8 @@ static void
 choose_by_pattern(const Model *model, const bool *weight, const char *pattern,
 				  int *chosen)
 {
-	bool		wild = has_wildcard(pattern);
+	bool		wild = has_wildcard(pattern) &&
+		model_find_tensor(model, pattern) < 0;
 	bool		found = false;
 	bool		matches_others = false;
 
@@ -157,7 +161,8 @@ choose_by_pattern(const Model *model, const bool *weight, const char *pattern,
 		const Tensor *tensor = &model->tensors[i];
 
 		CHECK_FOR_INTERRUPTS();
-		if (!matches(tensor->name, pattern))
+		if (wild ? !matches(tensor->name, pattern) :
+			strcmp(tensor->name, pattern) != 0)
 			continue;
 		if (wild && !(weight[tensor->payload] && tensor->ndim >= 2))
 		{
@@ -190,10 +195,12 @@ exclude_by_pattern(const Model *model, const char *pattern, int *chosen)
 }
 
 static PruneTarget *
-make_target(const Model *model, const Tensor *tensor)
+make_target(const Model *model, int index)
 {
+	const Tensor *tensor = &model->tensors[index];
 	PruneTarget *target = palloc0(sizeof(PruneTarget));
 
+	target->tensor = index;
 	target->index = tensor->payload;
 	target->payload = tensor_payload(model, tensor);
 	target->name = tensor->name;
@@ -231,7 +238,7 @@ prune_targets(const Model *source, const PruneRequest *request, int *ntargets)
 	{
 		if (chosen[i] >= 0)
 			targets[(*ntargets)++] =
-				make_target(source, &source->tensors[chosen[i]]);
+				make_target(source, chosen[i]);
 	}
 	pfree(weight);
 	pfree(chosen);

@@ -86,16 +86,6 @@ prune_writer_append(PruneWriter *writer, const void *elements,
 	}
 }
 
-/* The bytes that the builder would have taken. */
-static uint64
-smaller_size(const PruneWriter *writer)
-{
-	int64		count = writer->target->payload->count;
-
-	return Min(dtype_bytes(writer->dtype, count),
-			   sparse_mask_size(count) + (uint64) writer->values * writer->width);
-}
-
 void
 prune_writer_finish(PruneWriter *writer)
 {
@@ -107,6 +97,8 @@ prune_writer_finish(PruneWriter *writer)
 		target->stored_after = writer->out->payloads[target->result]->stored;
 	}
 	else
-		target->stored_after = smaller_size(writer);
+		target->stored_after = payload_built_size(writer->dtype,
+												  target->payload->count,
+												  writer->values);
 	pfree(writer);
 }

@@ -186,7 +186,8 @@ def training():
             "numpy_long": numpy_scalar("i8", struct.pack("<q", -5)),
             "numpy_bool": numpy_scalar("b1", b"\1"),
             "own": OwnDict(a=1), "object": settings(), "no_bytes": b"",
-            "negative": -2 ** 90,
+            "negative": -2 ** 90, "most_digits": [2 ** 511 - 1, -2 ** 511],
+            "more_digits": 2 ** 511,
             "global": SCALAR, "class": LINEAR,
             "default": collections.defaultdict(int, a=1),
             "counter": collections.Counter("aab")}
@@ -233,10 +234,11 @@ def several():
 
 
 def crowded():
-    """More text than metadata has room for, in few bytes."""
-    text = "x" * 5000
-    return {"w": tensor(floats(1), (1,)), "short": [text],
-            "long": [[text, [text] * 100] for i in range(9)]}
+    """More than metadata has room for, once it is jsonb: each of these numbers
+    has 301 digits there."""
+    numbers = [1e300] * 1000
+    return {"w": tensor(floats(1), (1,)), "short": numbers,
+            "long": [[list(numbers), "x"] for i in range(12)]}
 
 
 def checkpoints():
@@ -249,6 +251,7 @@ def checkpoints():
     yield "ancient", ancient()
     yield "subclass", subclass()
     yield "several", several()
+    yield "nothing_else", {"model": OrderedDict(plain())}
     yield "list", [tensor(floats(1), (1,)), [tensor(floats(2), (1,))]]
     yield "tensor", tensor(floats(1, 2), (2,))
 
@@ -278,6 +281,11 @@ def refused_checkpoints():
     yield "lazy", {"w": Call(REBUILD[2], *lazy)}
     yield "wrapped", {"w": Call(REBUILD["parameter"], 1, True, ())}
     yield "other_kind", {"w": Call(TENSOR, 1)}
+    metadata = {str(i): i for i in range(17)}
+    yield "metadata", {"w": Call(REBUILD[2], *(
+        tensor(storage, (3,)).reduction[1] + (metadata,)))}
+    text = "x" * 5000
+    yield "repetitive", {"w": tensor(storage, (3,)), "text": [text] * 300}
     yield "no_name", {None: tensor(storage, (3,))}
     cycle = {"w": tensor(storage, (3,))}
     cycle["self"] = cycle

@@ -2,8 +2,8 @@
 """Makes the regression tests of hostile input, sql/hostile_*.sql.
 
     make.py             write the files (needs nothing but Python)
-    make.py check       compare expected/hostile_*.out with what each case
-                        expects, as it was written down before it was run
+    make.py check       compare the files with what would be written, and
+                        expected/hostile_*.out with what each case expects
     make.py files DIR   the bytes of each case as a file of their own, to see
                         what other programs make of them
 
@@ -54,15 +54,27 @@ $$ SELECT decode(repeat(encode(piece, 'hex'), n), 'hex') $$;
 SUITES = {'zip': zips, 'pickle': pickles, 'flat': flats}
 
 
+def sql_path(name):
+    return os.path.join(REPO, 'sql', 'hostile_%s.sql' % name)
+
+
+def sql_text(suite):
+    return sheet.test_text(suite.header(OUTCOME), suite.SHEET, suite.cases(), suite.FOOTER)
+
+
 def write_all():
     for name, suite in SUITES.items():
-        sheet.write_test(os.path.join(REPO, 'sql', 'hostile_%s.sql' % name),
-                         suite.header(OUTCOME), suite.SHEET, suite.cases(), suite.FOOTER)
+        with open(sql_path(name), 'wb') as out:
+            out.write(sql_text(suite))
 
 
 def check_all():
     good = bad = 0
     for name, suite in SUITES.items():
+        with open(sql_path(name), 'rb') as source:
+            if source.read() != sql_text(suite):
+                print('%s is not what make.py makes' % sql_path(name))
+                bad += 1
         path = os.path.join(REPO, 'expected', 'hostile_%s.out' % name)
         right, wrong = sheet.check_test(path, suite.SHEET, suite.cases())
         good += right

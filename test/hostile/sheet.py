@@ -165,16 +165,15 @@ def statement(sheet, case):
     return 'SELECT %s;' % (case.call % sheet.expression(case.data))
 
 
-def write_test(path, header, sheet, cases, footer):
-    with open(path, 'w', encoding='ascii', newline='\n') as out:
-        out.write(header)
-        for case in cases:
-            if isinstance(case, str):
-                out.write('\n-- ---------- %s ----------\n\n' % case)
-                continue
-            out.write(wrap_comment(case.comment) + '\n')
-            out.write(statement(sheet, case) + '\n')
-        out.write(footer)
+def test_text(header, sheet, cases, footer):
+    """The test file, which is ASCII."""
+    out = header
+    for case in cases:
+        if isinstance(case, str):
+            out += '\n-- ---------- %s ----------\n\n' % case
+        else:
+            out += wrap_comment(case.comment) + '\n' + statement(sheet, case) + '\n'
+    return (out + footer).encode('ascii')
 
 
 def check_test(path, sheet, cases):

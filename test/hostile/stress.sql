@@ -1,5 +1,5 @@
 -- Damages what is in the table "sample" and reads it; see test/hostile/stress.
--- Variables of psql: rounds, seed.
+-- Variables of psql: rounds, seed, large (whether to try a gigabyte, too).
 
 \set ON_ERROR_STOP on
 SET client_min_messages = error;
@@ -203,6 +203,17 @@ SELECT coalesce(peak(), 0) AS peak_before \gset
 CALL cut_off(:rounds / 50 + 1);
 CALL damage_all(:rounds, :seed);
 SELECT coalesce(peak(), 0) AS peak_after \gset
+
+\if :large
+-- As much as a value can hold, of None and of nothing known.
+CREATE FUNCTION gigabyte(head bytea) RETURNS bytea LANGUAGE sql AS
+$$ SELECT head || convert_to(repeat('N', 1073741816 - length(head)), 'UTF8') $$;
+INSERT INTO result SELECT kind, attempt(kind, gigabyte(head), ''), 'a gigabyte' FROM (VALUES
+    ('checkpoint', ''::bytea), ('checkpoint', 'PK\003\004'), ('flat', ''), ('flat', 'mdlo'),
+    ('checkpoint', (SELECT substr(bytes, 1, position('N'::bytea IN bytes)) FROM sample
+                    WHERE name = 'digits_mlp_legacy.pth' AND kind = 'checkpoint'))) large (kind, head);
+DO $$ BEGIN PERFORM repeat('A', 1073741816)::model; EXCEPTION WHEN invalid_binary_representation THEN END $$;
+\endif
 
 SELECT kind, left(state, 100), count(*) FROM result GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT 'unclean: ' || kind || ', ' || name || ', ' || state || ', ' || encode(data, 'base64') FROM result WHERE state LIKE '% %' LIMIT 5;

@@ -4,8 +4,8 @@ import re
 import struct
 import zlib
 
-from opcodes import call, d, floats, i, name, pickle, state, storage, tensor, u
-from pickles import W, no, yes
+from opcodes import call, floats, name, pickle, state, storage, tensor, u
+from saved import W, no, yes
 from sheet import Case, Sheet
 from ziparchive import Record, build, deflate_stored, deflate_zeros, end, end64
 
@@ -69,7 +69,8 @@ def parts(data):
     for first, last in zip(starts, starts[1:]):
         what = {1: 'directory', 3: 'record', 5: 'end'}[data[first + 2]]
         length = {1: 46, 3: 30, 5: 22}[data[first + 2]]
-        name_length = 0 if what == 'end' else struct.unpack_from('<H', data, first + length - (4 if length == 30 else 18))[0]
+        name_length = 0 if what == 'end' else struct.unpack_from('<H', data,
+                                                                 first + length - (4 if length == 30 else 18))[0]
         lines.append('-- byte %d, %s' % (first, what) +
                      (' of %s' % data[first + length:first + length + name_length].decode() if name_length else ''))
         lines.append('%s%s' % ('' if first else 'bytea ', SHEET.literal(data[first:last])))
@@ -107,46 +108,59 @@ def end_records():
     yield case('No end record.', GOOD[:-22], no(fail + 'It has no end record: the end may be missing'))
     yield case('The last byte is missing.', GOOD[:-1], no(fail + 'It has no end record'))
     yield case('A byte too many.', GOOD + b'\0', no('Its end record does not end where the archive does'))
-    yield case('A comment that is longer than the archive.', GOOD[:-2] + b'\x01\0', no('Its end record does not end where'))
+    yield case('A comment that is longer than the archive.', GOOD[:-2] + b'\x01\0',
+               no('Its end record does not end where'))
     yield case('A comment is harmless.', build(records(), lambda n, s, o, h: end(n, s, o, b'hello')), yes(W))
-    yield case('A second archive after the first.', GOOD + GOOD, no('Its directory of \\d+ bytes at byte %d does not end at byte %d' % (directory, len(GOOD) + size)))
+    yield case('A second archive after the first.', GOOD + GOOD,
+               no('Its directory of \\d+ bytes at byte %d does not end at byte %d' % (directory, len(GOOD) + size)))
     yield case('A second end record in the comment.',
                build(records(), lambda n, s, o, h: end(n, s, o, end(n, s, o))), no('It has two end records'))
     yield case('Two archives, the second in the comment of the first.',
                build(records(), lambda n, s, o, h: end(n, s, o, GOOD)), no('It has two end records'))
     yield case('An empty archive.', end(0, 0, 0), no('It cannot have 0 entries'))
     yield case('65535 entries, which means that zip64 says how many, but there is no zip64.',
-               build(records(), lambda n, s, o, h: end(65535, s, o)), no('It has no zip64 end record, but its end record needs one'))
+               build(records(), lambda n, s, o, h: end(65535, s,
+                                                       o)), no('It has no zip64 end record, but its end record needs one'))
     yield case('The directory at 2^32 - 1, likewise.', build(records(), lambda n, s, o, h: end(n, s, 2 ** 32 - 1)),
                no('It has no zip64 end record, but'))
     yield case('One entry too few.', build(records(), lambda n, s, o, h: end(n - 1, s, o)),
                no('Its directory has more entries than the end record says'))
     yield case('One entry too many.', build(records(), lambda n, s, o, h: end(n + 1, s, o)),
                no('Its directory has fewer entries than the end record says'))
-    yield case('Sixty thousand entries in a directory for four.', build(records(), lambda n, s, o, h: end(60000, s, o)),
+    yield case('Sixty thousand entries in a directory for four.',
+               build(records(), lambda n, s, o, h: end(60000, s, o)),
                no('It cannot have 60000 entries in a directory of'))
     yield case('A directory after the end.', build(records(), lambda n, s, o, h: end(n, s, 10 ** 6)),
                no('Its directory of %d bytes at byte 1000000 does not end at byte %d' % (size - directory, size)))
-    yield case('A directory that is a byte short.', build(records(), lambda n, s, o, h: end(n, s - 1, o)), no('does not end at byte'))
-    yield case('A directory that is a byte long.', build(records(), lambda n, s, o, h: end(n, s + 1, o)), no('does not end at byte'))
-    yield case('Short, and later, so that it ends where it should.', build(records(), lambda n, s, o, h: end(n, s - 1, o + 1)),
+    yield case('A directory that is a byte short.', build(records(), lambda n, s, o, h: end(n, s - 1, o)),
+               no('does not end at byte'))
+    yield case('A directory that is a byte long.', build(records(), lambda n, s, o, h: end(n, s + 1, o)),
+               no('does not end at byte'))
+    yield case('Short, and later, so that it ends where it should.',
+               build(records(), lambda n, s, o, h: end(n, s - 1, o + 1)),
                no('Its directory has fewer entries than'))
-    yield case('One disk of several.', build(records(), lambda n, s, o, h: end(n, s, o, disk=1)), no('It is one part of several'))
+    yield case('One disk of several.', build(records(), lambda n, s, o, h: end(n, s, o, disk=1)),
+               no('It is one part of several'))
     yield case('Some entries on another disk.', build(records(), lambda n, s, o, h: end(n, s, o, entries_here=n - 1)),
                no('It is one part of several'))
 
     yield 'zip64'
     yield case('Both ends that agree, as torch writes them.', build(records(), zip64()), yes(W))
-    yield case('The plain end leaves all to the other one.', build(records(), zip64(plain=(65535, 2 ** 32 - 1, 2 ** 32 - 1))), yes(W))
+    yield case('The plain end leaves all to the other one.', build(records(),
+                                                                   zip64(plain=(65535, 2 ** 32 - 1,
+                                                                           2 ** 32 - 1))), yes(W))
     for what, changes, expect in (
             ('The locator points to 2^64 - 1.', dict(at=2 ** 64 - 1), 'is not where the locator says'),
             ('It points to itself.', dict(at=size + 56), 'is not where the locator says'),
             ('It points to the directory.', dict(at=directory), 'is not where the locator says'),
-            ('2^62 entries, and another number in the plain end.', dict(entries=2 ** 62), 'end record and its zip64 end record disagree'),
+            ('2^62 entries, and another number in the plain end.', dict(entries=2 ** 62),
+             'end record and its zip64 end record disagree'),
             ('2^62 entries.', dict(entries=2 ** 62, plain=(65535, 0xffffffff, 0xffffffff)),
              'It cannot have 4611686018427387904 entries in a directory of'),
-            ('A directory at 2^63.', dict(offset=2 ** 63, plain=(65535, 0xffffffff, 0xffffffff)), 'does not end at byte'),
-            ('A directory of 2^64 - 1 bytes.', dict(size=2 ** 64 - 1, plain=(65535, 0xffffffff, 0xffffffff)), 'does not end at byte'),
+            ('A directory at 2^63.', dict(offset=2 ** 63, plain=(65535, 0xffffffff, 0xffffffff)),
+             'does not end at byte'),
+            ('A directory of 2^64 - 1 bytes.', dict(size=2 ** 64 - 1, plain=(65535, 0xffffffff, 0xffffffff)),
+             'does not end at byte'),
             ('A directory that ends in the right place by overflow.',
              dict(size=2 ** 64 - 8, offset=size + 8, plain=(65535, 0xffffffff, 0xffffffff)), 'does not end at byte'),
             ('Another offset than in the plain end.', dict(offset=0), 'end record and its zip64 end record disagree'),
@@ -166,7 +180,8 @@ def end_records():
     yield case('The same with offsets that are right.', build(records(), before=b'PK\x03\x04evil'),
                no('It has 8 bytes before its first entry'))
     yield case('Bytes between the records are in no file, and torch writes some there.',
-               build(records(byteorder=record('byteorder', b'little', after=b'PK\x07\x08' + b'\0' * 12)), after=b'hidden'), yes(W))
+               build(records(byteorder=record('byteorder', b'little', after=b'PK\x07\x08' + b'\0' * 12)),
+                     after=b'hidden'), yes(W))
 
 
 def headers():
@@ -181,55 +196,66 @@ def headers():
     def changed_storage(what, expect, state='22P03', **fields):
         return case(what, build(records(data_0=record('data/0', FLOATS, **fields))), no(expect, state))
 
-    yield changed('Another name in the local header.', 'has another name in its own header', local_name=b'archive/evil.pkl')
+    yield changed('Another name in the local header.', 'has another name in its own header',
+                  local_name=b'archive/evil.pkl')
     yield changed('A longer one.', 'has another name in its own header', local_name=b'archive/data.pklx')
-    yield changed('Deflated in the local header alone.', 'has another method of compression in its own header', local_method=8)
+    yield changed('Deflated in the local header alone.', 'has another method of compression in its own header',
+                  local_method=8)
     yield case('Deflated in the directory alone.',
-               build(records(data_pkl=Record('archive/data.pkl', PICKLE, method=8, stored=deflate_stored(PICKLE), local_method=0))),
+               build(records(data_pkl=Record('archive/data.pkl', PICKLE, method=8, stored=deflate_stored(PICKLE),
+                                             local_method=0))),
                no('has another method of compression in its own header'))
-    yield changed('A smaller size in the local header.', 'has another size in its own header', local_size=len(PICKLE) - 1)
+    yield changed('A smaller size in the local header.', 'has another size in its own header',
+                  local_size=len(PICKLE) - 1)
     yield changed('A smaller stored size.', 'has another size in its own header', local_csize=len(PICKLE) - 1)
     yield changed('Another CRC.', 'has another CRC in its own header', local_crc=1)
     yield changed('No sizes, and no descriptor that would have them.', 'has another size in its own header',
                   local_size=0, local_csize=0, local_crc=0)
     yield case('No sizes, but a descriptor, as torch writes it.',
                build(records(data_pkl=record(**pkl, flags=0x0808, local_size=0, local_csize=0, local_crc=0,
-                                             after=struct.pack('<IIII', 0x08074b50, zlib.crc32(PICKLE), len(PICKLE), len(PICKLE))))),
+                                             after=struct.pack('<IIII', 0x08074b50, zlib.crc32(PICKLE), len(PICKLE),
+                                                               len(PICKLE))))),
                yes(W))
     yield changed('No record where the directory says.', 'is not where the directory says', offset=1)
     yield changed('A record beyond the end.', 'is not where the directory says', offset=10 ** 6)
     yield changed('A record in the directory.', 'is not where the directory says', offset=GOOD.index(b'PK\x01\x02'))
-    yield changed_storage('A local header with another signature.', 'Entry "archive/data/0" is not where the directory says',
+    yield changed_storage('A local header with another signature.',
+                          'Entry "archive/data/0" is not where the directory says',
                           local_signature=0x04034b51)
     yield changed('A record on another disk.', 'is in another part of the archive', disk=1)
-    yield changed('A local name of 65535 bytes.', 'has another name in its own header', local_name=b'archive/data.pkl' + b'x' * 65000)
-    yield changed('A record that reaches into the directory.', 'reaches into the directory', csize=10 ** 6, size=10 ** 6)
+    yield changed('A local name of 65535 bytes.', 'has another name in its own header',
+                  local_name=b'archive/data.pkl' + b'x' * 65000)
+    yield changed('A record that reaches into the directory.', 'reaches into the directory', csize=10 ** 6,
+                  size=10 ** 6)
     yield changed('Stored with two different sizes.', 'is stored, but has two different sizes', size=len(PICKLE) + 1)
 
     yield 'flags and methods'
     for flag, what in ((0x1, 'is encrypted'), (0x20, 'is a patch of another file'), (0x40, 'is encrypted'),
-                       (0x2000, 'is encrypted'), (0x10, 'has flags that mean nothing'), (0x8000, 'has flags that mean nothing')):
+                       (0x2000, 'is encrypted'), (0x10, 'has flags that mean nothing'), (0x8000,
+                               'has flags that mean nothing')):
         yield changed('Flag 0x%x.' % flag, what, flags=0x0800 | flag)
     yield changed('Flag 0x1 in the local header alone.', 'is encrypted', local_flags=0x0801)
     for method in (1, 12, 14, 93, 99):
-        yield changed_storage('Method %d.' % method, 'unsupported compression method %d.*archive/data/0' % method, '0A000', method=method)
+        yield changed_storage('Method %d.' % method, 'unsupported compression method %d.*archive/data/0' % method,
+                              '0A000', method=method)
 
     yield 'entries that clash'
     yield case('Two entries data.pkl, of which a scanner may see the harmless one.',
                build(records() + [record('data.pkl', evil)]), no('Entry "archive/data.pkl" is there twice'))
-    yield case('Two entries data/0.', build(records() + [record('data/0', b'\0' * 16)]), no('Entry "archive/data/0" is there twice'))
+    yield case('Two entries data/0.', build(records() + [record('data/0', b'\0' * 16)]),
+               no('Entry "archive/data/0" is there twice'))
     first = records()
     inner = record('inner', FLOATS)
     outer = record('outer', inner.local())
     # the directory has outer, and inner within it
     at = sum(len(r.local()) for r in first) + len(outer.local()) - len(inner.local())
-    inside = build(first + [outer]).replace(b'', b'')
     yield case('An entry inside of another one, which is how a small archive holds a huge one.',
                overlapping(first, outer, inner, at), no('Entry "archive/inner" overlaps another entry'))
-    del inside
     yield case('One record under two entries.',
-               build(records(byteorder=record('byteorder', b'little', offset=0))), no('Entry "archive/byteorder" has another name'))
-    yield case('A directory with contents.', build(records() + [record('x/', b'abc')]), no('Entry "archive/x/" is a directory, but has contents'))
+               build(records(byteorder=record('byteorder', b'little',
+                                              offset=0))), no('Entry "archive/byteorder" has another name'))
+    yield case('A directory with contents.', build(records() + [record('x/', b'abc')]),
+               no('Entry "archive/x/" is a directory, but has contents'))
     yield case('A directory without is harmless.', build(records() + [record('x/', b'')]), yes(W))
 
     yield 'names of entries'
@@ -265,11 +291,15 @@ def headers():
     yield changed('Sizes of 2^63.', 'reaches into the directory', **big, extra=wide(2 ** 63, 2 ** 63))
     yield changed('Other sizes in the local field.', 'has another size in its own header', **big,
                   extra=wide(*sizes), local_extra=wide(1, 1))
-    yield changed('An offset of 2^64 - 1.', 'is not where the directory says', offset=0xffffffff, extra=wide(2 ** 64 - 1))
-    yield changed('A field that is cut off.', 'has an extra field that is cut off or there twice', extra=b'\x01\0\xff\0')
-    yield changed('The field twice.', 'has an extra field that is cut off or there twice', **big, extra=wide(*sizes) * 2)
+    yield changed('An offset of 2^64 - 1.', 'is not where the directory says', offset=0xffffffff,
+                  extra=wide(2 ** 64 - 1))
+    yield changed('A field that is cut off.', 'has an extra field that is cut off or there twice',
+                  extra=b'\x01\0\xff\0')
+    yield changed('The field twice.', 'has an extra field that is cut off or there twice', **big,
+                  extra=wide(*sizes) * 2)
     yield changed('Three bytes for a field.', 'has an extra field that is cut off', extra=b'\0\0\0')
-    yield case('Padding, as torch writes it.', build(records(data_0=record('data/0', FLOATS, local_extra=b'FB\x04\0ZZZZ'))), yes(W))
+    yield case('Padding, as torch writes it.', build(records(data_0=record('data/0', FLOATS,
+            local_extra=b'FB\x04\0ZZZZ'))), yes(W))
 
 
 def overlapping(first, outer, inner, at):
@@ -297,22 +327,27 @@ def contents():
                no('The contents of entry "archive/data/0" have CRC .*, but its header says 00000000'))
     yield case('It may be let pass.', build(records(data_0=record('data/0', FLOATS, crc=0))), yes(W),
                call='outcome(%s, check_crc => false)')
-    yield case('A wrong CRC of what nobody reads is not noticed.', build(records() + [record('x', b'y', crc=0)]), yes(W))
+    yield case('A wrong CRC of what nobody reads is not noticed.', build(records() + [record('x', b'y', crc=0)]),
+               yes(W))
     yield case('A flipped bit in a storage.', build(records()).replace(FLOATS, floats(1, 2, 3, 4.5)), no('have CRC'))
     good = deflate_stored(FLOATS)
     yield case('Deflated.', build(records(data_0=deflated('data/0', FLOATS, good))), yes(W))
     for what, stored, data, expect in (
-            ('Inflates to more than it announces.', deflate_stored(FLOATS + b'x'), FLOATS, 'inflates to more than it announces'),
+            ('Inflates to more than it announces.', deflate_stored(FLOATS + b'x'), FLOATS,
+             'inflates to more than it announces'),
             ('Inflates to less.', deflate_stored(FLOATS[:-1]), FLOATS, 'inflates to less than it announces'),
             ('The stream is cut off.', good[:-1], FLOATS, 'is cut off: its stream has no end'),
-            ('The stream has a first block and no other.', b'\0' + good[1:], FLOATS, 'is cut off: its stream has no end'),
+            ('The stream has a first block and no other.', b'\0' + good[1:], FLOATS,
+             'is cut off: its stream has no end'),
             ('No stream.', b'', FLOATS, 'is cut off|cannot hold'),
             ('Bytes after the stream.', good + b'x', FLOATS, 'has bytes after the end of its stream'),
             ('A stream that is none.', b'\x07' + good[1:], FLOATS, 'cannot be inflated'),
             ('A match before the start.', bytes([0x03, 0x02]) + good, FLOATS, 'cannot be inflated')):
         yield case(what, build(records(data_0=deflated('data/0', data, stored))), no(expect, '(22P03|54000)'))
-    yield case('An inflated storage with a wrong CRC.', build(records(data_0=deflated('data/0', FLOATS, good, crc=1))), no('have CRC'))
-    yield case('Four gigabytes in twenty bytes.', build(records(data_0=deflated('data/0', FLOATS, good, size=2 ** 32 - 2))),
+    yield case('An inflated storage with a wrong CRC.', build(records(data_0=deflated('data/0', FLOATS, good, crc=1))),
+               no('have CRC'))
+    yield case('Four gigabytes in twenty bytes.', build(records(data_0=deflated('data/0', FLOATS, good,
+            size=2 ** 32 - 2))),
                no('announces more than it can hold.*cannot be inflated to 4294967294 bytes', '54000'))
     # 40000 * 8 * 258 + 1 bytes of zeros; the tensor sees them all
     runs = 40000
@@ -327,8 +362,10 @@ def contents():
     modest = 3000
     size = 1 + 258 * 8 * modest
     yield case('Six megabytes in forty kilobytes are in proportion.',
-               build(records(data_pkl=state(u('w'), tensor(storage(numel=size, cls='ByteStorage'), size=(size,), stride=(1,))),
-                             data_0=deflated('data/0', b'', deflate_zeros(modest), size=size, crc=zlib.crc32(bytes(size))))),
+               build(records(data_pkl=state(u('w'), tensor(storage(numel=size, cls='ByteStorage'), size=(size,),
+                                                           stride=(1,))),
+                             data_0=deflated('data/0', b'', deflate_zeros(modest), size=size,
+                                             crc=zlib.crc32(bytes(size))))),
                yes('w u8 {%d}' % size))
 
 
@@ -344,24 +381,33 @@ def checkpoints():
                no('It has no record "x/data.pkl"'))
     yield case('A second checkpoint in another directory is not looked at.',
                build(records() + [Record('evil/data.pkl', pickle(call(name('os', 'system'), u('echo'))))]), yes(W))
-    yield case('An archive without a directory.', build([Record(r.name[len('archive/'):], r.data) for r in records()]), yes(W))
-    yield case('A call in data.pkl.', data_pkl(pickle(call(name('os', 'system'), u('echo')))), no(r'calls "os\.system".*of data\.pkl'))
+    yield case('An archive without a directory.', build([Record(r.name[len('archive/'):], r.data) for r in records()]),
+               yes(W))
+    yield case('A call in data.pkl.', data_pkl(pickle(call(name('os', 'system'), u('echo')))),
+               no(r'calls "os\.system".*of data\.pkl'))
     yield case('Something after the pickle, which a scanner may take for the pickle.', data_pkl(PICKLE + PICKLE),
                no(r'data\.pkl goes on after its pickle'))
     yield case('An empty pickle.', data_pkl(b''), no('does not say the protocol'))
     yield case('No version.', build(records(version=None)), no('The archive has no record "version"'))
     for what, version in (('-1', b'-1\n'), ('with letters', b'3junk\n'), ('empty', b''), ('of two lines', b'3\n4\n'),
-                          ('of a million digits', b'9' * 1000000), ('with a zero byte', b'3\0\n'), ('of ten digits', b'4294967299\n')):
+                          ('of a million digits', b'9' * 1000000), ('with a zero byte', b'3\0\n'), ('of ten digits',
+                                  b'4294967299\n')):
         yield case('A version %s.' % what, build(records(version=version)), no('The record "version" is no number'))
-    yield case('Version 99.', build(records(version=b'99\n')), no('checkpoint layout of version 99 is not supported', '0A000'))
-    yield case('Version 0.', build(records(version=b'0\n')), no('checkpoint layout of version 0 is not supported', '0A000'))
-    yield case('Two versions: torch takes this one.', build(records() + [record('.data/version', b'99\n')]), no('version 99', '0A000'))
-    yield case('A version that is damaged.', build(records(version=record('version', b'3\n', crc=0))), no('"archive/version" have CRC'))
-    yield case('Byte order of the middle.', build(records(byteorder=b'middle')), no('"byteorder" is neither "little" nor "big"'))
+    yield case('Version 99.', build(records(version=b'99\n')),
+               no('checkpoint layout of version 99 is not supported', '0A000'))
+    yield case('Version 0.', build(records(version=b'0\n')), no('checkpoint layout of version 0 is not supported',
+                                                                '0A000'))
+    yield case('Two versions: torch takes this one.', build(records() + [record('.data/version', b'99\n')]),
+               no('version 99', '0A000'))
+    yield case('A version that is damaged.', build(records(version=record('version', b'3\n', crc=0))),
+               no('"archive/version" have CRC'))
+    yield case('Byte order of the middle.', build(records(byteorder=b'middle')),
+               no('"byteorder" is neither "little" nor "big"'))
     yield case('Big endian, so that other floats are meant.', build(records(byteorder=b'big')),
                yes('w f32 {{4.6006e-41,9e-44},{2.3049e-41,4.6007e-41}}'))
     yield case('Big endian.', build(records(byteorder=b'big', data_0=struct.pack('>4f', 1, 2, 3, 4))), yes(W))
-    for key, data in (('.storage_alignment', b'0'), ('.storage_alignment', b'9223372036854775808'), ('.format_version', b'junk')):
+    for key, data in (('.storage_alignment', b'0'), ('.storage_alignment', b'9223372036854775808'),
+                      ('.format_version', b'junk')):
         yield case('%s of %s is not used.' % (key, data.decode()), build(records() + [record(key, data)]), yes(W))
 
     yield 'storages'
@@ -369,34 +415,44 @@ def checkpoints():
     def entry(what, data, expect, **changes):
         return case(what, build(records(data_pkl=state(u('w'), data), **changes)), expect)
 
-    yield entry('More elements than the record has: torch reads beyond it, or so it did.', tensor(storage(numel=5), size=(5,), stride=(1,)),
+    yield entry('More elements than the record has: torch reads beyond it, or so it did.',
+                tensor(storage(numel=5), size=(5,), stride=(1,)),
                 no('Storage "0" has 16 bytes in the archive, but 20 in the pickle'))
-    yield entry('Fewer.', tensor(storage(numel=3), size=(3,), stride=(1,)), no('Storage "0" has 16 bytes in the archive, but 12 in the pickle'))
+    yield entry('Fewer.', tensor(storage(numel=3), size=(3,), stride=(1,)),
+                no('Storage "0" has 16 bytes in the archive, but 12 in the pickle'))
     yield entry('A record of no whole number of elements.', tensor(storage(numel=3), size=(3,), stride=(1,)),
                 no('Storage "0" has 15 bytes in the archive, but 12 in the pickle'), data_0=FLOATS[:-1])
     yield entry('No record.', tensor(storage(key='1')), no('The archive has no record "data/1"'))
     yield entry('A record by another spelling.', tensor(storage(key='00')), no('The archive has no record "data/00"'))
-    for what, key in (('A key that leaves its directory.', '../version'), ('An empty key.', ''), ('A key that is no number.', '0x0'),
-                      ('A key of 21 digits.', '0' * 21), ('A key with a zero byte.', '0\0'), ('A key with a sign.', '-0')):
+    for what, key in (('A key that leaves its directory.', '../version'), ('An empty key.', ''),
+                      ('A key that is no number.', '0x0'),
+                      ('A key of 21 digits.', '0' * 21), ('A key with a zero byte.', '0\0'), ('A key with a sign.',
+                              '-0')):
         yield entry(what, tensor(storage(key=key)), no('Storage key ".*" is no number'))
     yield case('A storage that no tensor uses needs no record.',
                data_pkl(state(u('w'), tensor(), u('x'), storage(key='9'))), yes(W, '; metadata'))
     yield entry('A bool of 2.', tensor(storage(numel=16, cls='BoolStorage'), size=(16,), stride=(1,)),
                 no('Tensor "w" is of dtype bool and has a byte that is neither 0 nor 1'))
     yield case('Elements nobody sees may be what they like.',
-               data_pkl(state(u('w'), tensor(storage(numel=16, cls='BoolStorage'), size=(2,), stride=(1,)))), yes('w bool {0,0}'))
+               data_pkl(state(u('w'), tensor(storage(numel=16, cls='BoolStorage'), size=(2,),
+                                             stride=(1,)))), yes('w bool {0,0}'))
     yield case('A stored record under 16 tensors that each take it twice.',
-               data_pkl(state(*[part for n in range(16) for part in (u('w%d' % n), tensor(size=(2, 4), stride=(0, 1)))])),
+               data_pkl(state(*[part for n in range(16) for part in (u('w%d' % n),
+                                                                     tensor(size=(2, 4), stride=(0, 1)))])),
                'accepted: w0 f32 {{1,2,3,4},{1,2,3,4}}, w1 = w0')
 
     yield 'other archives'
     for what, made, expect in (
-            ('TorchScript, which has code to run.', records() + [record('constants.pkl', b'')], 'cannot read a TorchScript archive.*torch.jit.load'),
-            ('TorchScript of PyTorch 1.0.', records() + [Record('model.json', b'')], 'cannot read a TorchScript archive of PyTorch 1.0'),
-            ('An exported program.', records() + [record('archive_format', b'pt2')], r'cannot read an exported program \(\.pt2\)'),
+            ('TorchScript, which has code to run.', records() + [record('constants.pkl', b'')],
+             'cannot read a TorchScript archive.*torch.jit.load'),
+            ('TorchScript of PyTorch 1.0.', records() + [Record('model.json', b'')],
+             'cannot read a TorchScript archive of PyTorch 1.0'),
+            ('An exported program.', records() + [record('archive_format', b'pt2')],
+             r'cannot read an exported program \(\.pt2\)'),
             ('An exported program of PyTorch 2.1.', [Record('serialized_exported_program.json', b'{}')] + records(),
              r'cannot read an exported program \(\.pt2\)'),
-            ('A model archive of TorchServe.', records() + [Record('MAR-INF/MANIFEST.json', b'{}')], 'cannot read a TorchServe model archive')):
+            ('A model archive of TorchServe.', records() + [Record('MAR-INF/MANIFEST.json', b'{}')],
+             'cannot read a TorchServe model archive')):
         yield case(what, build(made), no(expect, '0A000'))
     for what, data, expect in (
             ('A tar archive.', b'x' + b'\0' * 256 + b'ustar\x0000' + b'\0' * 248, 'They look like a tar archive'),

@@ -343,6 +343,8 @@ SELECT outcome(saved('\200\002(' || times('}', 10000000) || 't.'));
 -- A list of ten thousand, copied a thousand times.
 SELECT outcome(saved('\200\002(](' || times('N', 10000) || 'eq\000cbuiltins\012set\012q\001' || times('h\001h\000\205R', 1000) ||
     't.'));
+-- A megabyte of text in a hundred thousand places.
+SELECT outcome(saved('\200\002(X@B\017\000' || times('t', 1000000) || 'q' || times('\000h', 100000) || '\000t.'));
 -- A dict made from pairs that are none.
 SELECT outcome(weight('ccollections\012OrderedDict\012](K\001K\002e\205R'));
 -- A dict made from a number.
@@ -544,6 +546,12 @@ SELECT outcome(weight(rebuild() || '(' || storage() || 'K\000K\002K\002\206K\002
 SELECT outcome(weight(rebuild() || '(' || storage() || 'K\000K\002K\002\206K\002K\001\206\211' || hooks() || 'NNNtR'));
 -- Six or seven are right.
 SELECT outcome(weight(rebuild() || '(' || storage() || 'K\000K\002K\002\206K\002K\001\206\211' || hooks() || 'NtR'));
+-- A seventh that says that the values are conjugated.
+SELECT outcome(weight(rebuild() || '(' || storage() || 'K\000K\002K\002\206K\002K\001\206\211' || hooks() || '}(U\004conj\210utR'));
+-- A seventh of seventeen entries, which all tensors could share.
+SELECT outcome(weight(rebuild() || '(' || storage() || 'K\000K\002K\002\206K\002K\001\206\211' || hooks() ||
+    '}(U\001kNU\001kNU\001kNU\001kNU\001kNU\001kNU\001kNU\001kNU\001kNU\001kNU\001kNU\001kNU'
+    '\001kNU\001kNU\001kNU\001kNU\001kNutR'));
 -- Arguments in a list.
 SELECT outcome(weight(rebuild() || '](' || storage() || 'K\000K\002K\002\206K\002K\001\206\211' || hooks() || 'eR'));
 
@@ -694,3 +702,24 @@ SELECT outcome(weight(rebuild() || '((U\007storagectorch\012FloatStorage\012U\00
 -- A view at no number.
 SELECT outcome(weight(rebuild() || '((U\007storagectorch\012FloatStorage\012U\0010U\003cpuK\004U\001vU\0010K\002\207tQK\000K'
     '\001\205K\001\205\211' || hooks() || 'tR'));
+
+-- ---------- everywhere ----------
+
+-- A checkpoint that has something of everything.
+SELECT outcome(saved_storage('\200\002}(U\001w' || tensor() ||
+    'U\001nK\001U\004list](G?\340\000\000\000\000\000\000N\210eU\001mcm\012Net\012)\201}(U\013_'
+    'parameters}(U\001p' || tensor() || 'uU\010_buffers}U\010_modules}ubu.'), allow_modules => true);
+-- Cut off after each of its bytes.
+CREATE TABLE checkpoint AS SELECT saved_storage('\200\002}(U\001w' || tensor() ||
+    'U\001nK\001U\004list](G?\340\000\000\000\000\000\000N\210eU\001mcm\012Net\012)\201}(U\013_'
+    'parameters}(U\001p' || tensor() || 'uU\010_buffers}U\010_modules}ubu.') AS bytes;
+SELECT DISTINCT left(outcome(substr(bytes, 1, n), allow_modules => true), 5) FROM checkpoint, generate_series(0, 425) n;
+-- With each of its bits flipped.
+SELECT DISTINCT left(outcome(set_bit(bytes, n, 1 - get_bit(bytes, n)), allow_modules => true), 5) AS state
+FROM checkpoint, generate_series(0, 3407) n ORDER BY state;
+
+RESET search_path;
+\set VERBOSITY terse
+SET client_min_messages = warning;
+DROP SCHEMA hostile_pickle CASCADE;
+RESET client_min_messages;

@@ -20,6 +20,7 @@
 #define VISITS_PER_CELL		4
 #define VISITS_FREE			1000
 #define VISIT_TEXT			64		/* bytes that are as much as a visit */
+#define VISIT_ITEMS			256		/* items to look through, likewise */
 #define INTERRUPT_STEP		65536	/* visits */
 
 /* A module's attributes, in the order of its state_dict. */
@@ -218,9 +219,10 @@ start_phase(Walk *walk, Frame *frame)
 	frame->left = pickle_node(walk->pickle, dict)->u.items.count;
 }
 
-/* Whether a buffer is one that state_dict() leaves out. */
+/* Whether a buffer is one that state_dict() leaves out.  Looking that up takes
+ * time, too, when attributes are many. */
 static bool
-is_volatile_buffer(const Walk *walk, const Frame *frame, PickleRef key)
+is_volatile_buffer(Walk *walk, const Frame *frame, PickleRef key)
 {
 	static const char *const attribute = "_non_persistent_buffers_set";
 	const Pickle *pickle = walk->pickle;
@@ -231,12 +233,15 @@ is_volatile_buffer(const Walk *walk, const Frame *frame, PickleRef key)
 
 	if (!frame->is_module || frame->phase != PHASE_BUFFERS)
 		return false;
+	walk->visits += pickle_node(pickle, frame->state)->u.items.count /
+		VISIT_ITEMS;
 	ref = pickle_find(pickle, frame->state, attribute, strlen(attribute));
 	if (ref == PICKLE_NOWHERE || pickle_kind(pickle, ref) != PICKLE_SET ||
 		name->kind != PICKLE_STRING)
 		return false;
 	CHECK_FOR_INTERRUPTS();
 	set = pickle_node(pickle, ref);
+	walk->visits += set->u.items.count / VISIT_ITEMS;
 	cell = set->u.items.first;
 	for (uint32 i = 0; i < set->u.items.count; i++)
 	{

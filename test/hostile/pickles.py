@@ -242,6 +242,8 @@ def containers():
     yield saved('A list of ten thousand, copied a thousand times.',
                 pickle(b'(](' + b'N' * 10000 + b'eq\0' + (name('builtins', 'set') + b'q\x01')
                        + b'h\x01h\x00\x85R' * 1000 + b't'), no('too many objects', '54000'))
+    yield saved('A megabyte of text in a hundred thousand places.',
+                pickle(b'(' + u('t' * 1000000) + b'q\0' + b'h\0' * 100000 + b't'), no('too entangled to be read', '54000'))
     yield one('A dict made from pairs that are none.', call(name('collections', 'OrderedDict'), l(i(1), i(2))),
               no('makes a dict from something that is no pair'))
     yield one('A dict made from a number.', call(name('collections', 'OrderedDict'), i(1)),

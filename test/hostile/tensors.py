@@ -118,6 +118,12 @@ def tensors():
         yield wrap('%d arguments.' % n, REBUILD + b'(' + b''.join(arguments[:n]) + b'tR',
                    no('Tensor "w" is rebuilt with a wrong number of arguments'))
     yield one('Six or seven are right.', REBUILD + b'(' + b''.join(arguments[:7]) + b'tR', yes(W))
+    for what, metadata, expect in (
+            ('A seventh that says that the values are conjugated.', d(u('conj'), TRUE),
+             no('tensor "w" is a lazily conjugated or negated view', '0A000')),
+            ('A seventh of seventeen entries, which all tensors could share.', d(*[u('k'), NONE] * 17),
+             no('Tensor "w" has more metadata than torch knows of'))):
+        yield one(what, REBUILD + b'(' + b''.join(arguments[:6]) + metadata + b'tR', expect)
     yield one('Arguments in a list.', REBUILD + l(*arguments[:6]) + b'R', no('calls with arguments that are no tuple'))
 
     yield 'other kinds of tensors'

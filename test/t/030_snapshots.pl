@@ -82,6 +82,46 @@ for my $ending ('commit', 'rollback')
 	$caller->quit;
 }
 
+# A block that fails lets go of its lock on the table, but not of the weights
+# that it found.
+query('lazy', q{
+	CREATE TABLE other AS SELECT big(70) AS m;
+	CREATE FUNCTION found() RETURNS model LANGUAGE plpgsql AS
+	$$ DECLARE v model; BEGIN SELECT m INTO v FROM other; RETURN model_set(v, 'w1', array_fill(0.0::real, '{60000}')); END $$;
+	CREATE PROCEDURE outlives() LANGUAGE plpgsql AS
+	$$
+	DECLARE
+		v model;
+	BEGIN
+		BEGIN
+			v := found();
+			PERFORM 1 / 0;
+		EXCEPTION WHEN division_by_zero THEN
+			NULL;
+		END;
+		PERFORM pg_advisory_lock(1);	-- waits for the other session
+		RAISE NOTICE 'firsts %', firsts(v);
+	END
+	$$;
+});
+for my $case (
+	[ 'DELETE FROM other', qr/firsts 0 72 73/, 'weights found in a block that failed outlive their rows' ],
+	[ 'TRUNCATE other', qr/ERROR:  55000: .*no longer available/, 'and are gone with the whole table, in words' ],
+	[ 'DROP TABLE other', qr/ERROR:  55000: .*no longer available/, 'however that goes' ])
+{
+	my ($sql, $expected, $title) = @$case;
+	$writer->run('SELECT pg_advisory_lock(1)');
+	my $caller = Session->new('lazy');
+	$caller->start('CALL outlives()');
+	1 until $writer->run(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'}) eq '1';
+	is($writer->run($sql), '', "meanwhile: $sql");
+	$writer->run('VACUUM other; VACUUM other') if $sql =~ /DELETE/;
+	$writer->run('SELECT pg_advisory_unlock(1)');
+	like($caller->finish, $expected, $title);
+	$writer->run('INSERT INTO other SELECT big(70)') unless $sql =~ /DROP/;
+	$caller->quit;
+}
+
 # ---------- savepoints ----------
 
 $reader->run('BEGIN');

@@ -125,7 +125,7 @@ list-regress:
 
 asan: sanitizers
 
-sanitizers fuzz isolation tap kernel warnings:
+sanitizers fuzz isolation tap kernel hostile warnings:
 	@$(HERE)/test/run $@
 
 interop:
@@ -138,7 +138,7 @@ bench:
 help:
 	@sed -n 's/^#: \?//p' $(abspath $(lastword $(filter %Makefile,$(MAKEFILE_LIST))))
 
-.PHONY: demo stop setup test regress sanitizers interop fuzz isolation tap kernel warnings bench help
+.PHONY: demo stop setup test regress sanitizers interop fuzz isolation tap kernel hostile warnings bench help
 
 #: Build
 #:   make                    the shared library and the install script
@@ -151,7 +151,7 @@ help:
 #: Test, each on private servers that are gone afterwards
 #:   make test               install what is missing, run every suite
 #:   make regress            pg_regress; REGRESS="prune model" picks tests
-#:   make isolation tap kernel fuzz asan warnings      one suite each
+#:   make isolation tap kernel hostile fuzz asan warnings      one suite each
 #:   make interop            against PyTorch: the installed one and a recent one from PyPI
 #:   make bench              speed against the tools one would use instead
 #: Other

@@ -83,6 +83,14 @@ SELECT tensor(prune(model_agg('w', '{{0,0},{1,1},{0,0},{2,2}}'), 1, method => 'r
 -- Slices of zeros stay as they are, sign and all, when they do not count.
 SELECT prune(m, 0, method => 'random_structured', "of" => 'remaining') = m AS untouched
 FROM (SELECT model_agg('w', '{{0,-0},{1,1}}') AS m) s;
+-- Rows that are the same have the same norm, wherever they lie: the first go.
+SELECT k, (SELECT string_agg(i::text, ' ' ORDER BY i) FROM generate_series(1, 8) i
+           WHERE (tensor(p, 'w'))[i][1000] = 0) AS gone
+FROM (SELECT model_agg('w', data) AS m
+      FROM (SELECT array_agg(line) AS data
+            FROM (SELECT array_agg(sin(j)::real ORDER BY j) AS line FROM generate_series(1, 1000) j) l,
+                 generate_series(1, 8)) d) s,
+     generate_series(1, 8) k, LATERAL prune_count(m, k, method => 'ln_structured') p;
 -- Rows longer than are worked on at once.
 SELECT zeros, zeros % 5000 AS of_whole_rows FROM
     stats((SELECT prune(model_agg('w', data), 0.5, method => 'ln_structured')

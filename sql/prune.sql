@@ -176,6 +176,8 @@ SELECT tensor(p, 'embed.weight') = tensor(p, 'output.weight') AS alike, gone(p) 
 FROM (SELECT prune(m, 0.5, include => '{output.weight}') AS p,
              (SELECT pruned FROM prune_dry_run(m, 0.5, include => '{output.weight}')) AS gone_once
       FROM zoo WHERE name = 'tied') s;
+-- What torch.nn.utils.prune keeps beside a pruned weight is no weight.
+SELECT targets(model_agg(name, '{{1,2}}')) FROM unnest('{a.weight_orig,a.weight_mask,b.weight_mask}'::text[]) name;
 -- Characters count, not bytes.
 SELECT targets(model_agg('größe', '{{1,2}}'), '{gr??e}');
 -- No tensor to prune: said, and the same model.

@@ -53,6 +53,7 @@ SELECT call, refusal(format('SELECT %s FROM refused', call)) FROM unnest(ARRAY[
     'prune(m, 0.5, norm => 1)',
     'prune(m, 0.5, n => 2)',
     'prune(m, 0.5, mask => m)',
+    'prune(m, 0.5, seed => 1)',
     'prune(m, 0.5, method => ''n:m'', n => 1, m_of => 2)',
     'prune(m, 0.5, method => ''mask'', mask => m)',
     -- slices

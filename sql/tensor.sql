@@ -186,7 +186,11 @@ FROM (VALUES (flat(2, '{2}', '\x0000000000000000'))) v (m);
 SELECT tensor(m, 'y') FROM shaped WHERE name = 'scalar';
 \echo :LAST_ERROR_SQLSTATE
 SELECT model_set(m, '', '{1}') FROM shaped WHERE name = 'scalar';
-SELECT tensor(NULL, 'x') IS NULL AND model_set(NULL, 'x', '{1}') IS NULL AS strict;
+SELECT tensor(NULL, 'x') IS NULL AND model_set(NULL, 'x', '{1}') IS NULL AND model_set_metadata(NULL, '{}') IS NULL AS strict;
+-- But not what a model would be lost by.
+SELECT model_set(model_agg('x', '{1}'), NULL, '{1}');
+SELECT model_set(model_agg('x', '{1}'), 'x', NULL);
+SELECT model_set_metadata(model_agg('x', '{1}'), NULL);
 
 -- Tied tensors change together, and stay tied.
 CREATE TABLE tied AS

@@ -40,7 +40,7 @@ compare_crc(const ZipEntry *entry, uLong crc)
 			 errdetail("The contents of entry \"%s\" have CRC %08x, but its header says %08x.",
 					   pickle_printable(entry->name, entry->name_length),
 					   (unsigned int) crc, entry->crc),
-			 errhint("The archive is damaged, or was written without CRCs.")));
+			 errhint("The archive is damaged, or was written without CRCs; check_crc => false reads it anyway.")));
 }
 
 static void

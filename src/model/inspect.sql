@@ -77,7 +77,7 @@ CREATE FUNCTION model_digest(model) RETURNS text
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_model_digest';
 COMMENT ON FUNCTION model_digest(model) IS
-    'SHA-256 of a model''s content (names, dtypes, shapes, values as bits, metadata) as 64 hexadecimal digits, the same however the model is encoded; reads no weights of a stored model';
+    'SHA-256 of a model''s content (names, dtypes, shapes, values as bits, metadata without the recipe) as 64 hexadecimal digits, the same however the model is encoded; reads no weights of a stored model';
 
 CREATE FUNCTION tensor(m model, name text) RETURNS real[]
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000
@@ -86,10 +86,10 @@ COMMENT ON FUNCTION tensor(model, text) IS
     'one tensor as an array of its shape; values are rounded to the nearest real, so f64 and integers beyond 2^24 lose digits; a tensor without dimensions is an array of one element, one without elements the empty array; an unknown name is an error (42704), as are more than 6 dimensions or more elements than an array can have (54000)';
 
 CREATE FUNCTION model_set(m model, name text, data real[]) RETURNS model
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000
+    LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1000
     AS 'MODULE_PATHNAME', 'modelopt_model_set';
 COMMENT ON FUNCTION model_set(model, text, real[]) IS
-    'the model with the values of one tensor replaced, rounded to the nearest value of its dtype; the array must have the tensor''s shape (2202E) and no nulls (22004), and its values must fit an integer dtype (22003); tensors that are tied to it change with it; an unknown name is an error (42704)';
+    'the model with the values of one tensor replaced, rounded to the nearest value of its dtype; the array must have the tensor''s shape (2202E) and no nulls (22004), and its values must fit an integer dtype (22003); tensors that are tied to it change with it; an unknown name is an error (42704). Null for a null model; a null name or array is an error (22004), lest it make an end of the model';
 
 CREATE FUNCTION model_agg_transfn(internal, name text, data real[]) RETURNS internal
     LANGUAGE C IMMUTABLE PARALLEL SAFE
@@ -120,10 +120,10 @@ COMMENT ON FUNCTION model_metadata(model) IS
     'what a model says of itself: a JSON object, with the transformations that made the model under the key "recipe" if there were any';
 
 CREATE FUNCTION model_set_metadata(m model, metadata jsonb) RETURNS model
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_model_set_metadata';
 COMMENT ON FUNCTION model_set_metadata(model, jsonb) IS
-    'the model with other metadata, which must be a JSON object (22023); the recipe stays, and a key "recipe" that differs from it is an error (22023)';
+    'the model with other metadata, which must be a JSON object (22023); the recipe stays, and a key "recipe" that differs from it is an error (22023). Null for a null model; null metadata is an error (22004), lest it make an end of the model';
 
 CREATE FUNCTION decompress(model) RETURNS model
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000

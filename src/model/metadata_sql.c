@@ -62,10 +62,19 @@ without_recipe(Jsonb *metadata, const Model *model)
 Datum
 modelopt_model_set_metadata(PG_FUNCTION_ARGS)
 {
-	Model	   *model = PG_GETARG_MODEL(0);
-	Jsonb	   *metadata = PG_GETARG_JSONB_P(1);
+	Model	   *model;
+	Jsonb	   *metadata;
 	Model	   *out;
 
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("metadata of a model must not be null"),
+				 errhint("An empty object, '{}', takes all of it away but the recipe.")));
+	model = PG_GETARG_MODEL(0);
+	metadata = PG_GETARG_JSONB_P(1);
 	if (!JB_ROOT_IS_OBJECT(metadata))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -64,7 +64,7 @@ CREATE FUNCTION model_eq(model, model) RETURNS boolean
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10
     AS 'MODULE_PATHNAME', 'modelopt_eq';
 COMMENT ON FUNCTION model_eq(model, model) IS
-    'whether two models have the same digest: names, dtypes, shapes, values as bits, metadata';
+    'whether two models have the same digest: names, dtypes, shapes, values as bits, metadata without the recipe';
 
 CREATE FUNCTION model_ne(model, model) RETURNS boolean
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10

@@ -221,16 +221,32 @@ shape_of_array(ArrayType *array)
 	return out.data;
 }
 
+static void
+check_not_null(FunctionCallInfo fcinfo, int argument, const char *what)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", what)));
+}
+
 Datum
 modelopt_model_set(PG_FUNCTION_ARGS)
 {
-	Model	   *model = PG_GETARG_MODEL(0);
-	int			index = model_lookup_tensor(model, PG_GETARG_TEXT_PP(1));
-	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(2);
-	const Tensor *tensor = &model->tensors[index];
-	Payload    *old = tensor_payload(model, tensor);
+	Model	   *model;
+	const Tensor *tensor;
+	ArrayType  *array;
+	Payload    *old;
 	Model	   *out;
 
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	check_not_null(fcinfo, 1, "name of a tensor");
+	check_not_null(fcinfo, 2, "values of a tensor");
+	model = PG_GETARG_MODEL(0);
+	tensor = &model->tensors[model_lookup_tensor(model, PG_GETARG_TEXT_PP(1))];
+	array = PG_GETARG_ARRAYTYPE_P(2);
+	old = tensor_payload(model, tensor);
 	if (!has_shape(array, tensor, old->count))
 		ereport(ERROR,
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),

@@ -97,6 +97,11 @@ extern PruneTarget **prune_targets(const Model *source,
 								   const PruneRequest *request,
 								   int *ntargets);
 
+/* The tensors of a model by name, and the one of a name, or NULL. */
+extern const Tensor **prune_sort_tensors(const Model *model);
+extern const Tensor *prune_find_tensor(const Tensor **sorted, int n,
+									   const char *name);
+
 /* ---------- prune_unit.c ---------- */
 
 /* Elements that are worked on at once, so that they and what is made of them

@@ -46,18 +46,12 @@ same_shape(const PruneTarget *target, const Tensor *tensor)
 			   target->ndim * sizeof(int64)) == 0;
 }
 
-static int
-compare_name(const void *name, const void *tensor)
-{
-	return strcmp(name, (*(const Tensor *const *) tensor)->name);
-}
-
 static Payload *
 mask_of(const PruneTarget *target, const PruneRequest *request)
 {
-	const Tensor **tensor = bsearch(target->name, request->masks,
-									request->mask->ntensors, sizeof(Tensor *),
-									compare_name);
+	const Tensor *tensor = prune_find_tensor(request->masks,
+											 request->mask->ntensors,
+											 target->name);
 
 	if (tensor == NULL)
 		ereport(ERROR,
@@ -65,12 +59,12 @@ mask_of(const PruneTarget *target, const PruneRequest *request)
 				 errmsg("mask has no tensor named \"%s\"",
 						utf8_to_server(target->name)),
 				 errhint("Tensors without a mask can be left out with exclude.")));
-	if (!same_shape(target, *tensor))
+	if (!same_shape(target, tensor))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("mask of tensor \"%s\" does not have its shape",
 						utf8_to_server(target->name))));
-	return tensor_payload(request->mask, *tensor);
+	return tensor_payload(request->mask, tensor);
 }
 
 void
@@ -234,6 +228,12 @@ prune_n_m(PruneTarget *target, const PruneRequest *request, Model *out)
 	char	   *decoded = NULL;
 
 	groups_init(&groups, target, request);
+	if (groups.size < groups.m)
+		ereport(NOTICE,
+				(errmsg("tensor \"%s\" stays as it is",
+						utf8_to_server(target->name)),
+				 errdetail("It has no %d neighbours along the dimension: only " INT64_FORMAT ".",
+						   groups.m, groups.size)));
 	if (payload->encoding == ENCODING_DENSE &&
 		payload->source != PAYLOAD_TOASTED)
 		groups.elements = payload->bytes;

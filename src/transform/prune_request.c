@@ -74,7 +74,7 @@ read_word(FunctionCallInfo fcinfo, int argument, const char *what,
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("there is no %s \"%s\"", what, word),
+			 errmsg("unknown %s \"%s\"", what, word),
 			 errhint("There are %s.", hint.data)));
 	return otherwise;			/* not reached */
 }
@@ -176,7 +176,7 @@ read_amount(PruneRequest *request, FunctionCallInfo fcinfo, int count_argument)
 		report_needless(request, "an amount");
 
 	request->amount.of_remaining =
-		read_word(fcinfo, PRUNE_ARG_OF, "amount of",
+		read_word(fcinfo, PRUNE_ARG_OF, "value of argument \"of\":",
 				  of_names, lengthof(of_names), 0) == 1;
 	if (request->amount.of_remaining && !has_amount(request->method))
 		report_needless(request, "an amount of what remains");
@@ -254,22 +254,15 @@ read_n_m(PruneRequest *request, FunctionCallInfo fcinfo)
 						 KERNEL_PATTERN_MAX)));
 }
 
-static int
-compare_names(const void *a, const void *b)
+static void
+read_seed(PruneRequest *request, FunctionCallInfo fcinfo)
 {
-	return strcmp((*(const Tensor *const *) a)->name,
-				  (*(const Tensor *const *) b)->name);
-}
-
-static const Tensor **
-sort_by_name(const Model *model)
-{
-	const Tensor **sorted = palloc(Max(model->ntensors, 1) * sizeof(Tensor *));
-
-	for (int i = 0; i < model->ntensors; i++)
-		sorted[i] = &model->tensors[i];
-	qsort(sorted, model->ntensors, sizeof(Tensor *), compare_names);
-	return sorted;
+	if (PG_ARGISNULL(PRUNE_ARG_SEED))
+		return;
+	request->seed = PG_GETARG_INT64(PRUNE_ARG_SEED);
+	if (request->seed != 0 && request->method != PRUNE_RANDOM &&
+		request->method != PRUNE_RANDOM_STRUCTURED)
+		report_needless(request, "a seed");
 }
 
 static void
@@ -287,7 +280,7 @@ read_mask(PruneRequest *request, FunctionCallInfo fcinfo)
 	if (!given)
 		return;
 	request->mask = PG_GETARG_MODEL(PRUNE_ARG_MASK);
-	request->masks = sort_by_name(request->mask);
+	request->masks = prune_sort_tensors(request->mask);
 }
 
 /* An array of patterns, or none, in UTF-8. */
@@ -334,7 +327,6 @@ prune_request_read(FunctionCallInfo fcinfo, int count_argument)
 									 &request->ninclude);
 	request->exclude = read_patterns(fcinfo, PRUNE_ARG_EXCLUDE, "exclude",
 									 &request->nexclude);
-	request->seed = PG_ARGISNULL(PRUNE_ARG_SEED) ? 0 :
-		PG_GETARG_INT64(PRUNE_ARG_SEED);
+	read_seed(request, fcinfo);
 	return request;
 }

@@ -77,6 +77,37 @@ report_unmatched(const char *pattern, bool matches_others)
 			 errhint("tensors(model) lists the names.")));
 }
 
+/* ---------- names ---------- */
+
+static int
+compare_names(const void *a, const void *b)
+{
+	return strcmp((*(const Tensor *const *) a)->name,
+				  (*(const Tensor *const *) b)->name);
+}
+
+const Tensor **
+prune_sort_tensors(const Model *model)
+{
+	const Tensor **sorted = palloc(Max(model->ntensors, 1) * sizeof(Tensor *));
+
+	for (int i = 0; i < model->ntensors; i++)
+		sorted[i] = &model->tensors[i];
+	qsort(sorted, model->ntensors, sizeof(Tensor *), compare_names);
+	return sorted;
+}
+
+const Tensor *
+prune_find_tensor(const Tensor **sorted, int n, const char *name)
+{
+	const Tensor key = {.name = name};
+	const Tensor *wanted = &key;
+	const Tensor **found = bsearch(&wanted, sorted, n, sizeof(Tensor *),
+								   compare_names);
+
+	return found == NULL ? NULL : *found;
+}
+
 /* ---------- weights ---------- */
 
 /* Marks the payloads of embeddings: those of layers of that kind, and
@@ -102,24 +133,49 @@ find_embeddings(const Model *model, bool *embedding)
 	}
 }
 
+/*
+ * Marks masks of torch.nn.utils.prune, which keeps X as X_orig and X_mask
+ * until somebody removes the pruning.
+ */
+static void
+find_masks(const Model *model, bool *mask)
+{
+	static const char suffix[] = "_mask";
+	const Tensor **sorted = prune_sort_tensors(model);
+
+	for (int i = 0; i < model->ntensors; i++)
+	{
+		const char *name = model->tensors[i].name;
+		int			length = (int) strlen(name) - (int) strlen(suffix);
+
+		if (length > 0 && strcmp(name + length, suffix) == 0 &&
+			prune_find_tensor(sorted, model->ntensors,
+							  psprintf("%.*s_orig", length, name)) != NULL)
+			mask[model->tensors[i].payload] = true;
+	}
+	pfree(sorted);
+}
+
 /* For each payload, whether it is a weight that may be pruned unnamed: it
- * floats, some tensor over it has two dimensions, and none is an embedding. */
+ * floats, some tensor over it has two dimensions, and none is an embedding or
+ * a mask. */
 static bool *
 find_weights(const Model *model)
 {
 	bool	   *weight = palloc0(Max(model->npayloads, 1));
-	bool	   *embedding = palloc0(Max(model->npayloads, 1));
+	bool	   *other = palloc0(Max(model->npayloads, 1));
 
-	find_embeddings(model, embedding);
+	find_embeddings(model, other);
+	find_masks(model, other);
 	for (int i = 0; i < model->ntensors; i++)
 	{
 		const Tensor *tensor = &model->tensors[i];
 
-		if (tensor->ndim >= 2 && !embedding[tensor->payload] &&
+		if (tensor->ndim >= 2 && !other[tensor->payload] &&
 			dtype_is_float(tensor_payload(model, tensor)->dtype))
 			weight[tensor->payload] = true;
 	}
-	pfree(embedding);
+	pfree(other);
 	return weight;
 }
 

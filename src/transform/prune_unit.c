@@ -50,7 +50,8 @@ prune_dimension(const PruneTarget *target, const PruneRequest *request,
 						prune_method_name(request->method),
 						utf8_to_server(target->name)),
 				 errdetail("It takes two or more dimensions, and the tensor has %d.",
-						   target->ndim)));
+						   target->ndim),
+				 errhint("It can be left out with exclude.")));
 	if (dim >= target->ndim || dim < -target->ndim)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -18,12 +18,14 @@ OBJS = $(SOURCES:.c=.o)
 # The install script is joined from the parts that lie beside the code, ground
 # floor first.
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
-	src/transform/prune.sql
+	src/format/onnx.sql src/transform/prune.sql
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 
-REGRESS = model inspect tensor pytorch_read pytorch_write prune \
-	prune_structured prune_errors hostile_zip hostile_pickle hostile_flat
+REGRESS = model inspect tensor prune prune_structured prune_errors \
+	pytorch_read pytorch_write safetensors onnx gguf npz formats \
+	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
+	hostile_gguf hostile_npz
 REGRESS_OPTS = --load-extension=modelopt
 ISOLATION = $(patsubst $(HERE)/test/isolation/specs/%.spec,%,$(wildcard $(HERE)/test/isolation/specs/*.spec))
 ISOLATION_OPTS = --inputdir=$(HERE)/test/isolation --load-extension=modelopt

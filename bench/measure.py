@@ -12,6 +12,7 @@ import time
 import numpy
 import torch
 
+import files
 import harness
 import torch_ways
 from harness import alternate, timed
@@ -164,8 +165,40 @@ class Bench:
             self.report.add(what, ours, against, theirs)
 
 
+    # ---------- files ----------
+
+    def formats(self):
+        """Bytes in memory become a model, against copying them, and against
+        what reads the file."""
+        copy, _ = self.copies()
+        for name, write, read in (
+                ("pth", None, torch.load),
+                ("safetensors", files.write_safetensors,
+                 files.read_safetensors()),
+                ("onnx", files.write_onnx, files.read_onnx()),
+                ("npz", files.write_npz, files.read_npz)):
+            path = os.path.join(self.folder, "bench." + name)
+            if write:
+                write(path, self.weights)
+                os.chmod(path, 0o644)
+            prepare = "data := pg_read_binary_file('bench.%s')" % name
+            turns = [lambda: self.session.seconds_within(
+                prepare, "model_read(data)"), copy]
+            if read:
+                turns.append(lambda: timed(lambda: read(path)))
+            ours, copied, *theirs = alternate(self.repeats, *turns)
+            what = "model_read of a .%s value" % name
+            self.report.add_limit(what, ours / copied, "copies", 2,
+                                  harness.readable(ours, "s"),
+                                  harness.readable(copied, "s"),
+                                  "memcpy of the same bytes")
+            if theirs:
+                self.report.add(what, ours, "its library, from the file",
+                                theirs[0])
+
+
 PARTS = {"memory": Bench.in_memory, "table": Bench.table_to_table,
-         "others": Bench.others}
+         "formats": Bench.formats, "others": Bench.others}
 
 
 def main():

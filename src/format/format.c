@@ -10,7 +10,12 @@
 #include "format/format.h"
 
 const Format *const formats[] = {
+	&format_npz,				/* before pytorch: both are zip archives */
+	&format_npy,
 	&format_pytorch,
+	&format_safetensors,
+	&format_gguf,
+	&format_onnx,
 	NULL,
 };
 
@@ -40,6 +45,49 @@ format_by_name(const char *name)
 			 errmsg("unknown model format \"%s\"", name),
 			 errhint("The formats are: %s.", list_formats())));
 	return NULL;
+}
+
+const Format *
+format_by_extension(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash != NULL ? slash + 1 : path;
+	const char *extension = strrchr(name, '.');
+	char	   *wanted;
+
+	/* A name that only starts with a dot has none. */
+	if (extension == NULL || extension == name || extension[1] == '\0' ||
+		strchr(extension, ' ') != NULL)
+		return NULL;
+	wanted = psprintf("%s ", extension);
+	for (int i = 0; formats[i] != NULL; i++)
+	{
+		if (formats[i]->extensions != NULL &&
+			strstr(formats[i]->extensions, wanted) != NULL)
+			return formats[i];
+	}
+	return NULL;
+}
+
+void
+format_write(const Format *format, Model *model, const char *dtype,
+			 Sink *sink)
+{
+	if (format->write == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("models cannot be written in format \"%s\"",
+						format->name)));
+	if (dtype == NULL)
+		format->write(model, sink);
+	else if (format->write_as != NULL)
+		format->write_as(model, sink, dtype);
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("format \"%s\" has tensors as they are",
+						format->name),
+				 errhint("Leave dtype out, or write the model as gguf.")));
 }
 
 /* ---------- other things ---------- */
@@ -98,28 +146,6 @@ starts_with_text(const char *data, size_t size, const char *prefix)
 		pg_strncasecmp(data + start, prefix, strlen(prefix)) == 0;
 }
 
-/* A length of 64 bits, then a JSON object of that length. */
-static bool
-is_safetensors(const char *data, size_t size)
-{
-	uint64		length = 0;
-
-	if (size < 10 || data[8] != '{')
-		return false;
-	for (int i = 8; i-- > 0;)
-		length = length << 8 | (uint8) data[i];
-	return length <= size - 8;
-}
-
-/* A protocol buffer whose first field is ir_version, and whose second is
- * producer_name, opset_import or graph. */
-static bool
-is_onnx(const char *data, size_t size)
-{
-	return size >= 3 && data[0] == 0x08 && data[1] > 0 && data[1] < 32 &&
-		(data[2] == 0x12 || data[2] == 0x3a || data[2] == 0x42);
-}
-
 static bool
 is_pickle(const char *data, size_t size)
 {
@@ -127,21 +153,25 @@ is_pickle(const char *data, size_t size)
 		data[1] <= 5;
 }
 
+static const Signature unknown = {.what = "nothing known"};
+
 static const Signature *
 recognize(const char *data, size_t size)
 {
 	static const Signature nothing = {.what = "nothing: there are no bytes"};
 	static const Signature html = {.what = "an HTML page",
 	.hint = "Download the file itself, not the page about it."};
-	static const Signature safetensors = {.what = "a safetensors file"};
 	static const Signature onnx = {.what = "an ONNX model"};
 	static const Signature pickle = {.what = "a bare pickle",
 	.hint = "Save the weights with torch.save(model.state_dict(), path)."};
 	static const Signature json = {.what = "JSON text"};
-	static const Signature unknown = {.what = "nothing known"};
+	static const Signature npz = {.what = "an archive of NumPy arrays"};
+	static const Signature safetensors = {.what = "a safetensors file"};
 
 	if (size == 0)
 		return &nothing;
+	if (format_npz.detect(data, size))
+		return &npz;
 	for (int i = 0; i < lengthof(signatures); i++)
 	{
 		if (has_bytes(data, size, signatures[i].offset, signatures[i].bytes,
@@ -151,12 +181,12 @@ recognize(const char *data, size_t size)
 	if (starts_with_text(data, size, "<!doctype html") ||
 		starts_with_text(data, size, "<html"))
 		return &html;
-	if (is_safetensors(data, size))
-		return &safetensors;
-	if (is_onnx(data, size))
+	if (format_onnx.detect(data, size))
 		return &onnx;
 	if (is_pickle(data, size))
 		return &pickle;
+	if (format_safetensors.detect(data, size))
+		return &safetensors;
 	if (starts_with_text(data, size, "{"))
 		return &json;
 	return &unknown;
@@ -166,6 +196,12 @@ const char *
 format_describe(const char *data, size_t size)
 {
 	return recognize(data, size)->what;
+}
+
+bool
+format_is_recognized(const char *data, size_t size)
+{
+	return recognize(data, size) != &unknown;
 }
 
 const Format *

@@ -12,6 +12,18 @@
 
 #include "model/model.h"
 
+/*
+ * The files beside the one that is read, for formats that spread over several.
+ * A name comes from that file, so it may be anybody's: a relative path that
+ * stays in its directory, or else 22P03 is raised; 58P01 when there is none.
+ */
+typedef struct Siblings
+{
+	uint64		(*size) (struct Siblings *siblings, const char *name);
+	void		(*read) (struct Siblings *siblings, const char *name,
+						 uint64 offset, uint64 n, char *dst);
+} Siblings;
+
 /* What the caller of a reader may choose. */
 typedef struct ReadOptions
 {
@@ -19,11 +31,26 @@ typedef struct ReadOptions
 								 * UTF-8; "" for the whole; NULL to find it */
 	bool		allow_modules;	/* walk pickled nn.Modules symbolically */
 	bool		check_crc;		/* refuse records whose CRC is wrong */
+	Siblings   *siblings;		/* NULL when the bytes come from no file */
 } ReadOptions;
+
+/*
+ * Where a writer puts its bytes: it says once how many they are, and then puts
+ * each of them once, in any order.  Looking for interrupts between is the
+ * writer's business.
+ */
+typedef struct Sink
+{
+	void		(*start) (struct Sink *sink, uint64 size);
+	void		(*put) (struct Sink *sink, uint64 at, const void *bytes,
+						uint64 n);
+} Sink;
 
 typedef struct Format
 {
 	const char *name;			/* as SQL calls it */
+	const char *extensions;		/* of file names, with a space after each:
+								 * ".pt .pth " */
 
 	/* Whether the bytes look like this format; cheap, reads few of them. */
 	bool		(*detect) (const char *data, size_t size);
@@ -32,11 +59,32 @@ typedef struct Format
 	Model	   *(*read) (const char *data, size_t size,
 						 const ReadOptions *options);
 
-	/* Makes a bytea in the current context, or raises. */
-	struct varlena *(*write) (Model *model);
+	/* Puts the file into a sink, or raises; NULL for a format that is only
+	 * read. */
+	void		(*write) (Model *model, Sink *sink);
+
+	/* The same with tensors of floats in another type; NULL for a format that
+	 * writes them as they are. */
+	void		(*write_as) (Model *model, Sink *sink, const char *dtype);
+
+	/* For people, see model_formats(). */
+	const char *reads;
+	const char *writes;
+	const char *keeps;
+	const char *refuses;
 } Format;
 
+/* Puts a model into a sink; dtype is NULL for tensors as they are.  Raises
+ * 0A000 and 22023 when the format cannot. */
+extern void format_write(const Format *format, Model *model,
+						 const char *dtype, Sink *sink);
+
 extern const Format format_pytorch;
+extern const Format format_safetensors;
+extern const Format format_onnx;
+extern const Format format_gguf;
+extern const Format format_npz;
+extern const Format format_npy;
 
 /* The formats, in the order of detection, and NULL after the last. */
 extern const Format *const formats[];
@@ -50,5 +98,21 @@ extern const Format *format_detect(const char *data, size_t size);
 
 /* In words, for errors: "an ONNX model", "a tar archive", ... */
 extern const char *format_describe(const char *data, size_t size);
+
+/* Whether that is more than "nothing known". */
+extern bool format_is_recognized(const char *data, size_t size);
+
+/* The format that a file's name says, or NULL. */
+extern const Format *format_by_extension(const char *path);
+
+/* ---------- sink.c ---------- */
+
+/* What format_write puts, as a bytea in the current context; raises 54000 when
+ * it is too large for one. */
+extern struct varlena *sink_to_bytea(const Format *format, Model *model,
+									 const char *dtype);
+
+/* Puts all elements of a payload, decoded. */
+extern void sink_put_payload(Sink *sink, uint64 at, Payload *payload);
 
 #endif							/* MODELOPT_FORMAT_H */

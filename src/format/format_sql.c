@@ -1,10 +1,10 @@
 /*
  * format_sql.c
- *		model_read and model_write.
+ *		model_read, model_write and model_formats.
  */
 #include "postgres.h"
 
-#include "format/format.h"
+#include "format/format_sql.h"
 #include "model/model_sql.h"
 
 static const Format *
@@ -42,30 +42,41 @@ refuse_null_arguments(FunctionCallInfo fcinfo)
 	}
 }
 
+void
+format_get_options(FunctionCallInfo fcinfo, ReadOptions *options)
+{
+	refuse_null_arguments(fcinfo);
+	memset(options, 0, sizeof(ReadOptions));
+	options->key = PG_ARGISNULL(2) ? NULL : text_to_utf8(PG_GETARG_TEXT_PP(2));
+	options->allow_modules = PG_GETARG_BOOL(3);
+	options->check_crc = PG_GETARG_BOOL(4);
+}
+
+Model *
+format_read_bytes(FunctionCallInfo fcinfo, const char *data, size_t size,
+				  const ReadOptions *options)
+{
+	const Format *format = choose_format(PG_GETARG_TEXT_PP(1), data, size);
+	Model	   *model = format->read(data, size, options);
+
+	canonicalize_metadata(model);
+	return model;
+}
+
 PG_FUNCTION_INFO_V1(modelopt_read);
 Datum
 modelopt_read(PG_FUNCTION_ARGS)
 {
 	bytea	   *data;
-	const char *bytes;
-	size_t		size;
 	ReadOptions options;
-	const Format *format;
 	Model	   *model;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	refuse_null_arguments(fcinfo);
+	format_get_options(fcinfo, &options);
 	data = PG_GETARG_BYTEA_PP(0);
-	bytes = VARDATA_ANY(data);
-	size = VARSIZE_ANY_EXHDR(data);
-	format = choose_format(PG_GETARG_TEXT_PP(1), bytes, size);
-	options.key = PG_ARGISNULL(2) ? NULL : text_to_utf8(PG_GETARG_TEXT_PP(2));
-	options.allow_modules = PG_GETARG_BOOL(3);
-	options.check_crc = PG_GETARG_BOOL(4);
-
-	model = format->read(bytes, size, &options);
-	canonicalize_metadata(model);
+	model = format_read_bytes(fcinfo, VARDATA_ANY(data),
+							  VARSIZE_ANY_EXHDR(data), &options);
 	PG_FREE_IF_COPY(data, 0);
 	PG_RETURN_MODEL(model);
 }
@@ -74,13 +85,55 @@ PG_FUNCTION_INFO_V1(modelopt_write);
 Datum
 modelopt_write(PG_FUNCTION_ARGS)
 {
-	Model	   *model = PG_GETARG_MODEL(0);
-	const Format *format = format_by_name(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	const Format *format;
 
-	if (format->write == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("models cannot be written in format \"%s\"",
-						format->name)));
-	PG_RETURN_BYTEA_P(format->write(model));
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	format = format_by_name(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	PG_RETURN_BYTEA_P(sink_to_bytea(format, PG_GETARG_MODEL(0),
+									format_get_dtype(fcinfo, 2)));
+}
+
+const char *
+format_get_dtype(FunctionCallInfo fcinfo, int argument)
+{
+	return PG_ARGISNULL(argument) ? NULL :
+		text_to_cstring(PG_GETARG_TEXT_PP(argument));
+}
+
+/* ---------- what there is ---------- */
+
+static Datum
+text_or_null(const char *s, bool *null)
+{
+	*null = s == NULL;
+	return s == NULL ? (Datum) 0 : CStringGetTextDatum(s);
+}
+
+PG_FUNCTION_INFO_V1(modelopt_formats);
+Datum
+modelopt_formats(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; formats[i] != NULL; i++)
+	{
+		const Format *format = formats[i];
+		Datum		values[6];
+		bool		nulls[6];
+		char	   *extensions = pstrdup(format->extensions);
+
+		/* A space follows each. */
+		extensions[strlen(extensions) - 1] = '\0';
+		values[0] = text_or_null(format->name, &nulls[0]);
+		values[1] = text_or_null(extensions, &nulls[1]);
+		values[2] = text_or_null(format->reads, &nulls[2]);
+		values[3] = text_or_null(format->writes, &nulls[3]);
+		values[4] = text_or_null(format->keeps, &nulls[4]);
+		values[5] = text_or_null(format->refuses, &nulls[5]);
+		tuplestore_putvalues(result->setResult, result->setDesc, values,
+							 nulls);
+	}
+	return (Datum) 0;
 }

@@ -233,6 +233,6 @@ extern void pytorch_load_weights(PytorchReader *reader,
 
 /* ---------- pytorch_write.c ---------- */
 
-extern struct varlena *pytorch_write(Model *model);
+extern void pytorch_write(Model *model, Sink *sink);
 
 #endif							/* MODELOPT_PYTORCH_H */

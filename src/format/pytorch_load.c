@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "format/pytorch.h"
+#include "format/strided.h"
 #include "kernel/kernel.h"
 #include "miscadmin.h"
 
@@ -291,50 +292,6 @@ copy_contiguous(char *dst, const char *src, uint64 bytes)
 	}
 }
 
-/*
- * Gathers a strided view in slices of bounded size: the dimensions from some
- * one on are gathered at once, as many rows of it as fit, and those before it
- * are stepped through.
- */
-static void
-copy_strided(char *dst, const char *src, const PytorchView *view)
-{
-	int			width = view->dtype->width;
-	int64		room = COPY_BYTES / width;
-	int64		dims[MODEL_MAX_DIMS];
-	int64		position[MODEL_MAX_DIMS] = {0};
-	int64		row = 1;		/* elements after the split dimension */
-	int			split = view->ndim - 1;
-
-	while (split > 0 && row * view->dims[split] <= room)
-		row *= view->dims[split--];
-	memcpy(dims, view->dims, view->ndim * sizeof(int64));
-
-	for (;;)
-	{
-		int64		offset = 0;
-		int			i;
-
-		CHECK_FOR_INTERRUPTS();
-		for (i = 0; i <= split; i++)
-			offset += position[i] * view->strides[i];
-		dims[split] = Min(view->dims[split] - position[split],
-						  Max(room / row, 1));
-		kernel_gather(dst, src + offset * width, width, view->ndim - split,
-					  dims + split, view->strides + split);
-		dst += dims[split] * row * width;
-
-		position[split] += dims[split];
-		for (i = split; i > 0 && position[i] == view->dims[i]; i--)
-		{
-			position[i] = 0;
-			position[i - 1]++;
-		}
-		if (position[0] == view->dims[0])
-			return;
-	}
-}
-
 /* Turns bytes round where they have to be, and looks at bools. */
 static void
 finish_elements(const PytorchReader *reader, const PytorchWeights *weights,
@@ -381,7 +338,8 @@ load_payload(PytorchReader *reader, const PytorchWeights *weights,
 		if (is_contiguous(view))
 			copy_contiguous(dst, src, size);
 		else
-			copy_strided(dst, src, view);
+			strided_copy(dst, src, view->dtype->width, view->ndim,
+						 view->dims, view->strides);
 		finish_elements(reader, weights, item, dst, size);
 	}
 	if (--storage->views == 0)

@@ -253,18 +253,29 @@ read_byteorder(const PytorchReader *reader, const ZipContainer *container)
 	return false;
 }
 
+/* An archive that is none of torch's, or is something else that is known. */
+static void
+report_no_pickle(const PytorchReader *reader, const ZipContainer *container)
+{
+	const char *look = format_describe(reader->data, reader->size);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+			 errmsg("zip archive is no PyTorch checkpoint"),
+			 errdetail("It has no record \"%sdata.pkl\".",
+					   pickle_printable(container->root,
+										strlen(container->root))),
+			 strcmp(look, "a zip archive") == 0 ? 0 :
+			 errhint("The bytes look like %s.", look)));
+}
+
 static void
 parse_zip_pickle(PytorchReader *reader, const ZipContainer *container)
 {
 	const ZipEntry *entry = find_record(container, "data.pkl");
 
 	if (entry == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-				 errmsg("zip archive is no PyTorch checkpoint"),
-				 errdetail("It has no record \"%sdata.pkl\".",
-						   pickle_printable(container->root,
-											strlen(container->root)))));
+		report_no_pickle(reader, container);
 	if (entry->size > pytorch_budget(reader))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -365,7 +376,12 @@ pytorch_read(const char *data, size_t size, const ReadOptions *options)
 
 const Format format_pytorch = {
 	.name = "pytorch",
+	.extensions = ".pt .pth ",
 	.detect = pytorch_detect,
 	.read = pytorch_read,
 	.write = pytorch_write,
+	.reads = "zip and legacy layout of torch.save: state_dicts, checkpoints that nest one, whole modules if asked for",
+	.writes = "one flat state_dict that torch.load(weights_only=True) opens",
+	.keeps = "names, order, ties, module versions; other entries of a checkpoint as metadata",
+	.refuses = "classes and code, TorchScript, torch.export; complex, quantized, sparse and nested tensors",
 };

@@ -18,7 +18,6 @@
 #include "format/zip.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "utils/memutils.h"
 
 #define ROOT			"archive/"
 #define DATA_PREFIX		ROOT "data/"
@@ -263,21 +262,6 @@ announce_records(ZipWriter *writer, const Model *model, const StorageMap *map,
 }
 
 static void
-check_size(uint64 size)
-{
-	const uint64 limit = MaxAllocSize - VARHDRSZ;
-
-	if (size <= limit)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg("model is too large to be written as one PyTorch checkpoint"),
-			 errdetail("The checkpoint would have " UINT64_FORMAT " bytes, and a bytea can have at most " UINT64_FORMAT ".",
-					   size, limit),
-			 errhint("Checkpoints have every element of a tensor, so that pruning does not make them smaller.")));
-}
-
-static void
 write_payload(ZipWriter *writer, Payload *payload)
 {
 	PayloadReader *reader = payload_reader_create(payload);
@@ -290,10 +274,10 @@ write_payload(ZipWriter *writer, Payload *payload)
 	payload_reader_free(reader);
 }
 
-struct varlena *
-pytorch_write(Model *model)
+void
+pytorch_write(Model *model, Sink *sink)
 {
-	ZipWriter  *writer = zip_writer_create();
+	ZipWriter  *writer = zip_writer_create(sink);
 	StringInfoData pickle;
 	StorageMap	map;
 
@@ -301,7 +285,6 @@ pytorch_write(Model *model)
 	initStringInfo(&pickle);
 	put_state_dict(&pickle, model, &map);
 	announce_records(writer, model, &map, pickle.len);
-	check_size(zip_writer_size(writer));
 
 	zip_writer_start(writer);
 	zip_writer_begin(writer);
@@ -313,5 +296,5 @@ pytorch_write(Model *model)
 		write_payload(writer, model->payloads[map.payloads[i]]);
 	zip_writer_begin(writer);
 	zip_writer_append(writer, "3\n", strlen("3\n"));
-	return zip_writer_finish(writer);
+	zip_writer_finish(writer);
 }

@@ -233,27 +233,38 @@ read_end(const uint8 *data, size_t size, ZipEnd *end)
 
 /* ---------- one entry ---------- */
 
-static void
-check_name(const char *name, int length)
+const char *
+zip_name_problem(const char *name, int length)
 {
-	if (length == 0)
-		archive_fail("An entry has an empty name.");
 	if (length > ZIP_MAX_NAME)
-		entry_fail(name, length, "has a name that is too long");
+		return "has a name that is too long";
 	if (!pg_verify_mbstr(PG_UTF8, name, length, true))
-		entry_fail(name, length, "has a name that is not valid UTF-8");
+		return "has a name that is not valid UTF-8";
 
 	/* We never write files, but whoever unpacks the archive would. */
 	if (name[0] == '/' || memchr(name, '\\', length) != NULL ||
 		(length > 1 && name[1] == ':'))
-		entry_fail(name, length, "has a name that is no relative path");
+		return "has a name that is no relative path";
 	for (int i = 0; i + 1 < length; i++)
 	{
 		if (name[i] == '.' && name[i + 1] == '.' &&
 			(i == 0 || name[i - 1] == '/') &&
 			(i + 2 == length || name[i + 2] == '/'))
-			entry_fail(name, length, "has a name that leaves its directory");
+			return "has a name that leaves its directory";
 	}
+	return NULL;
+}
+
+static void
+check_name(const char *name, int length)
+{
+	const char *problem;
+
+	if (length == 0)
+		archive_fail("An entry has an empty name.");
+	problem = zip_name_problem(name, length);
+	if (problem != NULL)
+		entry_fail(name, length, problem);
 }
 
 static void

@@ -1,6 +1,6 @@
 /*
  * zip.h
- *		Zip archives in memory, read with distrust and written for torch.
+ *		Zip archives, read with distrust from memory and written for others.
  *
  * Private to src/format.  The directory reader is ours because the libraries
  * at hand allocate by what an archive promises; CRC and inflate are zlib's.
@@ -64,32 +64,35 @@ extern const ZipEntry *zip_find(const ZipArchive *zip, const char *name);
  */
 extern const char *zip_read(const ZipEntry *entry, bool check_crc);
 
+/* What is wrong with the name of an entry ("has a name that ..."), or NULL. */
+extern const char *zip_name_problem(const char *name, int length);
+
 /* ---------- writing (zip_write.c) ---------- */
 
+struct Sink;
+
 /*
- * An archive of stored records.  Their sizes are announced first, so that the
- * whole is allocated once; then each is begun and filled, in order.  Equal
- * records make equal bytes.
+ * An archive of stored records, put into a sink.  Their sizes are announced
+ * first, so that the sink knows the whole; then each is begun and filled, in
+ * order.  Equal records make equal bytes.
  */
 typedef struct ZipWriter ZipWriter;
 
-extern ZipWriter *zip_writer_create(void);
+extern ZipWriter *zip_writer_create(struct Sink *sink);
 
-/* Announces the next record.  The name (ASCII) is not copied. */
+/* Announces the next record.  The name (UTF-8, no problem with it) is not
+ * copied. */
 extern void zip_writer_announce(ZipWriter *writer, const char *name,
 								uint64 size);
 
-/* Bytes of the whole archive; exact below 2^62. */
-extern uint64 zip_writer_size(const ZipWriter *writer);
-
-/* Allocates the archive, which must fit a bytea: see zip_writer_size. */
+/* Starts the sink, once all records are announced. */
 extern void zip_writer_start(ZipWriter *writer);
 
 /* Begins the next record, and appends to it.  Check for interrupts. */
 extern void zip_writer_begin(ZipWriter *writer);
 extern void zip_writer_append(ZipWriter *writer, const void *bytes, uint64 n);
 
-/* Writes headers and directory; frees the writer and returns the bytea. */
-extern struct varlena *zip_writer_finish(ZipWriter *writer);
+/* Writes headers and directory; frees the writer. */
+extern void zip_writer_finish(ZipWriter *writer);
 
 #endif							/* MODELOPT_ZIP_H */

@@ -3,17 +3,16 @@
  *		Writes zip archives of stored records.
  *
  * Owns the layout: local headers padded so that contents are aligned, a
- * directory in the same order, an end record.  Does not know what the records
- * mean.  The numbers in headers never need 64 bits, because a bytea ends
- * before 32 bits do, but the number of records may need more than 16.
+ * directory in the same order, an end record, and zip64's additions where a
+ * number outgrows its field.  Does not know what the records mean.
  */
 #include "postgres.h"
 
 #include <zlib.h>
 
+#include "format/format.h"
 #include "format/zip.h"
 #include "miscadmin.h"
-#include "utils/memutils.h"
 
 #define LOCAL_SIZE			30
 #define CENTRAL_SIZE		46
@@ -25,16 +24,18 @@
 #define FLAG_UTF8			0x0800
 #define DATE				0x0021	/* 1980-01-01: the same every time */
 
+#define EXTRA_SIZE			4	/* of an extra field, before its contents */
+#define EXTRA_ZIP64			0x0001
+
 /* torch.save pads with an extra field of this kind, and so do we. */
 #define EXTRA_PADDING		0x4246	/* "FB" */
-#define EXTRA_SIZE			4	/* before its contents */
 #define PADDING_BYTE		'Z'
 
 /* Where sizes stop growing, so that sums of them cannot overflow. */
 #define FAR_TOO_LARGE		(UINT64CONST(1) << 62)
 
-/* Copied and summed between two looks for interrupts: small enough to be in
- * the cache for the second of them. */
+/* Put and summed between two looks for interrupts: small enough to be in the
+ * cache for the second of them. */
 #define STEP_BYTES			((uint64) 256 * 1024)
 
 typedef struct ZipRecord
@@ -49,13 +50,13 @@ typedef struct ZipRecord
 
 struct ZipWriter
 {
+	Sink	   *sink;
 	ZipRecord  *records;
 	int			nrecords;
 	int			allocated;
+	int			longest;		/* header, in bytes */
 	uint64		directory;		/* where it will start */
 	uint64		directory_size;
-	struct varlena *result;
-	char	   *start;			/* of the archive in it */
 	int			current;		/* record that is being filled, or -1 */
 	uint64		filled;			/* bytes of it */
 };
@@ -63,22 +64,61 @@ struct ZipWriter
 /* ---------- layout ---------- */
 
 ZipWriter *
-zip_writer_create(void)
+zip_writer_create(Sink *sink)
 {
 	ZipWriter  *writer = palloc0(sizeof(ZipWriter));
 
+	writer->sink = sink;
 	writer->allocated = 16;
 	writer->records = palloc(writer->allocated * sizeof(ZipRecord));
 	writer->current = -1;
 	return writer;
 }
 
+/* Whether a number does not fit its field of 32 bits, of which the largest
+ * value says that it is in a zip64 field instead. */
+static bool
+is_long(uint64 number)
+{
+	return number >= PG_UINT32_MAX;
+}
+
+/* Bytes of the zip64 fields: both sizes in the local header, and those that
+ * are needed in the directory. */
+static int
+local_zip64_size(const ZipRecord *record)
+{
+	return is_long(record->size) ? EXTRA_SIZE + 16 : 0;
+}
+
+static int
+central_zip64_size(const ZipRecord *record)
+{
+	int			size = (is_long(record->size) ? 16 : 0) +
+		(is_long(record->offset) ? 8 : 0);
+
+	return size > 0 ? EXTRA_SIZE + size : 0;
+}
+
+/* Bytes of the local header and what belongs to it. */
+static int
+local_size(const ZipRecord *record)
+{
+	return LOCAL_SIZE + record->name_length + local_zip64_size(record) +
+		EXTRA_SIZE + record->padding;
+}
+
+static int
+central_size(const ZipRecord *record)
+{
+	return CENTRAL_SIZE + record->name_length + central_zip64_size(record);
+}
+
 /* Offset of a record's contents. */
 static uint64
 contents_offset(const ZipRecord *record)
 {
-	return record->offset + LOCAL_SIZE + record->name_length + EXTRA_SIZE +
-		record->padding;
+	return record->offset + local_size(record);
 }
 
 void
@@ -101,22 +141,18 @@ zip_writer_announce(ZipWriter *writer, const char *name, uint64 size)
 	record->padding = 0;
 	record->padding = (int) (-contents_offset(record) % ZIP_ALIGNMENT);
 
+	writer->longest = Max(writer->longest, local_size(record));
+	writer->longest = Max(writer->longest, central_size(record));
 	writer->directory = Min(contents_offset(record) + Min(size, FAR_TOO_LARGE),
 							FAR_TOO_LARGE);
-	writer->directory_size += CENTRAL_SIZE + record->name_length;
+	writer->directory_size += central_size(record);
 }
 
 static bool
 needs_zip64(const ZipWriter *writer)
 {
-	return writer->nrecords >= PG_UINT16_MAX;
-}
-
-uint64
-zip_writer_size(const ZipWriter *writer)
-{
-	return writer->directory + writer->directory_size + END_SIZE +
-		(needs_zip64(writer) ? END64_SIZE : 0);
+	return writer->nrecords >= PG_UINT16_MAX || is_long(writer->directory) ||
+		is_long(writer->directory_size);
 }
 
 /* ---------- contents ---------- */
@@ -124,14 +160,9 @@ zip_writer_size(const ZipWriter *writer)
 void
 zip_writer_start(ZipWriter *writer)
 {
-	uint64		size = zip_writer_size(writer);
-
-	if (size > MaxAllocSize - VARHDRSZ)
-		elog(ERROR, "zip archive of " UINT64_FORMAT " bytes is too large for a bytea",
-			 size);
-	writer->result = palloc(size + VARHDRSZ);
-	SET_VARSIZE(writer->result, size + VARHDRSZ);
-	writer->start = VARDATA(writer->result);
+	writer->sink->start(writer->sink,
+						writer->directory + writer->directory_size + END_SIZE +
+						(needs_zip64(writer) ? END64_SIZE : 0));
 }
 
 static void
@@ -157,7 +188,7 @@ zip_writer_append(ZipWriter *writer, const void *bytes, uint64 n)
 {
 	ZipRecord  *record = &writer->records[writer->current];
 	const char *from = bytes;
-	char	   *to = writer->start + contents_offset(record) + writer->filled;
+	uint64		at = contents_offset(record) + writer->filled;
 
 	if (n > record->size - writer->filled)
 		elog(ERROR, "zip record \"%s\" has more bytes than announced",
@@ -167,8 +198,8 @@ zip_writer_append(ZipWriter *writer, const void *bytes, uint64 n)
 		uint64		step = Min(STEP_BYTES, n - done);
 
 		CHECK_FOR_INTERRUPTS();
-		memcpy(to + done, from + done, step);
-		record->crc = crc32(record->crc, (const Bytef *) to + done,
+		writer->sink->put(writer->sink, at + done, from + done, step);
+		record->crc = crc32(record->crc, (const Bytef *) from + done,
 							(uInt) step);
 	}
 	writer->filled += n;
@@ -203,47 +234,79 @@ put_bytes(char *p, const char *bytes, size_t n)
 	return p + n;
 }
 
+/* A number, or the mark that it is in a zip64 field. */
+static char *
+put_u32_or_mark(char *p, uint64 value)
+{
+	return put_u32(p, is_long(value) ? PG_UINT32_MAX : (uint32) value);
+}
+
 /* From the version needed to the length of the name: what the local header
  * and the directory have in common. */
 static char *
 put_common(char *p, const ZipRecord *record)
 {
-	p = put_u16(p, VERSION);
+	p = put_u16(p, central_zip64_size(record) > 0 ? VERSION_ZIP64 : VERSION);
 	p = put_u16(p, FLAG_UTF8);
 	p = put_u16(p, ZIP_STORED);
 	p = put_u16(p, 0);			/* time */
 	p = put_u16(p, DATE);
 	p = put_u32(p, (uint32) record->crc);
-	p = put_u32(p, (uint32) record->size);
-	p = put_u32(p, (uint32) record->size);
+	p = put_u32_or_mark(p, record->size);
+	p = put_u32_or_mark(p, record->size);
 	return put_u16(p, record->name_length);
+}
+
+static char *
+put_zip64_sizes(char *p, const ZipRecord *record)
+{
+	return put_u64(put_u64(p, record->size), record->size);
 }
 
 static void
 put_local(char *p, const ZipRecord *record)
 {
+	int			zip64 = local_zip64_size(record);
+
 	p = put_u32(p, 0x04034b50);
 	p = put_common(p, record);
-	p = put_u16(p, EXTRA_SIZE + record->padding);
+	p = put_u16(p, zip64 + EXTRA_SIZE + record->padding);
 	p = put_bytes(p, record->name, record->name_length);
+	if (zip64 > 0)
+	{
+		p = put_u16(p, EXTRA_ZIP64);
+		p = put_u16(p, zip64 - EXTRA_SIZE);
+		p = put_zip64_sizes(p, record);
+	}
 	p = put_u16(p, EXTRA_PADDING);
 	p = put_u16(p, record->padding);
 	memset(p, PADDING_BYTE, record->padding);
 }
 
-static char *
+static void
 put_central(char *p, const ZipRecord *record)
 {
+	int			zip64 = central_zip64_size(record);
+
 	p = put_u32(p, 0x02014b50);
-	p = put_u16(p, VERSION);	/* made by */
+	p = put_u16(p, zip64 > 0 ? VERSION_ZIP64 : VERSION);	/* made by */
 	p = put_common(p, record);
-	p = put_u16(p, 0);			/* extra field */
+	p = put_u16(p, zip64);		/* extra fields */
 	p = put_u16(p, 0);			/* comment */
 	p = put_u16(p, 0);			/* disk */
 	p = put_u16(p, 0);			/* attributes, internal */
 	p = put_u32(p, 0);			/* and external */
-	p = put_u32(p, (uint32) record->offset);
-	return put_bytes(p, record->name, record->name_length);
+	p = put_u32_or_mark(p, record->offset);
+	p = put_bytes(p, record->name, record->name_length);
+	if (zip64 > 0)
+	{
+		p = put_u16(p, EXTRA_ZIP64);
+		p = put_u16(p, zip64 - EXTRA_SIZE);
+		if (is_long(record->size))
+			p = put_zip64_sizes(p, record);
+		if (is_long(record->offset))
+			p = put_u64(p, record->offset);
+	}
 }
 
 /* The zip64 end record and the locator that points to it. */
@@ -277,32 +340,40 @@ put_end(char *p, const ZipWriter *writer)
 	p = put_u16(p, 0);			/* disk of the directory */
 	p = put_u16(p, nrecords);	/* on this disk */
 	p = put_u16(p, nrecords);
-	p = put_u32(p, (uint32) writer->directory_size);
-	p = put_u32(p, (uint32) writer->directory);
+	p = put_u32_or_mark(p, writer->directory_size);
+	p = put_u32_or_mark(p, writer->directory);
 	return put_u16(p, 0);		/* comment */
 }
 
-struct varlena *
+void
 zip_writer_finish(ZipWriter *writer)
 {
-	struct varlena *result = writer->result;
-	char	   *p = writer->start + writer->directory;
+	Sink	   *sink = writer->sink;
+	char	   *header = palloc(Max(writer->longest, 1));
+	char		end[END64_SIZE + END_SIZE];
+	char	   *p = end;
+	uint64		at = writer->directory;
 
 	check_filled(writer);
 	if (writer->current != writer->nrecords - 1)
 		elog(ERROR, "zip archive has fewer records than announced");
 	for (int i = 0; i < writer->nrecords; i++)
 	{
-		put_local(writer->start + writer->records[i].offset,
-				  &writer->records[i]);
-		p = put_central(p, &writer->records[i]);
+		const ZipRecord *record = &writer->records[i];
+
+		CHECK_FOR_INTERRUPTS();
+		put_local(header, record);
+		sink->put(sink, record->offset, header, local_size(record));
+		put_central(header, record);
+		sink->put(sink, at, header, central_size(record));
+		at += central_size(record);
 	}
 	if (needs_zip64(writer))
 		p = put_end64(p, writer);
 	p = put_end(p, writer);
-	Assert(p == writer->start + zip_writer_size(writer));
+	sink->put(sink, at, end, p - end);
 
+	pfree(header);
 	pfree(writer->records);
 	pfree(writer);
-	return result;
 }

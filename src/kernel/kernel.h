@@ -60,6 +60,35 @@ extern bool kernel_is_bool(const uint8_t *data, size_t n);
 /* Whether every byte is 0. */
 extern bool kernel_is_zero(const void *data, size_t n);
 
+/* ---------- ggml_blocks.c: floats quantized in blocks ---------- */
+
+/* As ggml calls them, and with its layouts. */
+typedef enum KernelBlock
+{
+	KERNEL_BLOCK_Q4_0,
+	KERNEL_BLOCK_Q4_1,
+	KERNEL_BLOCK_Q5_0,
+	KERNEL_BLOCK_Q5_1,
+	KERNEL_BLOCK_Q8_0,
+	KERNEL_BLOCK_Q4_K,
+	KERNEL_BLOCK_Q5_K,
+	KERNEL_BLOCK_Q6_K,
+} KernelBlock;
+
+#define KERNEL_BLOCK_MAX 256	/* elements */
+
+/* Elements of a block, and its bytes. */
+extern int	kernel_block_elements(KernelBlock kind);
+extern int	kernel_block_bytes(KernelBlock kind);
+
+extern void kernel_block_decode(KernelBlock kind, float *dst, const void *src,
+								size_t blocks);
+
+/* For Q4_0 and Q8_0 only.  False, with dst in part undefined, when an element
+ * is not finite or too large for the scale of its block. */
+extern bool kernel_block_encode(KernelBlock kind, void *dst, const float *src,
+								size_t blocks);
+
 /* ---------- stats.c: moments and counts ---------- */
 
 /* What a sequence of numbers adds up to; kernel_stats_init, then chunks. */

@@ -114,6 +114,11 @@ model_digest(Model *model)
 	}
 	hash_add(hash, &metadata_size, sizeof(metadata_size));
 	hash_add(hash, model->metadata, metadata_size);
+	if (model->graph != NULL)
+	{
+		hash_add(hash, &model->graph_size, sizeof(model->graph_size));
+		hash_add(hash, model->graph, model->graph_size);
+	}
 	hash_end(hash, model->digest);
 	model->has_digest = true;
 	return model->digest;

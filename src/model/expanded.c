@@ -147,7 +147,7 @@ datum_model_digest(Datum datum, uint8 *digest)
 			   MODEL_DIGEST_LENGTH);
 	else
 	{
-		value = PG_DETOAST_DATUM_SLICE(datum, 0, FLAT_HEADER_SIZE - VARHDRSZ);
+		value = PG_DETOAST_DATUM_SLICE(datum, 0, FLAT_HEADER_MAX - VARHDRSZ);
 		flat_digest((char *) value, VARSIZE(value), digest);
 	}
 }

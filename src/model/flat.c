@@ -6,12 +6,14 @@
  * changes for a given version byte.  All numbers are little endian; offsets
  * count from the varlena's length word.
  *
- *		header			FLAT_HEADER_SIZE bytes, struct FlatHeader
+ *		header			FLAT_HEADER_SIZE bytes, struct FlatHeader; with the
+ *						flag FLAT_HAS_GRAPH eight more: the graph's size
  *		directory		npayloads x struct FlatPayload, then for each tensor
  *						struct FlatTensor, dimensions (int64 each), name,
  *						zeros up to a multiple of 8
  *		metadata		JSON text of an object, UTF-8
  *		recipe			JSON text of an array, UTF-8
+ *		graph			if there is one
  *		payloads		each at the next multiple of MODEL_ALIGNMENT, zeros
  *						between; the last one ends the value
  *
@@ -33,12 +35,14 @@
 #endif
 
 #define FLAT_MAGIC		"mdlo"
+#define FLAT_HAS_GRAPH	0x01
+
 typedef struct FlatHeader
 {
 	int32		varlena_length;
 	char		magic[4];
 	uint8		version;
-	uint8		flags;			/* 0 */
+	uint8		flags;
 	uint16		reserved;		/* 0 */
 	uint32		ntensors;
 	uint32		npayloads;
@@ -47,6 +51,8 @@ typedef struct FlatHeader
 	uint32		recipe_size;
 	uint64		total_size;		/* varlena_length's bytes included */
 	uint8		digest[MODEL_DIGEST_LENGTH];
+
+	uint64		graph_size;		/* with FLAT_HAS_GRAPH */
 } FlatHeader;
 
 typedef struct FlatPayload
@@ -67,7 +73,9 @@ typedef struct FlatTensor
 	uint8		zero;
 } FlatTensor;
 
-StaticAssertDecl(sizeof(FlatHeader) == FLAT_HEADER_SIZE, "flat header");
+StaticAssertDecl(offsetof(FlatHeader, graph_size) == FLAT_HEADER_SIZE,
+				 "flat header");
+StaticAssertDecl(sizeof(FlatHeader) == FLAT_HEADER_MAX, "flat header");
 StaticAssertDecl(sizeof(FlatPayload) == 64, "flat payload entry");
 StaticAssertDecl(sizeof(FlatTensor) == 8, "flat tensor entry");
 
@@ -84,6 +92,13 @@ report_corrupt(const char *detail)
 			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 			 errmsg("invalid model value"),
 			 errdetail("%s", detail)));
+}
+
+/* Bytes of the header. */
+static uint64
+header_size(bool has_graph)
+{
+	return has_graph ? sizeof(FlatHeader) : FLAT_HEADER_SIZE;
 }
 
 /* ---------- writing ---------- */
@@ -108,8 +123,9 @@ directory_size(const Model *model)
 uint64
 model_flat_size(const Model *model)
 {
-	uint64		size = FLAT_HEADER_SIZE + directory_size(model) +
-		strlen(model->metadata) + strlen(model->recipe);
+	uint64		size = header_size(model->graph != NULL) +
+		directory_size(model) + strlen(model->metadata) +
+		strlen(model->recipe) + model->graph_size;
 
 	for (int i = 0; i < model->npayloads; i++)
 		size = align_up(size, MODEL_ALIGNMENT) + model->payloads[i]->stored;
@@ -169,11 +185,12 @@ model_flatten(Model *model, char *dst)
 {
 	FlatHeader	header = {0};
 	uint64		position;
-	char	   *next = dst + FLAT_HEADER_SIZE;
+	char	   *next = dst + header_size(model->graph != NULL);
 
 	check_payload_order(model);
 	memcpy(header.magic, FLAT_MAGIC, sizeof(header.magic));
 	header.version = FLAT_VERSION;
+	header.flags = model->graph != NULL ? FLAT_HAS_GRAPH : 0;
 	header.ntensors = model->ntensors;
 	header.npayloads = model->npayloads;
 	header.directory_size = directory_size(model);
@@ -181,7 +198,8 @@ model_flatten(Model *model, char *dst)
 	header.recipe_size = strlen(model->recipe);
 	header.total_size = model_flat_size(model);
 	memcpy(header.digest, model_digest(model), MODEL_DIGEST_LENGTH);
-	memcpy(dst, &header, sizeof(header));
+	header.graph_size = model->graph_size;
+	memcpy(dst, &header, next - dst);
 	SET_VARSIZE(dst, header.total_size);
 
 	for (int i = 0; i < model->npayloads; i++)
@@ -192,6 +210,9 @@ model_flatten(Model *model, char *dst)
 	next += header.metadata_size;
 	memcpy(next, model->recipe, header.recipe_size);
 	next += header.recipe_size;
+	if (model->graph != NULL)
+		memcpy(next, model->graph, model->graph_size);
+	next += model->graph_size;
 
 	position = next - dst;
 	for (int i = 0; i < model->npayloads; i++)
@@ -207,6 +228,19 @@ model_flatten(Model *model, char *dst)
 
 /* ---------- reading ---------- */
 
+static bool
+has_graph(const FlatHeader *header)
+{
+	return (header->flags & FLAT_HAS_GRAPH) != 0;
+}
+
+/* The directory. */
+static const char *
+directory_start(const FlatHeader *header, const char *flat)
+{
+	return flat + header_size(has_graph(header));
+}
+
 /* Header that has been checked, as far as it can be by itself. */
 static void
 read_header(FlatHeader *header, const char *flat, uint64 available)
@@ -214,6 +248,7 @@ read_header(FlatHeader *header, const char *flat, uint64 available)
 	if (available < FLAT_HEADER_SIZE)
 		report_corrupt("It is too short for a header.");
 	memcpy(header, flat, FLAT_HEADER_SIZE);
+	header->graph_size = 0;
 	if (memcmp(header->magic, FLAT_MAGIC, sizeof(header->magic)) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
@@ -228,8 +263,17 @@ read_header(FlatHeader *header, const char *flat, uint64 available)
 				 errmsg("model value has version %d, and this modelopt reads version %d",
 						header->version, FLAT_VERSION),
 				 errhint("Update the extension's library to the one that wrote the value.")));
-	if (header->flags != 0 || header->reserved != 0)
+	if ((header->flags & ~FLAT_HAS_GRAPH) != 0 || header->reserved != 0)
 		report_corrupt("Its header sets flags that this version does not define.");
+	if (has_graph(header))
+	{
+		if (available < sizeof(FlatHeader))
+			report_corrupt("It is too short for a header.");
+		memcpy(&header->graph_size, flat + FLAT_HEADER_SIZE,
+			   sizeof(header->graph_size));
+		if (header->graph_size > MODEL_MAX_GRAPH)
+			report_corrupt("Its graph is too large.");
+	}
 	if (header->ntensors > MODEL_MAX_TENSORS ||
 		header->npayloads > header->ntensors)
 		report_corrupt("Its header announces too many tensors or payloads.");
@@ -240,12 +284,12 @@ read_header(FlatHeader *header, const char *flat, uint64 available)
 		report_corrupt("Its metadata or its recipe is too large.");
 }
 
-/* Cannot overflow: four numbers below 2^32. */
+/* Cannot overflow: numbers below 2^32. */
 static uint64
 manifest_end(const FlatHeader *header)
 {
-	return (uint64) FLAT_HEADER_SIZE + header->directory_size +
-		header->metadata_size + header->recipe_size;
+	return header_size(has_graph(header)) + header->directory_size +
+		header->metadata_size + header->recipe_size + header->graph_size;
 }
 
 uint64
@@ -264,6 +308,17 @@ flat_digest(const char *flat, uint64 available, uint8 *digest)
 
 	read_header(&header, flat, available);
 	memcpy(digest, header.digest, MODEL_DIGEST_LENGTH);
+}
+
+static void
+check_block_entry(const FlatPayload *entry)
+{
+	if (encoding_info(entry->encoding) == NULL)
+		report_corrupt("A payload has an unknown encoding.");
+	if (entry->dtype != DTYPE_F32 ||
+		entry->count % encoding_block_elements(entry->encoding) != 0 ||
+		entry->stored != encoding_blocks_size(entry->encoding, entry->count))
+		report_corrupt("A quantized payload's size or dtype does not fit its number of elements.");
 }
 
 static void
@@ -293,7 +348,7 @@ check_payload_entry(const FlatPayload *entry)
 				report_corrupt("A sparse payload's size does not fit its number of elements.");
 			break;
 		default:
-			report_corrupt("A payload has an unknown encoding.");
+			check_block_entry(entry);
 	}
 }
 
@@ -302,7 +357,7 @@ static void
 parse_payloads(Model *model, const FlatHeader *header, const char *flat,
 			   struct ToastSource *toast)
 {
-	const char *next = flat + FLAT_HEADER_SIZE;
+	const char *next = directory_start(header, flat);
 	uint64		end = manifest_end(header);
 	uint64		total = header->total_size;
 
@@ -344,14 +399,18 @@ static void
 check_tensor(const Model *model, const FlatTensor *entry, const int64 *dims,
 			 const char *name)
 {
+	const Payload *payload = model->payloads[entry->payload];
 	int64		count;
 
 	if (entry->name_length == 0 || entry->name_length > MODEL_MAX_NAME ||
 		!pg_verify_mbstr(PG_UTF8, name, entry->name_length, true))
 		report_corrupt("A tensor's name is empty, too long or not valid UTF-8.");
 	if (!shape_count(entry->ndim, dims, &count) ||
-		count != model->payloads[entry->payload]->count)
+		count != payload->count)
 		report_corrupt("A tensor's shape does not have the number of elements of its payload.");
+	if (encoding_has_blocks(payload->encoding) && entry->ndim > 0 &&
+		dims[entry->ndim - 1] % encoding_block_elements(payload->encoding) != 0)
+		report_corrupt("A quantized tensor's rows are not whole blocks.");
 }
 
 /* Reads one tensor entry; returns where the next one starts. */
@@ -389,9 +448,9 @@ parse_tensor(Model *model, const char *next, const char *end,
 static void
 parse_tensors(Model *model, const FlatHeader *header, const char *flat)
 {
-	const char *next = flat + FLAT_HEADER_SIZE +
-		header->npayloads * sizeof(FlatPayload);
-	const char *end = flat + FLAT_HEADER_SIZE + header->directory_size;
+	const char *start = directory_start(header, flat);
+	const char *next = start + header->npayloads * sizeof(FlatPayload);
+	const char *end = start + header->directory_size;
 	uint32		payloads_used = 0;
 
 	for (uint32 i = 0; i < header->ntensors; i++)
@@ -421,7 +480,8 @@ parse_json_text(const char *json, uint32 size, char first, char last)
 static void
 parse_texts(Model *model, const FlatHeader *header, const char *flat)
 {
-	const char *metadata = flat + FLAT_HEADER_SIZE + header->directory_size;
+	const char *metadata = directory_start(header, flat) +
+		header->directory_size;
 	const char *recipe = metadata + header->metadata_size;
 	char	   *json;
 
@@ -431,6 +491,9 @@ parse_texts(Model *model, const FlatHeader *header, const char *flat)
 	json = parse_json_text(recipe, header->recipe_size, '[', ']');
 	model_set_recipe(model, json);
 	pfree(json);
+	if (has_graph(header))
+		model_set_graph(model, recipe + header->recipe_size,
+						header->graph_size);
 }
 
 Model *

@@ -23,12 +23,6 @@ PG_FUNCTION_INFO_V1(modelopt_sparsity);
 PG_FUNCTION_INFO_V1(modelopt_model_digest);
 PG_FUNCTION_INFO_V1(modelopt_model_info);
 
-/* Indexed by Encoding. */
-static const char *const encoding_names[] = {
-	[ENCODING_DENSE] = "dense",
-	[ENCODING_SPARSE] = "sparse",
-};
-
 /* For each payload the first tensor over it. */
 static int *
 first_tensors(const Model *model)
@@ -66,7 +60,7 @@ put_tensor(ReturnSetInfo *result, const Model *model, const Tensor *tensor,
 	values[2] = PointerGetDatum(shape_array(tensor));
 	values[3] = Int64GetDatum(payload->count);
 	values[4] = Int64GetDatum((int64) payload->stored);
-	values[5] = CStringGetTextDatum(encoding_names[payload->encoding]);
+	values[5] = CStringGetTextDatum(encoding_info(payload->encoding)->name);
 	if (first == tensor)
 		nulls[6] = true;
 	else
@@ -291,7 +285,7 @@ static void
 append_tallies(StringInfo out, const Model *model)
 {
 	Tally		dtypes[PG_UINT8_MAX + 1] = {{0}};
-	Tally		encodings[lengthof(encoding_names)] = {{0}};
+	Tally		encodings[NUM_ENCODINGS] = {{0}};
 	int		   *first = first_tensors(model);
 	bool		any = false;
 
@@ -314,7 +308,7 @@ append_tallies(StringInfo out, const Model *model)
 	appendStringInfoString(out, "}, \"encodings\": {");
 	any = false;
 	for (int i = 0; i < lengthof(encodings); i++)
-		append_tally(out, encoding_names[i], &encodings[i], &any);
+		append_tally(out, encoding_info(i)->name, &encodings[i], &any);
 	appendStringInfoChar(out, '}');
 }
 

@@ -16,15 +16,19 @@
 void
 json_append_string(StringInfo out, const char *s, int length)
 {
+	static const char escaped[] = "\"\\\b\f\n\r\t";
+	static const char escapes[] = "\"\\bfnrt";
+
 	appendStringInfoChar(out, '"');
 	for (int i = 0; i < length; i++)
 	{
 		unsigned char c = s[i];
+		const char *found = c == '\0' ? NULL : strchr(escaped, c);
 
-		if (c == '"' || c == '\\')
+		if (found != NULL)
 		{
 			appendStringInfoChar(out, '\\');
-			appendStringInfoChar(out, c);
+			appendStringInfoChar(out, escapes[found - escaped]);
 		}
 		else if (c < 0x20)
 			appendStringInfo(out, "\\u%04x", c);

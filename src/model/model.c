@@ -455,6 +455,24 @@ model_set_recipe(Model *model, const char *json)
 }
 
 void
+model_set_graph(Model *model, const char *graph, uint64 size)
+{
+	char	   *copy;
+
+	if (size > MODEL_MAX_GRAPH)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("graph of the model is too large"),
+				 errdetail("It has " UINT64_FORMAT " bytes without its initializers, and at most %d are allowed.",
+						   size, MODEL_MAX_GRAPH)));
+	copy = MemoryContextAlloc(model->context, size);
+	memcpy(copy, graph, size);
+	model->graph = copy;
+	model->graph_size = size;
+	model->has_digest = false;
+}
+
+void
 model_append_recipe(Model *model, const char *json)
 {
 	StringInfoData out;
@@ -478,6 +496,8 @@ model_create_like(MemoryContext parent, const Model *like)
 
 	model_set_metadata(model, like->metadata);
 	model_set_recipe(model, like->recipe);
+	if (like->graph != NULL)
+		model_set_graph(model, like->graph, like->graph_size);
 	return model;
 }
 

@@ -35,6 +35,7 @@
 #define MODEL_MAX_DIMS		32	/* dimensions of a tensor */
 #define MODEL_MAX_TENSORS	100000
 #define MODEL_MAX_METADATA	(16 * 1024 * 1024)	/* bytes of JSON text */
+#define MODEL_MAX_GRAPH		(64 * 1024 * 1024)	/* bytes */
 
 #define MODEL_DIGEST_LENGTH 32	/* SHA-256 */
 #define MODEL_ALIGNMENT		64	/* of payloads, and of sparse values */
@@ -105,13 +106,45 @@ extern void dtype_to_float(DType dtype, const void *src, int64 first,
 extern int64 dtype_from_float(DType dtype, const float *src, int64 n,
 							  void *dst);
 
-/* ---------- model, tensor, payload (model.c) ---------- */
+/* ---------- encodings (encoding.c) ---------- */
 
+/*
+ * The numbers are part of the flat form: never renumber, only add.  From
+ * ENCODING_Q4_0 on they are ggml's blocks of quantized floats, of dtype f32,
+ * whose number of elements is a multiple of the block's.
+ */
 typedef enum Encoding
 {
 	ENCODING_DENSE = 0,
 	ENCODING_SPARSE = 1,		/* bitmask, then the values that are not +0 */
+	ENCODING_Q4_0 = 2,
+	ENCODING_Q4_1 = 3,
+	ENCODING_Q5_0 = 4,
+	ENCODING_Q5_1 = 5,
+	ENCODING_Q8_0 = 6,
+	ENCODING_Q4_K = 7,
+	ENCODING_Q5_K = 8,
+	ENCODING_Q6_K = 9,
 } Encoding;
+
+#define NUM_ENCODINGS (ENCODING_Q6_K + 1)
+
+typedef struct EncodingInfo
+{
+	const char *name;			/* as SQL shows it: "dense" */
+	int			block;			/* the kernel's kind of block, or -1 */
+} EncodingInfo;
+
+/* NULL when the number is no encoding. */
+extern const EncodingInfo *encoding_info(int encoding);
+extern bool encoding_has_blocks(Encoding encoding);
+
+/* For encodings with blocks: elements of one, and bytes of count elements,
+ * which must be whole blocks. */
+extern int	encoding_block_elements(Encoding encoding);
+extern uint64 encoding_blocks_size(Encoding encoding, int64 count);
+
+/* ---------- model, tensor, payload (model.c) ---------- */
 
 typedef enum PayloadSource
 {
@@ -156,6 +189,8 @@ typedef struct Model
 	MemoryContext context;		/* holds this struct and all but payloads */
 	const char *metadata;		/* canonical JSON text of an object */
 	const char *recipe;			/* JSON text of an array: how it was made */
+	const char *graph;			/* what computes with the tensors, or NULL */
+	uint64		graph_size;		/* bytes */
 	int			ntensors;
 	int			tensors_allocated;
 	Tensor	   *tensors;		/* in the order of the source */
@@ -220,10 +255,16 @@ extern int	model_find_tensor(const Model *model, const char *name);
 extern void model_set_metadata(Model *model, const char *json);
 extern void model_set_recipe(Model *model, const char *json);
 
+/*
+ * A copy of the bytes becomes the model's graph.  They are an ONNX model
+ * without the elements of its initializers; what they mean is src/format's.
+ */
+extern void model_set_graph(Model *model, const char *graph, uint64 size);
+
 /* Adds a step (JSON text of an object, UTF-8) to the end of the recipe. */
 extern void model_append_recipe(Model *model, const char *json);
 
-/* A new model with the same metadata and recipe and no tensors. */
+/* A new model with the same metadata, recipe and graph and no tensors. */
 extern Model *model_create_like(MemoryContext parent, const Model *like);
 
 /* A model that shares every payload of another one. */
@@ -267,8 +308,15 @@ extern void payload_own(Payload *payload);
 /* Copies the whole encoded form to dst, wherever it lies. */
 extern void payload_copy_stored(Payload *payload, char *dst);
 
+/* Copies n bytes of the encoded form, from an offset on. */
+extern void payload_copy_part(Payload *payload, uint64 offset, uint64 n,
+							  char *dst);
+
 /* Decodes the whole payload densely into dst (dtype_bytes long). */
 extern void payload_decode(Payload *payload, char *dst);
+
+/* One element of a payload that has blocks and is not toasted. */
+extern float payload_block_element(const Payload *payload, int64 index);
 
 /* Sparse layout: bytes of the mask with padding, i.e. where values start. */
 extern uint64 sparse_mask_size(int64 count);
@@ -309,7 +357,7 @@ extern int64 model_zeros(const Model *model);
 /* SHA-256 of the decoded bytes; computed once and kept. */
 extern const uint8 *payload_digest(Payload *payload);
 
-/* SHA-256 over names, dtypes, shapes, payload digests and metadata. */
+/* SHA-256 over names, dtypes, shapes, payload digests, metadata and graph. */
 extern const uint8 *model_digest(Model *model);
 
 /* ---------- flat form (flat.c) ---------- */
@@ -332,6 +380,7 @@ extern void flat_digest(const char *flat, uint64 available, uint8 *digest);
 
 #define FLAT_VERSION	1
 #define FLAT_HEADER_SIZE 72		/* with the varlena's length word */
+#define FLAT_HEADER_MAX (FLAT_HEADER_SIZE + 8)	/* with a graph's size */
 
 /*
  * Reads header and manifest, validated whole.  flat points at the varlena's

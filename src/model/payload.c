@@ -2,9 +2,10 @@
  * payload.c
  *		Reading and building the elements of payloads.
  *
- * Owns the two encodings' layouts: dense (the elements as they are) and
+ * Owns the layouts of two encodings: dense (the elements as they are) and
  * sparse (a bitmask, padded to MODEL_ALIGNMENT, then the elements whose bits
- * are not all zero).  Does not know where a TOASTed payload comes from.
+ * are not all zero).  Blocks of quantized floats lie one after the other.  Does
+ * not know where a TOASTed payload comes from.
  */
 #include "postgres.h"
 
@@ -15,6 +16,9 @@
 
 /* Bytes fetched at once from TOAST, and copied between looks for interrupts. */
 #define WINDOW_BYTES	(1024 * 1024)
+
+StaticAssertDecl(PAYLOAD_CHUNK % KERNEL_BLOCK_MAX == 0,
+				 "a chunk has whole blocks");
 
 /* ---------- sparse layout ---------- */
 
@@ -107,29 +111,30 @@ struct PayloadReader
 	int64		position;		/* elements handed out */
 	int64		values_left;	/* sparse: not yet taken */
 	ByteStream	mask;			/* sparse */
-	ByteStream	values;			/* sparse: values; dense: the elements */
-	char	   *chunk;			/* sparse: decoded elements */
+	ByteStream	values;			/* sparse: values; else all that is stored */
+	char	   *chunk;			/* decoded elements, unless dense */
 };
 
 PayloadReader *
 payload_reader_create(Payload *payload)
 {
 	PayloadReader *reader = palloc0(sizeof(PayloadReader));
+	int64		largest = Min(payload->count, PAYLOAD_CHUNK);
 
 	reader->payload = payload;
 	if (payload->encoding == ENCODING_SPARSE)
 	{
 		uint64		mask_size = sparse_mask_size(payload->count);
-		int64		largest = Min(payload->count, PAYLOAD_CHUNK);
 
 		reader->values_left = sparse_value_count(payload);
 		stream_init(&reader->mask, payload, 0, mask_size);
 		stream_init(&reader->values, payload, mask_size, payload->stored);
-		reader->chunk = palloc(dtype_bytes(payload->dtype, largest) +
-							   MODEL_ALIGNMENT);
 	}
 	else
 		stream_init(&reader->values, payload, 0, payload->stored);
+	if (payload->encoding != ENCODING_DENSE)
+		reader->chunk = palloc(dtype_bytes(payload->dtype, largest) +
+							   MODEL_ALIGNMENT);
 	return reader;
 }
 
@@ -155,6 +160,19 @@ read_sparse_chunk(PayloadReader *reader, int64 n)
 	return reader->chunk;
 }
 
+static const void *
+read_block_chunk(PayloadReader *reader, int64 n)
+{
+	Encoding	encoding = reader->payload->encoding;
+	const char *blocks = stream_take(&reader->values,
+									 encoding_blocks_size(encoding, n));
+
+	kernel_block_decode(encoding_info(encoding)->block,
+						(float *) reader->chunk, blocks,
+						n / encoding_block_elements(encoding));
+	return reader->chunk;
+}
+
 int64
 payload_reader_next(PayloadReader *reader, const void **elements)
 {
@@ -166,6 +184,8 @@ payload_reader_next(PayloadReader *reader, const void **elements)
 	CHECK_FOR_INTERRUPTS();
 	if (payload->encoding == ENCODING_SPARSE)
 		*elements = read_sparse_chunk(reader, n);
+	else if (encoding_has_blocks(payload->encoding))
+		*elements = read_block_chunk(reader, n);
 	else
 		*elements = stream_take(&reader->values,
 								dtype_bytes(payload->dtype, n));
@@ -177,10 +197,9 @@ void
 payload_reader_free(PayloadReader *reader)
 {
 	if (reader->payload->encoding == ENCODING_SPARSE)
-	{
 		stream_free(&reader->mask);
+	if (reader->chunk != NULL)
 		pfree(reader->chunk);
-	}
 	stream_free(&reader->values);
 	pfree(reader);
 }
@@ -205,6 +224,17 @@ payload_copy_stored(Payload *payload, char *dst)
 }
 
 void
+payload_copy_part(Payload *payload, uint64 offset, uint64 n, char *dst)
+{
+	Assert(offset <= payload->stored && n <= payload->stored - offset);
+	if (payload->source == PAYLOAD_TOASTED)
+		toast_source_read(payload->toast, payload->toast_offset + offset, n,
+						  dst);
+	else
+		memcpy(dst, payload->bytes + offset, n);
+}
+
+void
 payload_decode(Payload *payload, char *dst)
 {
 	PayloadReader *reader;
@@ -225,6 +255,19 @@ payload_decode(Payload *payload, char *dst)
 		dst += bytes;
 	}
 	payload_reader_free(reader);
+}
+
+float
+payload_block_element(const Payload *payload, int64 index)
+{
+	Encoding	encoding = payload->encoding;
+	int			n = encoding_block_elements(encoding);
+	float		block[KERNEL_BLOCK_MAX];
+
+	kernel_block_decode(encoding_info(encoding)->block, block,
+						payload->bytes +
+						encoding_blocks_size(encoding, index - index % n), 1);
+	return block[index % n];
 }
 
 /* ---------- builder ---------- */

@@ -107,6 +107,13 @@ draw_element(const Payload *payload, int width, int64 index, void *element)
 		}
 		values += sparse_mask_size(payload->count);
 	}
+	if (encoding_has_blocks(payload->encoding))
+	{
+		float		value = payload_block_element(payload, index);
+
+		memcpy(element, &value, width);
+		return;
+	}
 	memcpy(element, values + index * width, width);
 }
 

@@ -93,7 +93,7 @@ write_formats(void *arg)
 	for (int i = 0; formats[i] != NULL; i++)
 	{
 		if (formats[i]->write != NULL)
-			(void) formats[i]->write(model);
+			(void) sink_to_bytea(formats[i], model, NULL);
 	}
 }
 

@@ -95,7 +95,7 @@ static void
 write_checkpoint(void *arg)
 {
 	Job		   *job = arg;
-	struct varlena *written = format_pytorch.write(parse_flat(job));
+	struct varlena *written = sink_to_bytea(&format_pytorch, parse_flat(job), NULL);
 
 	job->written_size = VARSIZE(written) - VARHDRSZ;
 	job->written = harness_copy(VARDATA(written), job->written_size,

@@ -139,6 +139,10 @@ harness_attempt(HarnessFunction function, void *arg)
 	if (dice % FAILING_ATTEMPTS == 0 && events > 0)
 	{
 		(void) run(function, arg, 1 + (dice >> 8) % events);
+
+		/* It may have come to its end before: what is made once for the
+		 * whole session was there already. */
+		server_events_reset(0);
 		if (run(function, arg, 0) != done)
 			server_die("a statement ends otherwise after one that failed");
 	}

@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "format/format.h"
 #include "model/model.h"
 #include "server.h"
 
@@ -52,6 +53,17 @@ extern void harness_check_json(const char *text, char first);
 
 /* The model as bytes, in a buffer. */
 extern char *harness_flatten(Model *model, uint64 *size);
+
+/* ---------- written.c ---------- */
+
+/* A model as a file, in a buffer: through a sink, each byte once, and the same
+ * as a value. */
+extern char *harness_write(const Format *format, Model *model, size_t *size);
+
+/* Ends the run unless two models have the same tensors, bit for bit, and in
+ * the same order or in any. */
+extern void harness_compare_tensors(Model *expected, Model *actual,
+									bool same_order);
 
 /* ---------- payloads.c ---------- */
 

@@ -21,6 +21,10 @@ import zipfile
 
 sys.dont_write_bytecode = True
 import seeds_flat  # noqa: E402
+import seeds_gguf  # noqa: E402
+import seeds_numpy  # noqa: E402
+import seeds_onnx  # noqa: E402
+import seeds_safetensors  # noqa: E402
 import seeds_torch  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -262,8 +266,58 @@ def flat_seeds(folder):
         folder.refuse(name, data)
 
 
-TARGETS = {"zip": zip_seeds, "pickle": pickle_seeds,
+# ---------- GGUF files ----------
+
+def gguf_seeds(folder):
+    for name, data in seeds_gguf.valid():
+        folder.read(name, data)
+    for name, data in seeds_gguf.invalid():
+        folder.refuse(name, data)
+    for name in sorted(os.listdir(DATA)):
+        if name.endswith(".gguf"):
+            with open(os.path.join(DATA, name), "rb") as f:
+                folder.read(name, f.read())
+
+
+# ---------- NumPy and safetensors ----------
+
+def npz_seeds(folder):
+    for name, data in seeds_numpy.valid():
+        folder.read(name, data)
+    for name, data in seeds_numpy.invalid():
+        folder.refuse(name, data)
+    for name in ("arrays.npz", "digits_mlp.npz", "versions.npz",
+                 "fortran_big.npy"):
+        with open(os.path.join(DATA, name), "rb") as f:
+            folder.read(name, f.read())
+
+
+def safetensors_seeds(folder):
+    for name, data in seeds_safetensors.valid():
+        folder.read(name, data)
+    for name, data in seeds_safetensors.invalid():
+        folder.refuse(name, data)
+    for name in ("digits_mlp.safetensors", "dtypes.safetensors"):
+        with open(os.path.join(DATA, name), "rb") as f:
+            folder.read(name, f.read())
+
+
+# ---------- ONNX ----------
+
+def onnx_seeds(folder):
+    for name, data in seeds_onnx.valid():
+        folder.read(name, data)
+    for name, data in seeds_onnx.invalid():
+        folder.refuse(name, data)
+    for name in sorted(os.listdir(DATA)):
+        if name.endswith(".onnx") and name != "external.onnx":
+            with open(os.path.join(DATA, name), "rb") as f:
+                folder.read(name, f.read())
+
+
+TARGETS = {"gguf": gguf_seeds, "zip": zip_seeds, "pickle": pickle_seeds,
            "pytorch": pytorch_seeds, "flat": flat_seeds}
+TARGETS.update(npz=npz_seeds, onnx=onnx_seeds, safetensors=safetensors_seeds)
 
 
 def main():

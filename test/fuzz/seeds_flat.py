@@ -12,7 +12,7 @@ DTYPES = {"f64": (1, 64), "f32": (2, 32), "f16": (3, 16), "bf16": (4, 16),
           "i16": (9, 16), "i8": (10, 8), "u64": (11, 64), "u32": (12, 32),
           "u16": (13, 16), "u8": (14, 8), "bool": (15, 8), "i4": (16, 4),
           "u4": (17, 4)}
-DENSE, SPARSE = 0, 1
+DENSE, SPARSE, Q8_0 = 0, 1, 6
 ALIGNMENT = 64
 HEADER = 72
 
@@ -48,6 +48,18 @@ class Payload:
     def entry(self):
         return struct.pack("<QqBB14x32s", len(self.stored), self.count,
                            self.code, self.encoding, self.digest)
+
+
+def quantized(blocks):
+    """Blocks of 32 integers whose scale is 0.5, in 16 bits."""
+    integers = [i * 37 % 256 - 128 for i in range(32 * blocks)]
+    payload = Payload("f32", struct.pack("<%df" % len(integers),
+                                         *(i / 2 for i in integers)))
+    payload.encoding = Q8_0
+    payload.stored = b"".join(
+        b"\x00\x38" + struct.pack("<32b", *integers[i:i + 32])
+        for i in range(0, len(integers), 32))
+    return payload
 
 
 def tensor_entry(name, shape, payload):
@@ -154,6 +166,8 @@ def slow():
                                  encoding=SPARSE))])
     yield "sparse_zeros", build(
         [("w", (40000,), Payload("f64", bytes(320000), encoding=SPARSE))])
+    yield "quantized", build([("w", (3, 64), quantized(6))])
+    yield "quantized_long", build([("w", (1025, 32), quantized(1025))])
     yield "dense_long", build(
         [("w", (33001,), Payload("i4", ramp("i4", 33001), 33001))])
 
@@ -196,3 +210,10 @@ def invalid():
         other = Payload("u8", sparse.elements, encoding=SPARSE)
         other.stored = stored
         yield "sparse_" + name, build([("a", (600,), other)])
+    yield "quantized_rows", build([("a", (4, 16), quantized(2))])
+    half = quantized(1)
+    half.code = DTYPES["f16"][0]
+    yield "quantized_f16", build([("a", (32,), half)])
+    cut = quantized(2)
+    cut.stored = cut.stored[:-1]
+    yield "quantized_cut", build([("a", (64,), cut)])

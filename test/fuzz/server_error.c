@@ -34,6 +34,7 @@ static struct
 	char		message[TEXT_ROOM];
 	char		detail[TEXT_ROOM];
 	char		hint[TEXT_ROOM];
+	char		context[TEXT_ROOM]; /* of the innermost that says something */
 } report;
 
 /* ---------- the end ---------- */
@@ -163,11 +164,35 @@ errhint(const char *fmt,...)
 	return 0;
 }
 
+int
+set_errcontext_domain(const char *domain)
+{
+	return 0;
+}
+
+int
+errcontext_msg(const char *fmt,...)
+{
+	PUT_TEXT(report.context, fmt);
+	return 0;
+}
+
+/* What is told of the place of an error must be there to be told. */
+static void
+add_context(void)
+{
+	report.context[0] = '\0';
+	for (ErrorContextCallback *context = error_context_stack; context != NULL;
+		 context = context->previous)
+		context->callback(context->arg);
+}
+
 void
 errfinish(const char *filename, int lineno, const char *funcname)
 {
 	if (report.message[0] == '\0')
 		server_die("report without a message at %s:%d", filename, lineno);
+	add_context();
 	if (report.level < ERROR)
 		return;
 	if (report.level > ERROR)

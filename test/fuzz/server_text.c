@@ -147,6 +147,13 @@ appendStringInfoChar(StringInfo str, char ch)
 	str->data[str->len] = '\0';
 }
 
+void
+appendStringInfoSpaces(StringInfo str, int count)
+{
+	for (int i = 0; i < count; i++)
+		appendStringInfoChar(str, ' ');
+}
+
 /* Returns 0, or how much room it needs. */
 int
 appendStringInfoVA(StringInfo str, const char *fmt, va_list args)
@@ -235,6 +242,29 @@ server_utf8_is_valid(const char *s, size_t length)
 	return true;
 }
 
+/* The bytes of a character by those who know where it starts. */
+int
+pg_utf_mblen(const unsigned char *s)
+{
+	if (*s < 0x80)
+		return 1;
+	return *s < 0xe0 ? 2 : *s < 0xf0 ? 3 : 4;
+}
+
+unsigned char *
+unicode_to_utf8(pg_wchar c, unsigned char *utf8string)
+{
+	static const uint8 marks[] = {0, 0, 0xc0, 0xe0, 0xf0};
+	int			length = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+
+	if (c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+		server_die("%X is no character", c);
+	for (int i = length; i-- > 1; c >>= 6)
+		utf8string[i] = (uint8) (0x80 | (c & 0x3f));
+	utf8string[0] = (uint8) (length == 1 ? c : marks[length] | c);
+	return utf8string;
+}
+
 bool
 pg_verify_mbstr(int encoding, const char *mbstr, int len, bool noError)
 {
@@ -302,6 +332,21 @@ pg_qsort(void *base, size_t nel, size_t elsize,
 /* ---------- numbers ---------- */
 
 /* As few digits as read back the same. */
+int
+float_to_shortest_decimal_buf(float f, char *result)
+{
+	int			length = 0;
+
+	for (int digits = 6; digits <= 9; digits++)
+	{
+		length = snprintf(result, FLOAT_SHORTEST_DECIMAL_LEN, "%.*g", digits,
+						  f);
+		if (strtof(result, NULL) == f)
+			break;
+	}
+	return length;
+}
+
 int
 double_to_shortest_decimal_buf(double f, char *result)
 {

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 HEADER, PAYLOAD, TENSOR = 68, 64, 8    # bytes; the length word is not in them
 DTYPES = {'f64': 1, 'f32': 2, 'f16': 3, 'i64': 7, 'i8': 10, 'u8': 14, 'bool': 15, 'i4': 16}
-DENSE, SPARSE = 0, 1
+DENSE, SPARSE, Q8_0 = 0, 1, 6
 
 
 class Payload:

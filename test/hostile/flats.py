@@ -4,7 +4,7 @@ may lie in a damaged table."""
 import re
 import struct
 
-from flatform import HEADER, PAYLOAD, SPARSE, Payload, Tensor, build, sparse
+from flatform import HEADER, PAYLOAD, Q8_0, SPARSE, Payload, Tensor, build, sparse
 from opcodes import floats
 from saved import no
 from sheet import Case, Sheet
@@ -157,7 +157,7 @@ def headers():
             ('Another magic.', 0, b'MDLO', bad('It does not start with the bytes "mdlo"')),
             ('Version 0.', 4, b'\0', no('model value has version 0, and this modelopt reads version 1', '0A000')),
             ('Version 2.', 4, b'\2', no('model value has version 2, and this modelopt reads version 1', '0A000')),
-            ('A flag.', 5, b'\1', bad('Its header sets flags that this version does not define')),
+            ('A flag.', 5, b'\2', bad('Its header sets flags that this version does not define')),
             ('A reserved bit.', 7, b'\x80', bad('Its header sets flags')),
             ('No tensors.', 8, u32(0), bad('Its header announces too many tensors or payloads')),
             ('A tensor too few.', 8, u32(4), bad('Its directory is longer than its tensors')),
@@ -186,6 +186,7 @@ def directory():
     yield 'payloads'
     sizes = bad("A dense payload's size does not fit its number of elements")
     sparse_size = bad("A sparse payload's size does not fit its number of elements")
+    blocks = bad("A quantized payload's size or dtype does not fit its number of elements")
     second = HEADER + PAYLOAD
     for what, at, data, expect in (
             ('A stored size that is a byte long.', HEADER, u64(17), sizes),
@@ -199,7 +200,8 @@ def directory():
             ('Type 0.', HEADER + 16, b'\0', bad('A payload has an unknown dtype')),
             ('Type 18.', HEADER + 16, b'\x12', bad('A payload has an unknown dtype')),
             ('Type 255.', HEADER + 16, b'\xff', bad('A payload has an unknown dtype')),
-            ('Encoding 2.', HEADER + 17, b'\2', bad('A payload has an unknown encoding')),
+            ('Encoding 10.', HEADER + 17, b'\x0a', bad('A payload has an unknown encoding')),
+            ('Encoding 2, which has blocks of 32.', HEADER + 17, b'\2', blocks),
             ('A reserved byte.', HEADER + 31, b'\1', bad("A payload's entry has something in its reserved bytes")),
             ('Another digest.', HEADER + 32, b'\0', bad('A payload does not have the digest that the directory says')),
             ('Another type of the same width, which the digest of the whole tells.', HEADER + 16, b'\x08',
@@ -336,6 +338,18 @@ def elements():
             bad('A bool tensor has an element that is neither 0 nor 1'))
     yield x('Half a byte after the last element.', Payload('i4', 3, b'\x21\x13'),
             bad('A packed tensor has something after its last element'))
+    q8_0 = b'\x00\x3c' + bytes(range(32))              # the scale 1, and integers
+    quantized = bad("A quantized payload's size or dtype does not fit its number of elements")
+    yield x('A quantized block.', Payload('f32', 32, q8_0, floats(*range(32)), Q8_0),
+            yes('x f32 {%s}' % ','.join(str(i) for i in range(32))))
+    yield x('A block in rows.', Payload('f32', 64, q8_0 * 2, floats(*range(32)) * 2, Q8_0),
+            bad("A quantized tensor's rows are not whole blocks"), (4, 16))
+    yield x('A block of halves.', Payload('f16', 32, q8_0, q8_0, Q8_0), quantized)
+    yield x('A block of 33 elements.', Payload('f32', 33, q8_0, b'', Q8_0), quantized)
+    yield x('A block that is a byte short.', Payload('f32', 32, q8_0[1:], b'', Q8_0), quantized)
+    yield x('Two blocks for one.', Payload('f32', 32, q8_0 * 2, b'', Q8_0), quantized)
+    yield x('A block with the digest of other elements.', Payload('f32', 32, q8_0, bytes(128), Q8_0),
+            bad('A payload does not have the digest'))
     yield x('An element of four bits.', Payload('i4', 1, b'\x0f'), yes('x i4 {-1}'))
 
 

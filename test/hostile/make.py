@@ -14,7 +14,11 @@ import os
 import sys
 
 import flats
+import npzs
+import onnxfiles
+import ggufs
 import pickles
+import safetensorfiles
 import sheet
 import zips
 
@@ -51,7 +55,8 @@ CREATE FUNCTION times(piece bytea, n int) RETURNS bytea LANGUAGE sql AS
 $$ SELECT decode(repeat(encode(piece, 'hex'), n), 'hex') $$;
 """
 
-SUITES = {'zip': zips, 'pickle': pickles, 'flat': flats}
+SUITES = {'zip': zips, 'pickle': pickles, 'flat': flats, 'onnx': onnxfiles, 'gguf': ggufs,
+          'npz': npzs, 'safetensors': safetensorfiles}
 
 
 def sql_path(name):

@@ -28,7 +28,8 @@ query('ours', 'CREATE SCHEMA elsewhere; ALTER EXTENSION modelopt SET SCHEMA else
 is(query('ours', q{SELECT elsewhere.sparsity(elsewhere.prune(elsewhere.model_agg('w', '{{1,2},{3,4}}'), 0.5))}),
 	0.5, 'and after it moved to another');
 
-# No function reads a file or gives more rights than its caller has.
+# No function gives more rights than its caller has; those of files are in
+# 070_files.pl.
 is(query('ours', q{
 	SELECT count(*) FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass
 	JOIN pg_extension e ON d.refobjid = e.oid AND e.extname = 'modelopt'

@@ -24,10 +24,11 @@ is(query('catalog', qq{
 	AND obj_description(objid, classid::regclass::name) IS NULL
 	AND what NOT LIKE 'type %[]' ORDER BY 1}), '', 'every function, type and operator has a comment');
 
-is(query('catalog', qq{SELECT oid::regprocedure FROM ($FUNCTIONS) f WHERE provolatile <> 'i'}), '',
-	'every function of a model value is immutable');
-is(query('catalog', qq{SELECT oid::regprocedure FROM ($FUNCTIONS) f WHERE proparallel <> 's'}), '',
-	'and safe in parallel workers');
+is(query('catalog', qq{SELECT oid::regprocedure FROM ($FUNCTIONS) f WHERE provolatile <> 'i' ORDER BY 1}),
+	"model_load(text,text,text,boolean,boolean)\nmodel_save(model,text,text,text)",
+	'every function of a model value is immutable, and those of files are not');
+is(query('catalog', qq{SELECT oid::regprocedure FROM ($FUNCTIONS) f WHERE proparallel <> 's'}),
+	'model_save(model,text,text,text)', 'what does not write is safe in parallel workers');
 
 # Null in, null out; what takes a null as "not given" is not strict and says so
 # by having that default.

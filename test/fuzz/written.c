@@ -1,0 +1,91 @@
+/*
+ * written.c
+ *		What writers put into a sink, and what is read of it again.
+ */
+#include "postgres.h"
+
+#include "harness.h"
+
+typedef struct BufferSink
+{
+	Sink		sink;			/* must be first */
+	char	   *bytes;
+	uint8	   *seen;			/* for each byte whether it was put */
+	uint64		size;
+	uint64		filled;
+} BufferSink;
+
+static void
+buffer_start(Sink *sink, uint64 size)
+{
+	BufferSink *buffer = (BufferSink *) sink;
+
+	if (buffer->bytes != NULL)
+		server_die("a writer says twice how large a file is");
+	buffer->bytes = harness_buffer(size, HARNESS_BYTEA_OFFSET);
+	buffer->seen = (uint8 *) harness_buffer(size, 0);
+	memset(buffer->seen, 0, size);
+	buffer->size = size;
+}
+
+static void
+buffer_put(Sink *sink, uint64 at, const void *bytes, uint64 n)
+{
+	BufferSink *buffer = (BufferSink *) sink;
+
+	if (buffer->bytes == NULL || at > buffer->size || n > buffer->size - at)
+		server_die("a writer puts bytes behind the end of the file");
+	for (uint64 i = 0; i < n; i++)
+	{
+		if (buffer->seen[at + i]++ != 0)
+			server_die("a writer puts byte " UINT64_FORMAT " twice", at + i);
+	}
+	if (n > 0)
+		memcpy(buffer->bytes + at, bytes, n);
+	buffer->filled += n;
+}
+
+char *
+harness_write(const Format *format, Model *model, size_t *size)
+{
+	BufferSink	buffer = {.sink = {buffer_start, buffer_put}};
+	struct varlena *bytes;
+
+	format->write(model, &buffer.sink);
+	if (buffer.bytes == NULL || buffer.filled != buffer.size)
+		server_die("a writer leaves something out");
+	bytes = sink_to_bytea(format, model, NULL);
+	if (VARSIZE(bytes) - VARHDRSZ != buffer.size ||
+		memcmp(VARDATA(bytes), buffer.bytes, buffer.size) != 0)
+		server_die("a value and a file are written differently");
+	pfree(bytes);
+	*size = buffer.size;
+	return buffer.bytes;
+}
+
+/* A tensor by its name: writers may sort. */
+void
+harness_compare_tensors(Model *expected, Model *actual, bool same_order)
+{
+	if (expected->ntensors != actual->ntensors)
+		server_die("%d tensors are written as %d", expected->ntensors,
+				   actual->ntensors);
+	for (int i = 0; i < expected->ntensors; i++)
+	{
+		const Tensor *left = &expected->tensors[i];
+		int			j = same_order ? i : model_find_tensor(actual, left->name);
+		const Tensor *right = &actual->tensors[Max(j, 0)];
+		Payload    *from = tensor_payload(expected, left);
+		Payload    *to = tensor_payload(actual, right);
+
+		if (j < 0 || strcmp(left->name, right->name) != 0 ||
+			left->ndim != right->ndim ||
+			(left->ndim > 0 && memcmp(left->dims, right->dims,
+									  left->ndim * sizeof(int64)) != 0))
+			server_die("tensor %d is written as another one", i);
+		if (from->dtype != to->dtype ||
+			memcmp(payload_digest(from), payload_digest(to),
+				   MODEL_DIGEST_LENGTH) != 0)
+			server_die("the elements of tensor %d are written as others", i);
+	}
+}

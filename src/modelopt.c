@@ -17,5 +17,5 @@ void		_PG_init(void);
 void
 _PG_init(void)
 {
-	toast_source_init();
+	lazy_source_init();
 }

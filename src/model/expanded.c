@@ -88,7 +88,7 @@ static Model *
 open_toasted(struct varlena *value)
 {
 	struct varatt_external pointer;
-	struct ToastSource *toast;
+	struct LazySource *toast;
 	uint64		total,
 				available;
 	char	   *flat;
@@ -112,7 +112,7 @@ open_toasted(struct varlena *value)
 		available = manifest;
 	}
 	model = model_parse(CurrentMemoryContext, flat, available, total, toast);
-	toast_source_release_unused(toast);
+	lazy_source_release_unused(toast);
 	pfree(flat);
 	return model;
 }

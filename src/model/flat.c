@@ -355,7 +355,7 @@ check_payload_entry(const FlatPayload *entry)
 /* Reads the payload table; payloads must end exactly at the value's end. */
 static void
 parse_payloads(Model *model, const FlatHeader *header, const char *flat,
-			   struct ToastSource *toast)
+			   struct LazySource *toast)
 {
 	const char *next = directory_start(header, flat);
 	uint64		end = manifest_end(header);
@@ -374,7 +374,7 @@ parse_payloads(Model *model, const FlatHeader *header, const char *flat,
 		if (start > total || entry.stored > total - start)
 			report_corrupt("A payload reaches past the end.");
 		if (toast != NULL)
-			index = model_toasted_payload(model, entry.dtype, entry.encoding,
+			index = model_lazy_payload(model, entry.dtype, entry.encoding,
 										  entry.count, entry.stored, toast,
 										  start);
 		else
@@ -498,7 +498,7 @@ parse_texts(Model *model, const FlatHeader *header, const char *flat)
 
 Model *
 model_parse(MemoryContext parent, const char *flat, uint64 available,
-			uint64 total, struct ToastSource *toast)
+			uint64 total, struct LazySource *toast)
 {
 	FlatHeader	header;
 	Model	   *model;

@@ -31,8 +31,8 @@ payload_release(Payload *payload)
 	Assert(payload->refcount > 0);
 	if (--payload->refcount > 0)
 		return;
-	if (payload->source == PAYLOAD_TOASTED)
-		toast_source_detach(payload);
+	if (payload->source == PAYLOAD_LAZY)
+		lazy_source_detach(payload);
 	if (payload->allocation != NULL)
 		pfree(payload->allocation);
 	pfree(payload);
@@ -190,15 +190,15 @@ model_borrow_payload(Model *model, DType dtype, Encoding encoding,
 }
 
 int
-model_toasted_payload(Model *model, DType dtype, Encoding encoding,
-					  int64 count, uint64 stored, struct ToastSource *toast,
+model_lazy_payload(Model *model, DType dtype, Encoding encoding,
+					  int64 count, uint64 stored, struct LazySource *source,
 					  uint64 offset)
 {
 	Payload    *payload = add_payload(model, dtype, encoding, count, stored);
 
-	payload->source = PAYLOAD_TOASTED;
-	payload->toast_offset = offset;
-	toast_source_attach(toast, payload);
+	payload->source = PAYLOAD_LAZY;
+	payload->lazy_offset = offset;
+	lazy_source_attach(source, payload);
 	return model->npayloads - 1;
 }
 
@@ -243,8 +243,8 @@ payload_own(Payload *payload)
 	}
 	PG_END_TRY();
 
-	if (payload->source == PAYLOAD_TOASTED)
-		toast_source_detach(payload);
+	if (payload->source == PAYLOAD_LAZY)
+		lazy_source_detach(payload);
 	payload->source = PAYLOAD_OWNED;
 	payload->bytes = loaded.bytes;
 	payload->allocation = loaded.allocation;

@@ -150,10 +150,10 @@ typedef enum PayloadSource
 {
 	PAYLOAD_OWNED,				/* bytes is ours, freed with the payload */
 	PAYLOAD_BORROWED,			/* bytes lies in a datum that outlives the model */
-	PAYLOAD_TOASTED,			/* still in a TOAST table */
+	PAYLOAD_LAZY,				/* read from elsewhere when somebody asks */
 } PayloadSource;
 
-struct ToastSource;
+struct LazySource;
 
 typedef struct Payload
 {
@@ -164,11 +164,11 @@ typedef struct Payload
 	bool		has_digest;
 	int64		count;			/* elements, when decoded */
 	uint64		stored;			/* bytes of the encoded form */
-	char	   *bytes;			/* the encoded form; NULL while toasted */
+	char	   *bytes;			/* the encoded form; NULL while lazy */
 	void	   *allocation;		/* what bytes is in, if owned */
-	struct ToastSource *toast;	/* where it lies, while toasted */
-	dlist_node	toast_node;		/* in the list of that source */
-	uint64		toast_offset;	/* from the varlena's length word */
+	struct LazySource *lazy;	/* where it lies, while lazy */
+	dlist_node	lazy_node;		/* in the list of that source */
+	uint64		lazy_offset;	/* where there; the source knows what it means */
 	uint8		digest[MODEL_DIGEST_LENGTH];	/* of the decoded bytes */
 } Payload;
 
@@ -227,11 +227,11 @@ extern int	model_borrow_payload(Model *model, DType dtype, Encoding encoding,
  * Returns its index here. */
 extern int	model_share_payload(Model *model, Payload *payload);
 
-/* A payload that lies at an offset of a TOASTed datum. */
-extern int	model_toasted_payload(Model *model, DType dtype,
-								  Encoding encoding, int64 count,
-								  uint64 stored, struct ToastSource *toast,
-								  uint64 offset);
+/* A payload that a source has, at an offset that the source knows. */
+extern int	model_lazy_payload(Model *model, DType dtype,
+							   Encoding encoding, int64 count,
+							   uint64 stored, struct LazySource *source,
+							   uint64 offset);
 
 /*
  * Adds a tensor over a payload.  Name and shape are copied.  Raises when the
@@ -302,7 +302,7 @@ extern PayloadReader *payload_reader_create(Payload *payload);
 extern int64 payload_reader_next(PayloadReader *reader, const void **elements);
 extern void payload_reader_free(PayloadReader *reader);
 
-/* Brings bytes that lie elsewhere (borrowed, toasted) into memory of ours. */
+/* Brings bytes that lie elsewhere (borrowed, lazy) into memory of ours. */
 extern void payload_own(Payload *payload);
 
 /* Copies the whole encoded form to dst, wherever it lies. */
@@ -315,7 +315,7 @@ extern void payload_copy_part(Payload *payload, uint64 offset, uint64 n,
 /* Decodes the whole payload densely into dst (dtype_bytes long). */
 extern void payload_decode(Payload *payload, char *dst);
 
-/* One element of a payload that has blocks and is not toasted. */
+/* One element of a payload that has blocks and is not lazy. */
 extern float payload_block_element(const Payload *payload, int64 index);
 
 /* Sparse layout: bytes of the mask with padding, i.e. where values start. */
@@ -390,28 +390,35 @@ extern void flat_digest(const char *flat, uint64 available, uint8 *digest);
  */
 extern Model *model_parse(MemoryContext parent, const char *flat,
 						  uint64 available, uint64 total,
-						  struct ToastSource *toast);
+						  struct LazySource *toast);
 
 /* Checks what model_parse takes on trust from our own storage: payload
  * contents, padding and every digest.  For bytes from outside. */
 extern void model_verify(Model *model);
 
-/* ---------- still in TOAST (toast.c) ---------- */
+/* ---------- not in memory yet (lazy.c, toast.c) ---------- */
 
-/* A datum that lies in a TOAST table, for a payload to attach to; goes with
- * the last payload.  pointer is an uncompressed on-disk TOAST pointer. */
-extern struct ToastSource *toast_source_create(const struct varlena *pointer);
-extern void toast_source_attach(struct ToastSource *toast, Payload *payload);
-extern void toast_source_detach(Payload *payload);
+/* Ties a lazy payload to its source, which goes with the last one.  How a
+ * source is made is lazy.h's. */
+extern void lazy_source_attach(struct LazySource *source, Payload *payload);
+extern void lazy_source_detach(Payload *payload);
 
 /* Lets a source go that no payload was attached to. */
-extern void toast_source_release_unused(struct ToastSource *toast);
+extern void lazy_source_release_unused(struct LazySource *source);
 
-/* Reads bytes, offset counted from the varlena's length word.  Raises a clear
- * error when the source has gone with its transaction. */
-extern void toast_source_read(struct ToastSource *toast, uint64 offset,
+/* Reads bytes of a lazy payload's encoded form.  Raises a clear error when the
+ * source has gone with its transaction. */
+extern void lazy_read(const Payload *payload, uint64 offset, uint64 length,
+					  char *dst);
+extern void lazy_source_init(void); /* once, from _PG_init */
+
+/* A datum that lies in a TOAST table.  pointer is an uncompressed on-disk TOAST
+ * pointer; a payload's offset counts from the varlena's length word. */
+extern struct LazySource *toast_source_create(const struct varlena *pointer);
+
+/* Reads bytes of the datum itself, likewise. */
+extern void toast_source_read(struct LazySource *source, uint64 offset,
 							  uint64 length, char *dst);
-extern void toast_source_init(void);	/* once, from _PG_init */
 
 /* ---------- datums (expanded.c) ---------- */
 

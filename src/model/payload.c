@@ -5,7 +5,7 @@
  * Owns the layouts of two encodings: dense (the elements as they are) and
  * sparse (a bitmask, padded to MODEL_ALIGNMENT, then the elements whose bits
  * are not all zero).  Blocks of quantized floats lie one after the other.  Does
- * not know where a TOASTed payload comes from.
+ * not know where a lazy payload comes from.
  */
 #include "postgres.h"
 
@@ -14,7 +14,7 @@
 #include "model/model.h"
 #include "utils/memutils.h"
 
-/* Bytes fetched at once from TOAST, and copied between looks for interrupts. */
+/* Bytes of lazy payloads fetched at once, and copied between looks for interrupts. */
 #define WINDOW_BYTES	(1024 * 1024)
 
 StaticAssertDecl(PAYLOAD_CHUNK % KERNEL_BLOCK_MAX == 0,
@@ -53,7 +53,7 @@ typedef struct ByteStream
 	Payload    *payload;
 	uint64		position;		/* of the next byte, in the payload */
 	uint64		end;
-	char	   *window;			/* bytes fetched from TOAST, or NULL */
+	char	   *window;			/* bytes of a lazy payload, or NULL */
 	uint64		window_start;
 	uint64		window_end;
 } ByteStream;
@@ -66,7 +66,7 @@ stream_init(ByteStream *stream, Payload *payload, uint64 start, uint64 end)
 	stream->end = end;
 	stream->window = NULL;
 	stream->window_start = stream->window_end = start;
-	if (payload->source == PAYLOAD_TOASTED)
+	if (payload->source == PAYLOAD_LAZY)
 		stream->window = palloc(WINDOW_BYTES + MODEL_ALIGNMENT);
 }
 
@@ -80,16 +80,14 @@ stream_take(ByteStream *stream, uint64 n)
 	stream->position += n;
 
 	/* Somebody may have loaded the payload since the last call. */
-	if (stream->payload->source != PAYLOAD_TOASTED)
+	if (stream->payload->source != PAYLOAD_LAZY)
 		return stream->payload->bytes + start;
 
 	if (start + n > stream->window_end)
 	{
 		uint64		length = Min((uint64) WINDOW_BYTES, stream->end - start);
 
-		toast_source_read(stream->payload->toast,
-						  stream->payload->toast_offset + start,
-						  length, stream->window);
+		lazy_read(stream->payload, start, length, stream->window);
 		stream->window_start = start;
 		stream->window_end = start + length;
 	}
@@ -209,10 +207,9 @@ payload_reader_free(PayloadReader *reader)
 void
 payload_copy_stored(Payload *payload, char *dst)
 {
-	if (payload->source == PAYLOAD_TOASTED)
+	if (payload->source == PAYLOAD_LAZY)
 	{
-		toast_source_read(payload->toast, payload->toast_offset,
-						  payload->stored, dst);
+		lazy_read(payload, 0, payload->stored, dst);
 		return;
 	}
 	for (uint64 done = 0; done < payload->stored; done += WINDOW_BYTES)
@@ -227,9 +224,8 @@ void
 payload_copy_part(Payload *payload, uint64 offset, uint64 n, char *dst)
 {
 	Assert(offset <= payload->stored && n <= payload->stored - offset);
-	if (payload->source == PAYLOAD_TOASTED)
-		toast_source_read(payload->toast, payload->toast_offset + offset, n,
-						  dst);
+	if (payload->source == PAYLOAD_LAZY)
+		lazy_read(payload, offset, n, dst);
 	else
 		memcpy(dst, payload->bytes + offset, n);
 }

@@ -235,7 +235,7 @@ prune_n_m(PruneTarget *target, const PruneRequest *request, Model *out)
 				 errdetail("It has no %d neighbours along the dimension: only " INT64_FORMAT ".",
 						   groups.m, groups.size)));
 	if (payload->encoding == ENCODING_DENSE &&
-		payload->source != PAYLOAD_TOASTED)
+		payload->source != PAYLOAD_LAZY)
 		groups.elements = payload->bytes;
 	else
 	{

@@ -181,12 +181,12 @@ prune_load(Payload *payload)
 {
 	Payload    *loaded;
 
-	if (payload->source != PAYLOAD_TOASTED)
+	if (payload->source != PAYLOAD_LAZY)
 		return payload;
 	loaded = palloc(sizeof(Payload));
 	*loaded = *payload;
 	loaded->source = PAYLOAD_BORROWED;
-	loaded->toast = NULL;
+	loaded->lazy = NULL;
 	loaded->allocation = NULL;
 	loaded->bytes = model_alloc_bytes(CurrentMemoryContext, payload->stored);
 	payload_copy_stored(payload, loaded->bytes);

@@ -33,7 +33,7 @@ typedef struct Job
 	char	   *mended;			/* for the mutator */
 	const char *manifest;		/* a copy without the payloads */
 	uint64		manifest_size;
-	struct ToastSource *toast;	/* where the payloads are */
+	struct LazySource *toast;	/* where the payloads are */
 	char	   *again;			/* the flat form that was written */
 	uint64		again_size;
 } Job;

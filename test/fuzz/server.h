@@ -67,14 +67,14 @@ extern int	server_hashes_release(void);
 
 /* ---------- TOAST (server_toast.c) ---------- */
 
-struct ToastSource;
+struct LazySource;
 
 /* A datum of so many bytes, length word included, that lies elsewhere.  The
  * bytes are not copied. */
-extern struct ToastSource *server_toast_create(const char *datum, uint64 size);
-extern void server_toast_free(struct ToastSource *toast);
+extern struct LazySource *server_toast_create(const char *datum, uint64 size);
+extern void server_toast_free(struct LazySource *toast);
 
 /* Payloads that are attached to it. */
-extern int	server_toast_users(const struct ToastSource *toast);
+extern int	server_toast_users(const struct LazySource *toast);
 
 #endif							/* FUZZ_SERVER_H */

@@ -1,8 +1,8 @@
 /*
  * server_toast.c
- *		A datum that lies elsewhere, in place of src/model/toast.c.
+ *		A datum that lies elsewhere, in place of src/model/lazy.c and toast.c.
  *
- * Payloads that are attached to it read its bytes through toast_source_read
+ * Payloads that are attached to it read its bytes through lazy_read
  * alone; what they ask for must lie in the datum.
  */
 #include "postgres.h"
@@ -10,17 +10,17 @@
 #include "model/model.h"
 #include "server.h"
 
-struct ToastSource
+struct LazySource
 {
 	const char *datum;
 	uint64		size;
 	int			users;
 };
 
-struct ToastSource *
+struct LazySource *
 server_toast_create(const char *datum, uint64 size)
 {
-	struct ToastSource *toast = malloc(sizeof(struct ToastSource));
+	struct LazySource *toast = malloc(sizeof(struct LazySource));
 
 	if (toast == NULL)
 		server_die("no memory for a datum");
@@ -31,38 +31,40 @@ server_toast_create(const char *datum, uint64 size)
 }
 
 void
-server_toast_free(struct ToastSource *toast)
+server_toast_free(struct LazySource *toast)
 {
 	free(toast);
 }
 
 int
-server_toast_users(const struct ToastSource *toast)
+server_toast_users(const struct LazySource *toast)
 {
 	return toast->users;
 }
 
 void
-toast_source_attach(struct ToastSource *toast, Payload *payload)
+lazy_source_attach(struct LazySource *toast, Payload *payload)
 {
-	payload->toast = toast;
+	payload->lazy = toast;
 	toast->users++;
 }
 
 void
-toast_source_detach(Payload *payload)
+lazy_source_detach(Payload *payload)
 {
-	if (payload->toast == NULL || payload->toast->users <= 0)
+	if (payload->lazy == NULL || payload->lazy->users <= 0)
 		server_die("a payload is detached that was not attached");
-	payload->toast->users--;
-	payload->toast = NULL;
+	payload->lazy->users--;
+	payload->lazy = NULL;
 }
 
 void
-toast_source_read(struct ToastSource *toast, uint64 offset, uint64 length,
-				  char *dst)
+lazy_read(const Payload *payload, uint64 offset, uint64 length, char *dst)
 {
+	const struct LazySource *toast = payload->lazy;
+
 	server_event();
+	offset += payload->lazy_offset;
 	if (offset > toast->size || length > toast->size - offset)
 		server_die("bytes " UINT64_FORMAT " to " UINT64_FORMAT " of a datum of " UINT64_FORMAT " are read",
 				   offset, offset + length, toast->size);

@@ -128,6 +128,21 @@ lazy_read(const Payload *payload, uint64 offset, uint64 length, char *dst)
 	payload->lazy->methods->read(payload->lazy, payload, offset, length, dst);
 }
 
+bool
+lazy_has_elements(const Payload *payload)
+{
+	return payload->source == PAYLOAD_LAZY &&
+		payload->lazy->methods->read_elements != NULL;
+}
+
+void
+lazy_read_elements(const Payload *payload, int64 first, int64 n, void *dst)
+{
+	lazy_source_check(payload->lazy);
+	payload->lazy->methods->read_elements(payload->lazy, payload, first, n,
+										  dst);
+}
+
 /* ---------- ends of transactions ---------- */
 
 /* A source that can still be read, or NULL. */

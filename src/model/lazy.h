@@ -17,6 +17,9 @@ typedef struct LazySource LazySource;
 
 typedef struct LazyMethods
 {
+	/* Whether it is rows that a snapshot sees, which go with transactions. */
+	bool		transactional;
+
 	/*
 	 * Why what the snapshot saw cannot be read any more although the
 	 * transaction goes on, as the end of a sentence; NULL when it can.
@@ -27,11 +30,15 @@ typedef struct LazyMethods
 	void		(*read) (LazySource *source, const Payload *payload,
 						 uint64 offset, uint64 length, char *dst);
 
+	/*
+	 * Copies elements of a sparse payload, which is then never read in part by
+	 * the method above.  NULL where there is nothing but the encoded form.
+	 */
+	void		(*read_elements) (LazySource *source, const Payload *payload,
+								  int64 first, int64 n, void *dst);
+
 	/* Frees what the source holds besides its struct; must not raise. */
 	void		(*release) (LazySource *source);
-
-	/* Whether it is rows that a snapshot sees, which go with transactions. */
-	bool		transactional;
 } LazyMethods;
 
 struct LazySource

@@ -410,6 +410,12 @@ extern void lazy_source_release_unused(struct LazySource *source);
  * source has gone with its transaction. */
 extern void lazy_read(const Payload *payload, uint64 offset, uint64 length,
 					  char *dst);
+
+/* Whether a lazy payload's elements can be read without its encoded form, as
+ * those of a sparse one are then; and reads some. */
+extern bool lazy_has_elements(const Payload *payload);
+extern void lazy_read_elements(const Payload *payload, int64 first, int64 n,
+							   void *dst);
 extern void lazy_source_init(void); /* once, from _PG_init */
 
 /* A datum that lies in a TOAST table.  pointer is an uncompressed on-disk TOAST

@@ -107,6 +107,7 @@ struct PayloadReader
 {
 	Payload    *payload;
 	int64		position;		/* elements handed out */
+	bool		by_elements;	/* sparse: as long as the source has them */
 	int64		values_left;	/* sparse: not yet taken */
 	ByteStream	mask;			/* sparse */
 	ByteStream	values;			/* sparse: values; else all that is stored */
@@ -124,6 +125,7 @@ payload_reader_create(Payload *payload)
 	{
 		uint64		mask_size = sparse_mask_size(payload->count);
 
+		reader->by_elements = lazy_has_elements(payload);
 		reader->values_left = sparse_value_count(payload);
 		stream_init(&reader->mask, payload, 0, mask_size);
 		stream_init(&reader->values, payload, mask_size, payload->stored);
@@ -158,6 +160,29 @@ read_sparse_chunk(PayloadReader *reader, int64 n)
 	return reader->chunk;
 }
 
+/* A source that has the elements themselves, until somebody loads the payload;
+ * from then on the encoded form is read from where the elements ended. */
+static const void *
+read_element_chunk(PayloadReader *reader, int64 n)
+{
+	Payload    *payload = reader->payload;
+	const uint8 *mask;
+	int64		nvalues;
+
+	if (lazy_has_elements(payload))
+	{
+		lazy_read_elements(payload, reader->position, n, reader->chunk);
+		return reader->chunk;
+	}
+	mask = (const uint8 *) payload->bytes;
+	nvalues = kernel_popcount(mask, reader->position / 8);
+	reader->mask.position += reader->position / 8;
+	reader->values.position += nvalues * (dtype_bits(payload->dtype) / 8);
+	reader->values_left -= nvalues;
+	reader->by_elements = false;
+	return read_sparse_chunk(reader, n);
+}
+
 static const void *
 read_block_chunk(PayloadReader *reader, int64 n)
 {
@@ -180,7 +205,9 @@ payload_reader_next(PayloadReader *reader, const void **elements)
 	if (n == 0)
 		return 0;
 	CHECK_FOR_INTERRUPTS();
-	if (payload->encoding == ENCODING_SPARSE)
+	if (reader->by_elements)
+		*elements = read_element_chunk(reader, n);
+	else if (payload->encoding == ENCODING_SPARSE)
 		*elements = read_sparse_chunk(reader, n);
 	else if (encoding_has_blocks(payload->encoding))
 		*elements = read_block_chunk(reader, n);

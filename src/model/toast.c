@@ -96,10 +96,10 @@ release_nothing(LazySource *source)
 }
 
 static const LazyMethods toast_methods = {
-	table_gone,
-	read_payload,
-	release_nothing,
-	true
+	.transactional = true,
+	.gone = table_gone,
+	.read = read_payload,
+	.release = release_nothing,
 };
 
 LazySource *

@@ -70,3 +70,16 @@ lazy_read(const Payload *payload, uint64 offset, uint64 length, char *dst)
 				   offset, offset + length, toast->size);
 	memcpy(dst, toast->datum + offset, length);
 }
+
+/* A datum has the encoded form alone. */
+bool
+lazy_has_elements(const Payload *payload)
+{
+	return false;
+}
+
+void
+lazy_read_elements(const Payload *payload, int64 first, int64 n, void *dst)
+{
+	server_die("a datum is asked for elements");
+}

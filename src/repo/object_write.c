@@ -1,0 +1,299 @@
+/*
+ * object_write.c
+ *		Payloads become objects.
+ *
+ * One pass over the payload's elements counts what lists and comparisons want
+ * to know, codes block after block, and writes them as rows; memory is needed
+ * for a block.  The object's own row comes last, when everything about it is
+ * known.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "repo/block.h"
+#include "repo/part.h"
+#include "repo/repo.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+typedef struct ObjectWriter
+{
+	Payload    *payload;
+	CellLayout	layout;
+	BlockCoder *coder;
+	ObjectReader *base;			/* or NULL */
+	bool		base_used;
+	PartWriter *parts;
+	char	   *cells;			/* of the block that is being filled */
+	Size		filled;
+	char	   *base_cells;
+	uint64		coded;			/* cells' bytes that are coded */
+	uint32	   *sizes;			/* of coded blocks */
+	int64		nblocks;
+	KernelStats stats;
+	double	   *numbers;		/* a chunk of elements, to be counted */
+} ObjectWriter;
+
+/* ---------- the base ---------- */
+
+/* A base has to have the same kind of cells, and not too many bases below. */
+static ObjectReader *
+open_base(int64 base, CellLayout layout)
+{
+	ObjectReader *reader;
+	CellLayout	theirs;
+
+	if (base == 0)
+		return NULL;
+	reader = object_reader_create(base, GetActiveSnapshot());
+	theirs = object_reader_layout(reader);
+	if (theirs.width == layout.width && theirs.number == layout.number &&
+		object_reader_depth(reader) < OBJECT_MAX_DEPTH)
+		return reader;
+	object_reader_free(reader);
+	return NULL;
+}
+
+/* The base's cells in the place of the block that was filled, or NULL. */
+static const char *
+base_of_block(ObjectWriter *writer)
+{
+	if (writer->base == NULL ||
+		writer->coded + writer->filled > object_reader_layout(writer->base).bytes)
+		return NULL;
+	object_reader_read(writer->base, writer->coded, writer->filled,
+					   writer->base_cells);
+	return writer->base_cells;
+}
+
+/* ---------- cells ---------- */
+
+static void
+write_block(ObjectWriter *writer)
+{
+	const void *coded;
+	Size		size;
+
+	CHECK_FOR_INTERRUPTS();
+	size = block_encode(writer->coder, writer->cells, base_of_block(writer),
+						writer->filled, &coded);
+	writer->base_used |= block_needs_base(coded, size);
+	part_writer_append(writer->parts, coded, size);
+	writer->sizes[writer->nblocks++] = size;
+	writer->coded += writer->filled;
+	writer->filled = 0;
+}
+
+static void
+write_cells(ObjectWriter *writer, const char *cells, Size n)
+{
+	while (n > 0)
+	{
+		Size		step = Min(n, OBJECT_BLOCK_BYTES - writer->filled);
+
+		memcpy(writer->cells + writer->filled, cells, step);
+		writer->filled += step;
+		cells += step;
+		n -= step;
+		if (writer->filled == OBJECT_BLOCK_BYTES)
+			write_block(writer);
+	}
+}
+
+/* Elements are counted as what they stand for, whatever they are stored as. */
+static void
+count_elements(ObjectWriter *writer, const void *elements, int64 n)
+{
+	if (writer->payload->dtype == DTYPE_F32)
+		kernel_stats_f32(&writer->stats, elements, n);
+	else
+	{
+		dtype_to_double(writer->payload->dtype, elements, 0, n, writer->numbers);
+		kernel_stats_f64(&writer->stats, writer->numbers, n);
+	}
+}
+
+static void
+write_elements(ObjectWriter *writer, bool as_cells)
+{
+	PayloadReader *reader = payload_reader_create(writer->payload);
+	const void *elements;
+	int64		n;
+
+	while ((n = payload_reader_next(reader, &elements)) > 0)
+	{
+		count_elements(writer, elements, n);
+		if (as_cells)
+			write_cells(writer, elements,
+						dtype_bytes(writer->payload->dtype, n));
+	}
+	payload_reader_free(reader);
+	kernel_stats_finish(&writer->stats);
+}
+
+/* An encoding is kept as it is, byte for byte. */
+static void
+write_form(ObjectWriter *writer)
+{
+	Payload    *payload = writer->payload;
+	char	   *buffer = palloc(OBJECT_BLOCK_BYTES);
+	uint64		n;
+
+	for (uint64 done = 0; done < payload->stored; done += n)
+	{
+		n = Min(payload->stored - done, (uint64) OBJECT_BLOCK_BYTES);
+		payload_copy_part(payload, done, n, buffer);
+		write_cells(writer, buffer, n);
+	}
+	pfree(buffer);
+}
+
+static void
+write_payload(ObjectWriter *writer)
+{
+	bool		plain = object_is_plain(writer->payload->encoding);
+
+	write_elements(writer, plain);
+	if (!plain)
+		write_form(writer);
+	if (writer->filled > 0)
+		write_block(writer);
+}
+
+/* ---------- the object's row ---------- */
+
+static Datum
+make_bytea(const void *bytes, Size n)
+{
+	bytea	   *value = palloc(n + VARHDRSZ);
+
+	SET_VARSIZE(value, n + VARHDRSZ);
+	memcpy(VARDATA(value), bytes, n);
+	return PointerGetDatum(value);
+}
+
+/* Statistics are about finite elements; there may be none. */
+static char
+null_without(bool known)
+{
+	return known ? ' ' : 'n';
+}
+
+static const char insert_object[] =
+"INSERT INTO modelopt_private.object (id, digest, content, dtype, encoding, count, form_bytes, "
+"  raw_bytes, stored_bytes, base_id, depth, block_sizes, zeros, minimum, maximum, mean, l2) "
+"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) "
+"ON CONFLICT (digest) DO NOTHING";
+
+#define OBJECT_COLUMNS 17
+
+/* False when another transaction had inserted the same object. */
+static bool
+insert_row(ObjectWriter *writer, int64 id, const uint8 *digest,
+		   uint64 stored_bytes)
+{
+	Oid			types[OBJECT_COLUMNS] = {
+		INT8OID, BYTEAOID, BYTEAOID, INT2OID, INT2OID, INT8OID, INT8OID,
+		INT8OID, INT8OID, INT8OID, INT2OID, BYTEAOID, INT8OID, FLOAT8OID,
+		FLOAT8OID, FLOAT8OID, FLOAT8OID
+	};
+	const Payload *payload = writer->payload;
+	const KernelStats *stats = &writer->stats;
+	bool		finite = stats->count > 0;
+	Datum		values[OBJECT_COLUMNS] = {
+		Int64GetDatum(id),
+		make_bytea(digest, MODEL_DIGEST_LENGTH),
+		make_bytea(payload->digest, MODEL_DIGEST_LENGTH),
+		Int16GetDatum(payload->dtype),
+		Int16GetDatum(payload->encoding),
+		Int64GetDatum(payload->count),
+		Int64GetDatum(payload->stored),
+		Int64GetDatum(dtype_bytes(payload->dtype, payload->count)),
+		Int64GetDatum(stored_bytes),
+		Int64GetDatum(writer->base_used ? object_reader_id(writer->base) : 0),
+		Int16GetDatum(writer->base_used ? object_reader_depth(writer->base) + 1 : 0),
+		make_bytea(writer->sizes, writer->nblocks * sizeof(uint32)),
+		Int64GetDatum(stats->zeros),
+		Float8GetDatum(stats->min),
+		Float8GetDatum(stats->max),
+		Float8GetDatum(stats->mean),
+		Float8GetDatum(sqrt(stats->squares)),
+	};
+	char		nulls[OBJECT_COLUMNS];
+
+	memset(nulls, ' ', sizeof(nulls));
+	nulls[9] = null_without(writer->base_used);
+	for (int i = 13; i < OBJECT_COLUMNS; i++)
+		nulls[i] = null_without(finite);
+	if (SPI_execute_with_args(insert_object, OBJECT_COLUMNS, types, values,
+							  nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not insert an object");
+	return SPI_processed == 1;
+}
+
+/* The object that was there first; our rows of parts are of no use then. */
+static int64
+take_theirs(int64 ours, const uint8 *digest)
+{
+	Oid			types[2] = {BYTEAOID, INT8OID};
+	Datum		values[2] = {make_bytea(digest, MODEL_DIGEST_LENGTH), Int64GetDatum(ours)};
+	bool		isnull;
+
+	SPI_execute_with_args("DELETE FROM modelopt_private.part WHERE object_id = $2 AND $1 IS NOT NULL",
+						  2, types, values, NULL, false, 0);
+	SPI_execute_with_args("SELECT id FROM modelopt_private.object WHERE digest = $1 FOR KEY SHARE",
+						  1, types, values, NULL, false, 1);
+	if (SPI_processed != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not store a tensor, because it was stored and removed again meanwhile"),
+				 errhint("Try the transaction again.")));
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+									   SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+StoredObject
+object_write(Payload *payload, const uint8 *digest, int64 base)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "modelopt object writer",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	ObjectWriter writer = {0};
+	StoredObject object = {0};
+	int64		nblocks;
+
+	(void) payload_digest(payload);
+	writer.payload = payload;
+	writer.layout = cell_layout(payload->dtype, payload->encoding,
+								payload->count, payload->stored);
+	writer.coder = block_coder_create(writer.layout);
+	writer.base = open_base(base, writer.layout);
+	writer.cells = palloc(OBJECT_BLOCK_BYTES + MODEL_ALIGNMENT);
+	if (writer.base != NULL)
+		writer.base_cells = palloc(OBJECT_BLOCK_BYTES + MODEL_ALIGNMENT);
+	nblocks = (writer.layout.bytes + OBJECT_BLOCK_BYTES - 1) / OBJECT_BLOCK_BYTES;
+	writer.sizes = palloc_extended((nblocks + 1) * sizeof(uint32),
+								   MCXT_ALLOC_HUGE);
+	writer.numbers = palloc(PAYLOAD_CHUNK * sizeof(double));
+	kernel_stats_init(&writer.stats);
+
+	object.id = nextval_internal(repo_relation("object_id"), false);
+	writer.parts = part_writer_create(object.id);
+	write_payload(&writer);
+	object.stored_bytes = part_writer_finish(writer.parts);
+	object.zeros = writer.stats.zeros;
+	object.is_new = insert_row(&writer, object.id, digest,
+							   object.stored_bytes);
+	if (!object.is_new)
+		object.id = take_theirs(object.id, digest);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return object;
+}

@@ -1,0 +1,27 @@
+-- What people call: for each function above that has a comment, a gate of the
+-- same name and arguments in the schema modelopt.
+
+CREATE FUNCTION modelopt_private.publish(body regprocedure) RETURNS void
+    LANGUAGE plpgsql
+    AS $publish$
+DECLARE
+    p pg_proc;
+    gate text;
+BEGIN
+    SELECT * INTO p FROM pg_proc WHERE oid = body;
+    gate := format('modelopt.%I(%s)', p.proname, pg_get_function_identity_arguments(body));
+    EXECUTE format('CREATE FUNCTION modelopt.%I(%s) RETURNS %s LANGUAGE C %s %s PARALLEL %s AS %L, %L',
+        p.proname, pg_get_function_arguments(body), pg_get_function_result(body),
+        CASE p.provolatile WHEN 'i' THEN 'IMMUTABLE' WHEN 's' THEN 'STABLE' ELSE 'VOLATILE' END,
+        CASE WHEN p.proisstrict THEN 'STRICT' ELSE '' END,
+        CASE p.proparallel WHEN 's' THEN 'SAFE' WHEN 'r' THEN 'RESTRICTED' ELSE 'UNSAFE' END,
+        'MODULE_PATHNAME', 'modelopt_gate');
+    EXECUTE format('COMMENT ON FUNCTION %s IS %L', gate, obj_description(body, 'pg_proc'));
+END
+$publish$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA modelopt_private FROM PUBLIC;
+SELECT modelopt_private.publish(p.oid)
+FROM pg_proc p JOIN pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass
+WHERE p.pronamespace = 'modelopt_private'::regnamespace
+ORDER BY p.oid;

@@ -1,0 +1,26 @@
+/*
+ * repo.h
+ *		The repository: models with names, versions and history.
+ *
+ * Owns the tables of the schema modelopt_private and all that reads or writes
+ * them.  What is rows (references, history, access, audit) is SQL, beside
+ * this file; what is weights is C: payloads become objects (object.h), whose
+ * blocks are coded against those of an older object (block.h), are written as
+ * rows of a page (part.h), and are read back when somebody asks.  It must not
+ * know formats, nor how a transformation works; that a model was pruned it
+ * knows from the recipe in the value.
+ */
+#ifndef MODELOPT_REPO_H
+#define MODELOPT_REPO_H
+
+#include "postgres.h"
+
+/* Oid of a table, index or sequence of the repository; raises when it is
+ * gone.  (part.c) */
+extern Oid	repo_relation(const char *name);
+
+/* The role that called the verb at work, or the current one when there is
+ * none: not the repository's owner, as whom a verb runs.  (gate.c) */
+extern Oid	repo_caller(void);
+
+#endif							/* MODELOPT_REPO_H */

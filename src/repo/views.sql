@@ -1,0 +1,65 @@
+-- What there is, for those who may see it.
+
+CREATE VIEW modelopt.models WITH (security_barrier) AS
+SELECT m.name, m.owner, m.description, m.default_branch, v.version AS head,
+    (SELECT count(*) FROM modelopt_private.version c WHERE c.model_id = m.id) AS versions,
+    t.parameters, t.raw_bytes, m.keep_last, m.keep_for, m.tags, m.archived_at, m.created_at
+FROM modelopt_private.named_model m
+    LEFT JOIN modelopt_private.ref r ON r.model_id = m.id AND r.kind = 'branch' AND r.name = m.default_branch
+    LEFT JOIN modelopt_private.version v ON v.id = r.version_id
+    LEFT JOIN modelopt_private.tree t ON t.id = v.tree_id
+WHERE modelopt.has_privilege(m.name, 'usage');
+COMMENT ON VIEW modelopt.models IS 'models that the current role may see; head, parameters and raw_bytes are of the default branch''s last version';
+
+CREATE VIEW modelopt.versions WITH (security_barrier) AS
+SELECT m.name AS model, v.version, v.committed_at, v.author, v.session_role, v.application, v.client, v.transaction_id,
+    v.message, v.relation, v.recipe, v.params, v.tags, t.tensors, t.parameters,
+    t.zeros::double precision / nullif(t.parameters, 0) AS sparsity, t.raw_bytes, v.new_bytes, v.stored_bytes,
+    encode(v.digest, 'hex') AS digest, encode(t.model_digest, 'hex') AS model_digest
+FROM modelopt_private.named_model m
+    JOIN modelopt_private.version v ON v.model_id = m.id
+    JOIN modelopt_private.tree t ON t.id = v.tree_id
+WHERE modelopt.has_privilege(m.name, 'usage');
+COMMENT ON VIEW modelopt.versions IS 'all versions of models that the current role may see; digest identifies the version, model_digest its content';
+
+CREATE VIEW modelopt.refs WITH (security_barrier) AS
+SELECT m.name AS model, r.kind, r.name, v.version,
+    m.name || CASE r.kind WHEN 'branch' THEN '/' WHEN 'tag' THEN ':' ELSE '@' END || r.name AS ref, r.message
+FROM modelopt_private.named_model m
+    JOIN modelopt_private.ref r ON r.model_id = m.id
+    JOIN modelopt_private.version v ON v.id = r.version_id
+WHERE modelopt.has_privilege(m.name, 'usage');
+COMMENT ON VIEW modelopt.refs IS 'branches, tags and aliases, and the versions that they point to';
+
+CREATE VIEW modelopt.reflog WITH (security_barrier) AS
+SELECT m.name AS model, l.kind, l.name, old.version AS old_version, new.version AS new_version, l.operation, l.reason,
+    l.actor, l.at
+FROM modelopt_private.named_model m
+    JOIN modelopt_private.reflog l ON l.model_id = m.id
+    LEFT JOIN modelopt_private.version old ON old.id = l.old_version_id
+    LEFT JOIN modelopt_private.version new ON new.id = l.new_version_id
+WHERE modelopt.has_privilege(m.name, 'usage');
+COMMENT ON VIEW modelopt.reflog IS 'every move of a branch, tag or alias: from where to where, who, when and why';
+
+CREATE VIEW modelopt.metrics WITH (security_barrier) AS
+SELECT m.name AS model, v.version, x.name, x.value, x.dataset, x.step, x.recorded_by, x.recorded_at
+FROM modelopt_private.named_model m
+    JOIN modelopt_private.version v ON v.model_id = m.id
+    JOIN modelopt_private.metric x ON x.version_id = v.id
+WHERE modelopt.has_privilege(m.name, 'usage');
+COMMENT ON VIEW modelopt.metrics IS 'numbers measured of versions, when they were committed or later';
+
+CREATE VIEW modelopt.privileges WITH (security_barrier) AS
+SELECT m.name AS model, CASE a.role WHEN '' THEN 'public' ELSE a.role END AS role, a.privilege, a.granted_by
+FROM modelopt_private.named_model m JOIN modelopt_private.access a ON a.model_id = m.id
+WHERE modelopt.has_privilege(m.name, 'usage');
+COMMENT ON VIEW modelopt.privileges IS 'what was granted to whom; owners of models have all privileges';
+
+CREATE VIEW modelopt.audit WITH (security_barrier) AS
+SELECT a.model_name AS model, a.number, a.at, a.actor, a.session_role, a.operation, a.details, encode(a.hash, 'hex') AS hash
+FROM modelopt_private.audit a
+    LEFT JOIN modelopt_private.named_model m ON m.id = a.model_id
+WHERE CASE WHEN m.id IS NULL THEN modelopt.owns_extension() ELSE modelopt.has_privilege(m.name, 'usage') END;
+COMMENT ON VIEW modelopt.audit IS 'every action on the repository: who, when, what, with which arguments; of models that the current role may see, and for the owner of the extension also of those that are gone';
+
+GRANT SELECT ON ALL TABLES IN SCHEMA modelopt TO PUBLIC;

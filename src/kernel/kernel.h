@@ -294,4 +294,101 @@ extern double kernel_norm_end(KernelNorm norm, const KernelNormRun *run,
 extern void kernel_norm_add_each(KernelNorm norm, double p, double *sums,
 								 const double *x, size_t n);
 
+/* ---------- numbers as bits, for what follows ---------- */
+
+/* What the bits of an element of width 1, 2, 4 or 8 mean. */
+typedef enum KernelNumber
+{
+	KERNEL_UNSIGNED,
+	KERNEL_SIGNED,				/* two's complement */
+	KERNEL_FLOAT,				/* sign bit, then exponent, then fraction */
+} KernelNumber;
+
+/* ---------- planes.c: bytes of the same significance ---------- */
+
+/*
+ * Plane i has byte i of every element, least significant first, after bits
+ * have been moved to where they compress: the sign of a float to its lowest
+ * bit, so that the exponent starts the highest plane, and signed integers
+ * zigzag (0, -1, 1, -2, ...), so that small ones of both signs have zeros in
+ * the high planes.  Elements of one byte are left as they are.
+ */
+extern void kernel_planes_split(uint8_t *const *planes, const void *src,
+								size_t n, int width, KernelNumber number);
+extern void kernel_planes_merge(void *dst, const uint8_t *const *planes,
+								size_t n, int width, KernelNumber number);
+
+/* ---------- delta.c: elements as seen from those of a base ---------- */
+
+/*
+ * How far apart elements are, counted in representable numbers: both are taken
+ * as integers in the order of what they stand for, and the difference, modulo
+ * 2^bits, is zigzagged, so that near neighbours give small unsigned integers
+ * and equal ones 0.  Exact for every pattern of bits, NaNs and -0 included.
+ * dst may be src.
+ */
+extern void kernel_delta_encode(void *dst, const void *src, const void *base,
+								size_t n, int width, KernelNumber number);
+
+/* The inverse; dst may be delta. */
+extern void kernel_delta_decode(void *dst, const void *delta,
+								const void *base, size_t n, int width,
+								KernelNumber number);
+
+/*
+ * Whether every element of child is that of base or has only zero bits, as
+ * pruning leaves them.  Then mask, in the layout of sparse.c, tells which
+ * elements are base's, and is all that is needed; else it is undefined.
+ */
+extern bool kernel_mask_of(uint8_t *mask, const void *child, const void *base,
+						   size_t n, int width);
+
+/* Elements of base where the mask has a bit, and +0 elsewhere. */
+extern void kernel_mask_apply(void *dst, const void *base,
+							  const uint8_t *mask, size_t n, int width);
+
+/* ---------- pack.c, unpack.c: blocks without loss ---------- */
+
+/*
+ * A block is at most KERNEL_PACK_BLOCK bytes of elements, packed by the bytes
+ * of each plane and by how often they come; it says itself how.  Bytes after
+ * the last whole element are kept as they are, and a bitmask is packed as
+ * unsigned elements of one byte.  A block has no checksum: who stores it has a
+ * digest of what was packed.  Its bytes may depend on the version of libzstd,
+ * and what they unpack to does not.
+ */
+#define KERNEL_PACK_BLOCK (256 * 1024)
+
+/* What packing and unpacking work in: the caller's memory, of at least that
+ * size and aligned for any type.  Nothing needs to be freed. */
+typedef struct KernelPacker KernelPacker;
+typedef struct KernelUnpacker KernelUnpacker;
+
+extern size_t kernel_packer_size(void);
+extern KernelPacker *kernel_packer_init(void *memory);
+extern size_t kernel_unpacker_size(void);
+extern KernelUnpacker *kernel_unpacker_init(void *memory);
+
+/* What packing so many bytes may write; little more than the bytes. */
+extern size_t kernel_pack_bound(size_t bytes);
+
+/* Packs a block into kernel_pack_bound(bytes) of memory and returns the size
+ * it has. */
+extern size_t kernel_pack(KernelPacker *packer, void *dst, const void *src,
+						  size_t bytes, int width, KernelNumber number);
+
+/* About what all bytes, however many, would take in blocks: packs a sample of
+ * them, and does not see what repeats only far away. */
+extern size_t kernel_pack_estimate(KernelPacker *packer, const void *src,
+								   size_t bytes, int width,
+								   KernelNumber number);
+
+/*
+ * Unpacks a block that was packed from just so many bytes.  False when it is
+ * not one, with dst undefined; whatever the bytes are, nothing outside of src
+ * is read and nothing outside of dst is written.
+ */
+extern bool kernel_unpack(KernelUnpacker *unpacker, void *dst, size_t bytes,
+						  const void *src, size_t size);
+
 #endif							/* MODELOPT_KERNEL_H */

@@ -1,0 +1,107 @@
+/*
+ * pack_format.h
+ *		What a packed block looks like, and what packing and unpacking share.
+ *
+ * Private to pack*.c and unpack.c.  All numbers are little endian.
+ *
+ *		header		PackHeader
+ *		mask		a section, when only elements with a bit in it are stored
+ *		planes		a section each, the most significant first
+ *		tail		bytes after the last whole element
+ *
+ * A section is a byte that says how, the size of what follows in four bytes,
+ * and what follows; how many bytes it stands for is known from before:
+ *
+ *		PACK_RAW		those bytes
+ *		PACK_CONSTANT	the byte that all are
+ *		PACK_ZSTD		a frame of zstd
+ *		PACK_SPARSE		the byte that most of them are, the number of others in
+ *						four bytes, a section with the mask of the others (as
+ *						in sparse.c), and a section with the others
+ */
+#ifndef MODELOPT_PACK_FORMAT_H
+#define MODELOPT_PACK_FORMAT_H
+
+#include "kernel/kernel.h"
+
+/* What makes a context in the caller's memory is declared under this. */
+#define ZSTD_STATIC_LINKING_ONLY
+#include <zstd.h>
+
+#if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "packed blocks are written in the byte order of the machine, which must be little endian"
+#endif
+
+#define PACK_VERSION 1
+
+typedef struct PackHeader
+{
+	uint8_t		version;
+	uint8_t		width;			/* of an element: 1, 2, 4 or 8 */
+	uint8_t		number;			/* KernelNumber */
+	uint8_t		masked;			/* 0 or 1: elements of zero bits are left out */
+	uint32_t	bytes;			/* unpacked */
+	uint32_t	values;			/* elements that are stored */
+} PackHeader;
+
+typedef enum PackMethod
+{
+	PACK_RAW = 0,
+	PACK_CONSTANT = 1,
+	PACK_ZSTD = 2,
+	PACK_SPARSE = 3,
+} PackMethod;
+
+#define PACK_SECTION_HEADER 5
+#define PACK_SPARSE_HEADER 5
+
+/* Sparse sections in sparse sections; each is at most half as long. */
+#define PACK_MAX_DEPTH 8
+
+/* ---------- memory for as long as a block takes ---------- */
+
+static inline size_t
+pack_align(size_t size)
+{
+	return (size + 63) / 64 * 64;
+}
+
+/* Taken from the start on, and given back by setting "used" back. */
+typedef struct PackArena
+{
+	uint8_t    *start;
+	size_t		size;
+	size_t		used;
+} PackArena;
+
+/* NULL when there is not so much left.  Vectors may be stored up to 64 bytes
+ * beyond the end. */
+static inline uint8_t *
+pack_arena_take(PackArena *arena, size_t bytes)
+{
+	size_t		taken = pack_align(bytes + 64);
+	uint8_t    *memory = arena->start + arena->used;
+
+	if (taken > arena->size - arena->used)
+		return NULL;
+	arena->used += taken;
+	return memory;
+}
+
+/* ---------- pack_probe.c: what a plane is like ---------- */
+
+typedef struct PackProbe
+{
+	double		bits;			/* a byte, by the entropy of order 0 */
+	double		mode_share;		/* of the byte that comes most often */
+	uint8_t		mode;
+} PackProbe;
+
+/* From a sample; n > 0. */
+extern void pack_probe(PackProbe *probe, const uint8_t *plane, size_t n);
+
+/* Whether a good part seems to have been there before, longer than chance
+ * would have it. */
+extern bool pack_probe_repeats(const uint8_t *plane, size_t n);
+
+#endif							/* MODELOPT_PACK_FORMAT_H */

@@ -158,6 +158,13 @@ close_zip_storage(PytorchReader *reader, PytorchStorage *storage)
 	storage->bytes = NULL;
 }
 
+static void
+copy_zip_storage(PytorchReader *reader, const PytorchStorage *storage,
+				 char *dst)
+{
+	zip_copy(storage->record, reader->options->check_crc, dst);
+}
+
 /* ---------- the archive ---------- */
 
 /* What else an archive may be, by a record that gives it away. */
@@ -305,6 +312,7 @@ open_zip(PytorchReader *reader)
 	reader->find_storage = find_zip_storage;
 	reader->open_storage = open_zip_storage;
 	reader->close_storage = close_zip_storage;
+	reader->copy_storage = copy_zip_storage;
 	pytorch_collect_storages(reader);
 }
 

@@ -57,8 +57,15 @@ format_read_bytes(FunctionCallInfo fcinfo, const char *data, size_t size,
 				  const ReadOptions *options)
 {
 	const Format *format = choose_format(PG_GETARG_TEXT_PP(1), data, size);
-	Model	   *model = format->read(data, size, options);
+	Model	   *model;
 
+	if (options->key != NULL && !format->has_entries)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("files of format \"%s\" have no entries to choose by key",
+						format->name),
+				 errhint("Leave key out.")));
+	model = format->read(data, size, options);
 	canonicalize_metadata(model);
 	return model;
 }

@@ -318,12 +318,23 @@ onnx_check_bytes(const OnnxTensor *tensor, const char *elements)
 	DType		dtype = tensor->type->dtype;
 	uint64		size = onnx_raw_size(tensor);
 
+	if (dtype == DTYPE_INVALID)
+		return NULL;
 	if (dtype == DTYPE_BOOL && !elements_are_bool(elements, size))
 		return "has a boolean that is neither 0 nor 1";
 	if (dtype_bits(dtype) == 4 && tensor->count % 2 != 0 &&
 		((uint8) elements[size - 1] & 0xf0) != 0)
 		return "has something in the unused half of its last byte";
 	return NULL;
+}
+
+void
+onnx_report_tensor(const OnnxTensor *tensor, const char *problem)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+			 errmsg("invalid ONNX model"),
+			 errdetail("Tensor %s %s.", onnx_quote(tensor->name), problem)));
 }
 
 const char *

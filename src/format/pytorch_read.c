@@ -388,6 +388,7 @@ const Format format_pytorch = {
 	.detect = pytorch_detect,
 	.read = pytorch_read,
 	.write = pytorch_write,
+	.has_entries = true,
 	.reads = "zip and legacy layout of torch.save: state_dicts, checkpoints that nest one, whole modules if asked for",
 	.writes = "one flat state_dict that torch.load(weights_only=True) opens",
 	.keeps = "names, order, ties, module versions; other entries of a checkpoint as metadata",

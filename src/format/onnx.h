@@ -332,6 +332,11 @@ extern OnnxBytes onnx_shape(OnnxBytes type);
 /* A dimension as text, or NULL when it is not known. */
 extern char *onnx_show_dimension(OnnxBytes dimension);
 
+/* Pieces of JSON text: a key of an object, after a comma unless it is the first
+ * one, and a string. */
+extern void onnx_put_key(StringInfo out, const char *key);
+extern void onnx_put_text(StringInfo out, OnnxBytes bytes);
+
 /* Attributes of a node as JSON text of an object. */
 extern void onnx_show_attributes(StringInfo out, OnnxBytes node);
 

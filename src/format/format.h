@@ -65,7 +65,8 @@ typedef struct Format
 	/* Whether the bytes look like this format; cheap, reads few of them. */
 	bool		(*detect) (const char *data, size_t size);
 
-	/* Makes a model in a child context of the current one, or raises. */
+	/* Makes a model in a child context of the current one, or raises.  What
+	 * else is allocated in the current one is the caller's to free. */
 	Model	   *(*read) (const char *data, size_t size,
 						 const ReadOptions *options);
 

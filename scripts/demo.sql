@@ -1,6 +1,7 @@
 -- The story that "make demo" shows.  The server has digits_mlp.pth in its data
 -- folder: a perceptron trained on scikit-learn's handwritten digits, saved by
--- torch.save; and digits_test.csv: a hundred digits that it never saw.
+-- torch.save; digits_mlp.onnx: the same, exported with its graph; and
+-- digits_test.csv: a hundred digits that it never saw.
 
 \set ECHO none
 \pset footer off
@@ -96,3 +97,18 @@ WHERE name = 'digits';
 
 SELECT name, length(file) AS bytes, model_read(file) = m AS reads_back_equal
 FROM zoo, model_write(m, 'pytorch') file;
+
+\echo
+\echo '==== Other formats: an ONNX model has its graph with it ===='
+\echo
+
+INSERT INTO zoo SELECT 'with a graph', model_load('digits_mlp.onnx');
+
+SELECT i.* FROM zoo, inputs(m) i WHERE zoo.name = 'with a graph';
+
+SELECT position, op_type, inputs, outputs FROM zoo, nodes(m) WHERE zoo.name = 'with a graph';
+
+SELECT format, length(model_write(prune(m, 0.5), format)) AS bytes
+FROM zoo, unnest('{onnx,safetensors,gguf,npz,pytorch}'::text[]) format WHERE name = 'with a graph';
+
+SELECT format, extensions FROM model_formats();

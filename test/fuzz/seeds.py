@@ -311,7 +311,8 @@ def onnx_seeds(folder):
     for name, data in seeds_onnx.invalid():
         folder.refuse(name, data)
     for name in sorted(os.listdir(DATA)):
-        if name.endswith(".onnx") and name != "external.onnx":
+        if name.endswith(".onnx") and not name.startswith(("external",
+                                                           "scattered")):
             with open(os.path.join(DATA, name), "rb") as f:
                 folder.read(name, f.read())
 

@@ -4,14 +4,19 @@
 -- weights; write: commit and move references; admin: everything, and grant it.
 -- read, write and admin include usage, admin includes all; the owner of a
 -- model and the owner of the extension have admin.
+--
+-- Roles are known by name, so that a dump keeps what they may where their
+-- numbers are others.  A role that is dropped leaves its grants behind, for
+-- whoever gets its name next: revoke() takes them first.
 
+-- What asks who calls is PARALLEL RESTRICTED, see gate.c.
 CREATE FUNCTION modelopt_private.caller() RETURNS text
-    LANGUAGE C STABLE PARALLEL SAFE
+    LANGUAGE C STABLE PARALLEL RESTRICTED
     AS 'MODULE_PATHNAME', 'modelopt_caller';
 
 -- Whether the caller may act as that role; a role that is gone has no members.
 CREATE FUNCTION modelopt_private.caller_is(role text) RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
     AS $$
     SELECT role = '' OR EXISTS (
         SELECT FROM pg_catalog.pg_roles r
@@ -19,7 +24,7 @@ CREATE FUNCTION modelopt_private.caller_is(role text) RETURNS boolean
 $$;
 
 CREATE FUNCTION modelopt_private.owns_extension() RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
     AS $$
     SELECT pg_catalog.pg_has_role(modelopt_private.caller()::name, extowner, 'USAGE')
     FROM pg_catalog.pg_extension WHERE extname = 'modelopt'
@@ -28,7 +33,7 @@ COMMENT ON FUNCTION modelopt_private.owns_extension() IS
     'whether the current role may act as the owner of the extension, who administers the repository';
 
 CREATE FUNCTION modelopt_private.may(wanted_model bigint, wanted text) RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
     AS $$
     SELECT EXISTS (
             SELECT FROM modelopt_private.access a
@@ -41,7 +46,7 @@ CREATE FUNCTION modelopt_private.may(wanted_model bigint, wanted text) RETURNS b
 $$;
 
 CREATE FUNCTION modelopt_private.require(wanted_model bigint, wanted text) RETURNS void
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     AS $$
 BEGIN
     IF NOT may(wanted_model, wanted) THEN
@@ -55,7 +60,7 @@ $$;
 
 -- The model of that name, for a caller that has a privilege on it.
 CREATE FUNCTION modelopt_private.find_model(wanted_name text, wanted text) RETURNS modelopt_private.named_model
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     AS $$
 DECLARE
     found_model modelopt_private.named_model;
@@ -156,20 +161,22 @@ CREATE FUNCTION modelopt_private.revoke(model text, role text, privilege text DE
     AS $$
 DECLARE
     target modelopt_private.named_model;
-    revoked integer;
+    revoked text[];
 BEGIN
     IF model IS NULL THEN
         PERFORM require_owner_of_all();
     ELSE
         target := find_model(model, 'admin');
     END IF;
-    DELETE FROM access a
-    WHERE a.model_id IS NOT DISTINCT FROM target.id AND a.role = CASE revoke.role WHEN 'public' THEN '' ELSE revoke.role END
-        AND a.privilege = coalesce(revoke.privilege, a.privilege);
-    GET DIAGNOSTICS revoked = ROW_COUNT;
+    WITH gone AS (
+        DELETE FROM access a
+        WHERE a.model_id IS NOT DISTINCT FROM target.id AND a.role = CASE revoke.role WHEN 'public' THEN '' ELSE revoke.role END
+            AND a.privilege = coalesce(revoke.privilege, a.privilege)
+        RETURNING a.privilege)
+    SELECT coalesce(array_agg(g.privilege ORDER BY g.privilege), '{}') INTO revoked FROM gone g;
     PERFORM add_audit(coalesce(target.id, 0), coalesce(target.name, ''), 'revoke',
         jsonb_build_object('role', role, 'privilege', privilege, 'revoked', revoked));
-    RETURN revoked;
+    RETURN cardinality(revoked);
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.revoke(text, text, text) IS

@@ -21,6 +21,7 @@
 #include "compat.h"
 
 #include "access/htup_details.h"
+#include "access/parallel.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "miscadmin.h"
@@ -170,7 +171,11 @@ modelopt_gate(PG_FUNCTION_ARGS)
 Oid
 repo_caller(void)
 {
-	return OidIsValid(caller) ? caller : GetUserId();
+	if (OidIsValid(caller))
+		return caller;
+	if (IsParallelWorker())
+		elog(ERROR, "a parallel worker does not know who called the repository");
+	return GetUserId();
 }
 
 Datum

@@ -213,6 +213,8 @@ CREATE TABLE modelopt_private.audit (
     at timestamptz NOT NULL,
     actor text NOT NULL,
     session_role text NOT NULL,
+    application text NOT NULL,
+    client text,
     operation text NOT NULL,
     model_name text NOT NULL,
     details jsonb NOT NULL,                     -- arguments, before and after
@@ -222,7 +224,7 @@ CREATE TABLE modelopt_private.audit (
 
 CREATE TABLE modelopt_private.signing_key (
     name text PRIMARY KEY,
-    public_key bytea NOT NULL CHECK (octet_length(public_key) = 32),
+    public_key bytea NOT NULL UNIQUE CHECK (octet_length(public_key) = 32),
     registered_by text NOT NULL,
     registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     revoked_at timestamptz
@@ -328,3 +330,41 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- Where the extension's owner is no superuser, a superuser owns what is in it.
+-- The owner may dump it and restore it: so may insert, but only what pg_restore
+-- does, which fills empty tables, and nothing into a history that is there.
+CREATE FUNCTION modelopt_private.refuse_forgery() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    filled boolean;
+BEGIN
+    IF pg_catalog.pg_has_role(current_user, (SELECT relowner FROM pg_catalog.pg_class WHERE oid = TG_RELID), 'USAGE') THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %I.%I)', TG_TABLE_SCHEMA, TG_TABLE_NAME) INTO filled;
+    IF filled THEN
+        RAISE EXCEPTION 'rows of % are made by the functions of the schema modelopt', TG_TABLE_NAME
+            USING ERRCODE = 'insufficient_privilege', DETAIL = 'Only a table that is empty can be filled from a dump.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+DO $$
+DECLARE
+    guarded regclass;
+BEGIN
+    FOR guarded IN
+        SELECT oid FROM pg_class WHERE relnamespace = 'modelopt_private'::regnamespace AND relkind = 'r' ORDER BY oid
+    LOOP
+        EXECUTE format('CREATE TRIGGER refuse_forgery BEFORE INSERT ON %s '
+            'FOR EACH STATEMENT EXECUTE FUNCTION modelopt_private.refuse_forgery()', guarded);
+    END LOOP;
+END
+$$;
+
+GRANT USAGE ON SCHEMA modelopt_private TO @extowner@;
+GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA modelopt_private TO @extowner@;
+GRANT SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA modelopt_private TO @extowner@;

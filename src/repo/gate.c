@@ -19,7 +19,6 @@
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
-#include "parser/parse_func.h"
 #include "repo/repo.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -44,15 +43,24 @@ typedef struct GateState
 	Oid			owner;			/* of the gate: as whom the body runs */
 } GateState;
 
-/* The body with the gate's name and arguments. */
+/* The body with the gate's name and arguments, which the caller need not be
+ * allowed to look up. */
 static Oid
 find_body(Form_pg_proc gate)
 {
-	List	   *name = list_make2(makeString("modelopt_private"),
-								  makeString(pstrdup(NameStr(gate->proname))));
+	Oid			schema = get_namespace_oid("modelopt_private", false);
+	Oid			body = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+									   NameGetDatum(&gate->proname),
+									   PointerGetDatum(&gate->proargtypes),
+									   ObjectIdGetDatum(schema));
 
-	return LookupFuncName(name, gate->pronargs, gate->proargtypes.values,
-						  false);
+	if (!OidIsValid(body))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("the model repository has no function \"%s\" with these arguments",
+						NameStr(gate->proname)),
+				 errhint("It belongs to the extension modelopt, which must be installed whole.")));
+	return body;
 }
 
 static GateState *
@@ -92,7 +100,19 @@ call_body(FunctionCallInfo fcinfo, GateState *state)
 	return result;
 }
 
+/* Until the gate is left. */
+static void
+set_for_body(const char *setting, const char *value)
+{
+	(void) set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
 /*
+ * A worker of a parallel query is the owner, as the body is, but does not know
+ * who called and would take the owner for the caller; so a body has none.  A
+ * gate may well be called in a worker: the caller is who runs the query.
+ *
  * When the body raises, the end of the transaction or subtransaction restores
  * user and search_path, as it does for SECURITY DEFINER functions; what it does
  * not know is who called.
@@ -110,8 +130,8 @@ modelopt_gate(PG_FUNCTION_ARGS)
 	GetUserIdAndSecContext(&user, &security);
 	SetUserIdAndSecContext(state->owner,
 						   security | SECURITY_LOCAL_USERID_CHANGE);
-	(void) set_config_option("search_path", PINNED_SEARCH_PATH, PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	set_for_body("search_path", PINNED_SEARCH_PATH);
+	set_for_body("max_parallel_workers_per_gather", "0");
 	caller = user;
 	PG_TRY();
 	{

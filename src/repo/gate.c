@@ -11,10 +11,6 @@
  * it.  The session's user is the wrong answer for a caller that is a SECURITY
  * DEFINER function itself, and an attack where somebody's function runs in a
  * superuser's session (an index expression, a materialized view).
- *
- * Who called is known in this process alone.  So the functions that ask are
- * PARALLEL RESTRICTED: a worker of a body's query would take the repository's
- * owner for the caller.  A gate that as a whole runs in a worker knows.
  */
 #include "postgres.h"
 
@@ -39,7 +35,9 @@ PG_FUNCTION_INFO_V1(modelopt_in_verb);
 
 /*
  * What decides what a body means must not be the caller's to choose: what
- * unqualified names find, and whether a backslash in a literal escapes.
+ * unqualified names find, and whether a backslash in a literal escapes.  And
+ * who called is known in this process alone: a worker of a body's query would
+ * take the repository's owner for the caller, so a body has none.
  */
 static const struct
 {
@@ -48,6 +46,7 @@ static const struct
 }			pinned_settings[] = {
 	{"search_path", "pg_catalog, modelopt_private, pg_temp"},
 	{"standard_conforming_strings", "on"},
+	{"max_parallel_workers_per_gather", "0"},
 };
 
 /* Who called the verb that is at work; InvalidOid when none is. */
@@ -132,8 +131,11 @@ pin_settings(void)
 }
 
 /*
+ * A gate may well be called in a parallel worker: the caller is who runs the
+ * query.
+ *
  * When the body raises, the end of the transaction or subtransaction restores
- * user and search_path, as it does for SECURITY DEFINER functions; what it does
+ * user and settings, as it does for SECURITY DEFINER functions; what it does
  * not know is who called.
  */
 Datum

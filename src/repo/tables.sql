@@ -60,8 +60,8 @@ CREATE TABLE modelopt_private.object (
     raw_bytes bigint NOT NULL,                  -- decoded
     stored_bytes bigint NOT NULL,               -- here
     base_id bigint REFERENCES modelopt_private.object,  -- blocks are differences to its blocks
-    depth smallint NOT NULL,                    -- bases below it
-    block_sizes bytea NOT NULL,                 -- four bytes each, little endian
+    depth smallint NOT NULL,                    -- at least one more than its base's, or 0
+    blocks bytea NOT NULL,                      -- of each: its size, and CRC-32C of its cells
     zeros bigint,                               -- of floats and integers, so that nobody reads
     minimum double precision,                   -- weights to list and compare
     maximum double precision,
@@ -82,7 +82,8 @@ CREATE TABLE modelopt_private.part (
 );
 ALTER TABLE modelopt_private.part ALTER data SET STORAGE PLAIN;
 
--- What a version contains.
+-- What a version contains.  What is kept of a tree that was forgotten is what
+-- lists and digests of versions need.
 CREATE SEQUENCE modelopt_private.tree_id;
 CREATE TABLE modelopt_private.tree (
     id bigint PRIMARY KEY DEFAULT nextval('modelopt_private.tree_id'),
@@ -93,7 +94,8 @@ CREATE TABLE modelopt_private.tree (
     tensors integer NOT NULL,
     parameters bigint NOT NULL,
     zeros bigint NOT NULL,
-    raw_bytes bigint NOT NULL
+    raw_bytes bigint NOT NULL,
+    forgotten_at timestamptz                    -- when gc took its entries, metadata and graph
 );
 CREATE INDEX tree_model_digest ON modelopt_private.tree (model_digest);
 CREATE INDEX tree_metadata ON modelopt_private.tree (metadata_id) WHERE metadata_id IS NOT NULL;

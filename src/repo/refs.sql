@@ -86,7 +86,7 @@ $$;
 -- The version, or the content, with a digest that starts so, among what the
 -- caller may see.
 CREATE FUNCTION modelopt_private.find_digest(ref text, prefix text, privilege text) RETURNS bigint
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     AS $$
 DECLARE
     low bytea := decode(rpad(prefix, 64, '0'), 'hex');
@@ -114,7 +114,7 @@ $$;
 
 -- The version of a reference, for a caller with that privilege on its model.
 CREATE FUNCTION modelopt_private.find_version(ref text, privilege text) RETURNS modelopt_private.version
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     AS $$
 DECLARE
     parts record;
@@ -228,6 +228,7 @@ DECLARE
     old_id bigint;
 BEGIN
     PERFORM check_protection(target, ref_kind, ref_name, reason);
+    PERFORM check_follows_row(target, ref_kind, ref_name);
     SELECT version_id INTO old_id FROM ref
     WHERE model_id = target.id AND kind = ref_kind AND name = ref_name FOR UPDATE;
     IF new_id IS NULL THEN

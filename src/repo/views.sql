@@ -62,4 +62,14 @@ FROM modelopt_private.audit a
 WHERE CASE WHEN m.id IS NULL THEN modelopt.owns_extension() ELSE modelopt.has_privilege(m.name, 'usage') END;
 COMMENT ON VIEW modelopt.audit IS 'every action on the repository: who, when, what, with which arguments; of models that the current role may see, and for the owner of the extension also of those that are gone';
 
+CREATE VIEW modelopt.tracked AS
+SELECT * FROM modelopt.trackings();
+COMMENT ON VIEW modelopt.tracked IS 'tables whose models are versioned by modelopt.track(), and by which columns';
+
+CREATE VIEW modelopt.tracked_rows WITH (security_barrier) AS
+SELECT r.prefix, r.key, m.name AS model
+FROM modelopt_private.tracked_row r JOIN modelopt_private.named_model m ON m.id = r.model_id
+WHERE modelopt.has_privilege(m.name, 'usage');
+COMMENT ON VIEW modelopt.tracked_rows IS 'models that follow rows of tracked tables; prefix is that of modelopt.tracked';
+
 GRANT SELECT ON ALL TABLES IN SCHEMA modelopt TO PUBLIC;

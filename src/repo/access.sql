@@ -9,24 +9,42 @@
 -- numbers are others.  A role that is dropped leaves its grants behind, for
 -- whoever gets its name next: revoke() takes them first.
 
--- What asks who calls is PARALLEL RESTRICTED, see gate.c.
+-- Parallel workers do not know who called: what asks is PARALLEL RESTRICTED, and
+-- where a gate itself runs in a worker, all of its body does; see gate.c.
 CREATE FUNCTION modelopt_private.caller() RETURNS text
     LANGUAGE C STABLE PARALLEL RESTRICTED
     AS 'MODULE_PATHNAME', 'modelopt_caller';
 
--- Whether the caller may act as that role; a role that is gone has no members.
+-- Whose privileges count: the caller's, or those of the owner of the table for
+-- which act_for() says that the verb acts.
+CREATE FUNCTION modelopt_private.authority() RETURNS text
+    LANGUAGE C STABLE PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'modelopt_authority';
+
+-- Until the verb ends, privileges are those of that table's owner.
+CREATE FUNCTION modelopt_private.act_for(relation regclass) RETURNS void
+    LANGUAGE C STRICT
+    AS 'MODULE_PATHNAME', 'modelopt_act_for';
+
+-- The table for whose owner the verb acts, or null.
+CREATE FUNCTION modelopt_private.acting_table() RETURNS regclass
+    LANGUAGE C STABLE PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'modelopt_acting_table';
+
+-- Whether the authority may act as that role; a role that is gone has no
+-- members.
 CREATE FUNCTION modelopt_private.caller_is(role text) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL RESTRICTED
     AS $$
     SELECT role = '' OR EXISTS (
         SELECT FROM pg_catalog.pg_roles r
-        WHERE r.rolname = role AND pg_catalog.pg_has_role(modelopt_private.caller()::name, r.oid, 'USAGE'))
+        WHERE r.rolname = role AND pg_catalog.pg_has_role(modelopt_private.authority()::name, r.oid, 'USAGE'))
 $$;
 
 CREATE FUNCTION modelopt_private.owns_extension() RETURNS boolean
     LANGUAGE sql STABLE PARALLEL RESTRICTED
     AS $$
-    SELECT pg_catalog.pg_has_role(modelopt_private.caller()::name, extowner, 'USAGE')
+    SELECT pg_catalog.pg_has_role(modelopt_private.authority()::name, extowner, 'USAGE')
     FROM pg_catalog.pg_extension WHERE extname = 'modelopt'
 $$;
 COMMENT ON FUNCTION modelopt_private.owns_extension() IS
@@ -52,7 +70,7 @@ BEGIN
     IF NOT may(wanted_model, wanted) THEN
         RAISE EXCEPTION 'permission denied for model "%"', (SELECT name FROM named_model WHERE id = wanted_model)
             USING ERRCODE = 'insufficient_privilege',
-                DETAIL = format('Role "%s" lacks the privilege %s.', caller(), wanted),
+                DETAIL = format('Role "%s" lacks the privilege %s.', authority(), wanted),
                 HINT = format('Its owner may grant it with modelopt.grant_%s().', wanted);
     END IF;
 END

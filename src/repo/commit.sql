@@ -87,7 +87,7 @@ BEGIN
 END
 $$;
 
--- Makes a model of that name for the caller.
+-- Makes a model of that name for the caller (or for whom it acts).
 CREATE FUNCTION modelopt_private.create_model(name text, description text DEFAULT '') RETURNS modelopt_private.named_model
     LANGUAGE plpgsql
     AS $$
@@ -100,7 +100,7 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege',
                 HINT = 'The owner of the extension may grant it with modelopt.grant_create().';
     END IF;
-    INSERT INTO named_model (name, owner, description) VALUES (create_model.name, caller(), coalesce(create_model.description, ''))
+    INSERT INTO named_model (name, owner, description) VALUES (create_model.name, authority(), coalesce(create_model.description, ''))
     ON CONFLICT DO NOTHING RETURNING * INTO created;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'model "%" exists already', name USING ERRCODE = 'duplicate_object';

@@ -19,6 +19,7 @@
 #include "access/htup_details.h"
 #include "access/parallel.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "miscadmin.h"
 #include "repo/repo.h"
@@ -31,7 +32,10 @@
 
 PG_FUNCTION_INFO_V1(modelopt_gate);
 PG_FUNCTION_INFO_V1(modelopt_caller);
+PG_FUNCTION_INFO_V1(modelopt_authority);
 PG_FUNCTION_INFO_V1(modelopt_in_verb);
+PG_FUNCTION_INFO_V1(modelopt_act_for);
+PG_FUNCTION_INFO_V1(modelopt_acting_table);
 
 /*
  * What decides what a body means must not be the caller's to choose: what
@@ -49,8 +53,15 @@ static const struct
 	{"max_parallel_workers_per_gather", "0"},
 };
 
-/* Who called the verb that is at work; InvalidOid when none is. */
-static Oid	caller = InvalidOid;
+/* The verb that is at work; all InvalidOid when none is. */
+typedef struct VerbCall
+{
+	Oid			caller;
+	Oid			authority;		/* whose privileges count */
+	Oid			table;			/* for whose owner it acts, or InvalidOid */
+} VerbCall;
+
+static VerbCall call = {InvalidOid, InvalidOid, InvalidOid};
 
 typedef struct GateState
 {
@@ -142,7 +153,7 @@ Datum
 modelopt_gate(PG_FUNCTION_ARGS)
 {
 	GateState  *volatile state = open_gate(fcinfo->flinfo);
-	const Oid	previous_caller = caller;
+	const VerbCall previous = call;
 	Oid			user;
 	int			security;
 	int			guc_level;
@@ -155,14 +166,16 @@ modelopt_gate(PG_FUNCTION_ARGS)
 	SetUserIdAndSecContext(state->owner,
 						   security | SECURITY_LOCAL_USERID_CHANGE);
 	pin_settings();
-	caller = user;
+	call.caller = user;
+	call.authority = user;
+	call.table = InvalidOid;
 	PG_TRY();
 	{
 		result = call_body(fcinfo, state);
 	}
 	PG_FINALLY();
 	{
-		caller = previous_caller;
+		call = previous;
 	}
 	PG_END_TRY();
 	AtEOXact_GUC(true, guc_level);
@@ -170,24 +183,65 @@ modelopt_gate(PG_FUNCTION_ARGS)
 	return result;
 }
 
+/* ---------- who it is ---------- */
+
 Oid
 repo_caller(void)
 {
-	if (OidIsValid(caller))
-		return caller;
+	if (OidIsValid(call.caller))
+		return call.caller;
 	if (IsParallelWorker())
 		elog(ERROR, "a parallel worker does not know who called the repository");
 	return GetUserId();
 }
 
+static Datum
+role_name(Oid role)
+{
+	return PointerGetDatum(cstring_to_text(GetUserNameFromId(role, false)));
+}
+
 Datum
 modelopt_caller(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(cstring_to_text(GetUserNameFromId(repo_caller(), false)));
+	PG_RETURN_DATUM(role_name(repo_caller()));
+}
+
+Datum
+modelopt_authority(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_DATUM(role_name(OidIsValid(call.authority) ?
+							  call.authority : GetUserId()));
 }
 
 Datum
 modelopt_in_verb(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(OidIsValid(caller));
+	PG_RETURN_BOOL(OidIsValid(call.caller));
+}
+
+/*
+ * A trigger does what the table's owner may, as the checks of foreign keys do:
+ * who changes a row needs no privileges on models.
+ */
+Datum
+modelopt_act_for(PG_FUNCTION_ARGS)
+{
+	Oid			table = PG_GETARG_OID(0);
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+
+	if (!OidIsValid(call.caller) || !HeapTupleIsValid(tuple))
+		elog(ERROR, "cannot act for the owner of relation %u", table);
+	call.authority = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	call.table = table;
+	ReleaseSysCache(tuple);
+	PG_RETURN_VOID();
+}
+
+Datum
+modelopt_acting_table(PG_FUNCTION_ARGS)
+{
+	if (!OidIsValid(call.table))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(call.table);
 }

@@ -238,6 +238,7 @@ DECLARE
     old_id bigint;
 BEGIN
     PERFORM check_protection(target, ref_kind, ref_name, reason);
+    PERFORM check_follows_row(target, ref_kind, ref_name);
     SELECT version_id INTO old_id FROM ref
     WHERE model_id = target.id AND kind = ref_kind AND name = ref_name FOR UPDATE;
     IF new_id IS NULL THEN

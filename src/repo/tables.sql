@@ -243,13 +243,13 @@ CREATE TABLE modelopt_private.signature (
 
 -- ---------- doors ----------
 
--- Columns whose changes become versions.
-CREATE TABLE modelopt_private.tracked (
-    relation regclass PRIMARY KEY,
-    column_name text NOT NULL,
-    key_columns text[] NOT NULL,
-    message_column text,
-    prefix text NOT NULL                        -- of the models' names
+-- Models that follow a row of a user's table.  Which tables and columns is in
+-- the tables' own triggers, which their dumps, renames and drops take along.
+CREATE TABLE modelopt_private.tracked_row (
+    model_id bigint PRIMARY KEY REFERENCES modelopt_private.named_model ON DELETE CASCADE,
+    prefix text NOT NULL,                       -- what the table's triggers call it
+    key text[] NOT NULL,
+    UNIQUE (prefix, key)
 );
 
 -- Models that come in parts, until they are complete.

@@ -75,5 +75,14 @@ FROM modelopt_private.named_model m
     JOIN modelopt_private.signature s ON s.version_id = v.id
 WHERE modelopt.has_privilege(m.name, 'usage');
 COMMENT ON VIEW modelopt.signatures IS 'signatures of versions; modelopt.verify_signature() says whether they are valid now';
+CREATE VIEW modelopt.tracked AS
+SELECT * FROM modelopt.trackings();
+COMMENT ON VIEW modelopt.tracked IS 'tables whose models are versioned by modelopt.track(), and by which columns';
+
+CREATE VIEW modelopt.tracked_rows WITH (security_barrier) AS
+SELECT r.prefix, r.key, m.name AS model
+FROM modelopt_private.tracked_row r JOIN modelopt_private.named_model m ON m.id = r.model_id
+WHERE modelopt.has_privilege(m.name, 'usage');
+COMMENT ON VIEW modelopt.tracked_rows IS 'models that follow rows of tracked tables; prefix is that of modelopt.tracked';
 
 GRANT SELECT ON ALL TABLES IN SCHEMA modelopt TO PUBLIC;

@@ -26,10 +26,11 @@ enum
 	ENTRY_COUNT,
 	ENTRY_FORM_BYTES,
 	ENTRY_CONTENT,
+	ENTRY_ZEROS,
 };
 
 static const char select_entries[] =
-"SELECT e.name, e.shape, e.payload, o.id, o.dtype, o.encoding, o.count, o.form_bytes, o.content "
+"SELECT e.name, e.shape, e.payload, o.id, o.dtype, o.encoding, o.count, o.form_bytes, o.content, o.zeros "
 "FROM modelopt_private.tree_entry e JOIN modelopt_private.object o ON o.id = e.object_id "
 "WHERE e.tree_id = $1 ORDER BY e.number";
 
@@ -84,6 +85,7 @@ add_payload(Model *model, LazySource *source, uint64 row)
 	int			dtype = DatumGetInt16(get_value(row, ENTRY_DTYPE, &isnull));
 	int			encoding = DatumGetInt16(get_value(row, ENTRY_ENCODING, &isnull));
 	Payload    *payload;
+	int64		zeros;
 
 	if (number < model->npayloads)
 		return number;
@@ -98,6 +100,9 @@ add_payload(Model *model, LazySource *source, uint64 row)
 	payload = model->payloads[number];
 	set_digest(payload->digest, get_value(row, ENTRY_CONTENT, &isnull));
 	payload->has_digest = true;
+	zeros = DatumGetInt64(get_value(row, ENTRY_ZEROS, &isnull));
+	if (!isnull && zeros >= 0 && zeros <= payload->count)
+		payload->zeros = zeros;
 	return number;
 }
 

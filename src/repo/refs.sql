@@ -191,6 +191,13 @@ COMMENT ON FUNCTION modelopt_private.resolve_at(text, text, timestamptz) IS
 
 -- ---------- moving ----------
 
+-- A pattern with * and ? as one of LIKE.
+CREATE FUNCTION modelopt_private.glob_to_like(pattern text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT translate(replace(replace(replace(pattern, '\', '\\'), '%', '\%'), '_', '\_'), '*?', '%_')
+$$;
+
 -- Raises when the caller may not move a protected reference.
 CREATE FUNCTION modelopt_private.check_protection(target modelopt_private.named_model, ref_kind text, ref_name text, reason text)
     RETURNS void
@@ -201,8 +208,7 @@ DECLARE
 BEGIN
     FOR rule IN
         SELECT * FROM protection p
-        WHERE p.model_id = target.id AND p.kind = ref_kind AND ref_name LIKE translate(
-            replace(replace(replace(p.pattern, '\', '\\'), '%', '\%'), '_', '\_'), '*?', '%_')
+        WHERE p.model_id = target.id AND p.kind = ref_kind AND ref_name LIKE glob_to_like(p.pattern)
     LOOP
         IF NOT EXISTS (SELECT FROM unnest(rule.roles) r WHERE caller_is(r)) THEN
             RAISE EXCEPTION '% "%" of model "%" is protected', ref_kind, ref_name, target.name

@@ -18,7 +18,7 @@ OBJS = $(SOURCES:.c=.o)
 # The install script is joined from the parts that lie beside the code, ground
 # floor first.
 # Of the repository: tables, functions, the gates to them, views that call gates.
-REPO_SQL = tables access audit refs commit history track publish views
+REPO_SQL = tables access audit refs commit models history track publish views
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 	src/format/onnx.sql src/transform/prune.sql \
 	$(REPO_SQL:%=src/repo/%.sql)
@@ -43,7 +43,7 @@ PG_CFLAGS = -ffp-contract=off -MMD -MP -Wall -Wextra -Wvla -Wshadow \
 	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 # The default -O2 of gcc 12 vectorizes too timidly for numeric loops.
 KERNEL_CFLAGS = -O3
-SHLIB_LINK = -lz -lzstd
+SHLIB_LINK = -ldeflate -lz -lzstd
 
 EXTRA_CLEAN = $(OBJS:.o=.d) output_iso
 

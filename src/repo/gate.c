@@ -11,6 +11,10 @@
  * it.  The session's user is the wrong answer for a caller that is a SECURITY
  * DEFINER function itself, and an attack where somebody's function runs in a
  * superuser's session (an index expression, a materialized view).
+ *
+ * Who called is known in this process alone.  So the functions that ask are
+ * PARALLEL RESTRICTED: a worker of a body's query would take the repository's
+ * owner for the caller.  A gate that as a whole runs in a worker knows.
  */
 #include "postgres.h"
 
@@ -20,7 +24,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
-#include "parser/parse_func.h"
+#include "miscadmin.h"
 #include "repo/repo.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -36,8 +40,18 @@ PG_FUNCTION_INFO_V1(modelopt_in_verb);
 PG_FUNCTION_INFO_V1(modelopt_act_for);
 PG_FUNCTION_INFO_V1(modelopt_acting_table);
 
-/* What may be found by an unqualified name in there. */
-#define PINNED_SEARCH_PATH "pg_catalog, modelopt_private, pg_temp"
+/*
+ * What decides what a body means must not be the caller's to choose: what
+ * unqualified names find, and whether a backslash in a literal escapes.
+ */
+static const struct
+{
+	const char *name;
+	const char *value;
+}			pinned_settings[] = {
+	{"search_path", "pg_catalog, modelopt_private, pg_temp"},
+	{"standard_conforming_strings", "on"},
+};
 
 /* The verb that is at work; all InvalidOid when none is. */
 typedef struct VerbCall
@@ -53,23 +67,34 @@ typedef struct GateState
 {
 	FmgrInfo	body;
 	Oid			owner;			/* of the gate: as whom the body runs */
+	char	   *writer;			/* the verb's name if it writes, or NULL */
 } GateState;
 
-/* The body with the gate's name and arguments. */
+/* The body with the gate's name and arguments, in a schema that the caller
+ * need not have access to. */
 static Oid
 find_body(Form_pg_proc gate)
 {
-	List	   *name = list_make2(makeString("modelopt_private"),
-								  makeString(pstrdup(NameStr(gate->proname))));
+	Oid			schema = get_namespace_oid("modelopt_private", false);
+	Oid			body = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+									   NameGetDatum(&gate->proname),
+									   PointerGetDatum(&gate->proargtypes),
+									   ObjectIdGetDatum(schema));
 
-	return LookupFuncName(name, gate->pronargs, gate->proargtypes.values,
-						  false);
+	if (!OidIsValid(body))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("the model repository has no function \"%s\"",
+						NameStr(gate->proname)),
+				 errhint("It belongs to the extension modelopt, which must be installed whole.")));
+	return body;
 }
 
 static GateState *
 open_gate(FmgrInfo *flinfo)
 {
 	HeapTuple	tuple;
+	Form_pg_proc gate;
 	GateState  *state;
 
 	if (flinfo->fn_extra != NULL)
@@ -77,10 +102,13 @@ open_gate(FmgrInfo *flinfo)
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(flinfo->fn_oid));
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", flinfo->fn_oid);
+	gate = (Form_pg_proc) GETSTRUCT(tuple);
 	state = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(GateState));
-	state->owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
-	fmgr_info_cxt(find_body((Form_pg_proc) GETSTRUCT(tuple)), &state->body,
-				  flinfo->fn_mcxt);
+	state->owner = gate->proowner;
+	if (gate->provolatile == PROVOLATILE_VOLATILE)
+		state->writer = MemoryContextStrdup(flinfo->fn_mcxt,
+											psprintf("modelopt.%s()", NameStr(gate->proname)));
+	fmgr_info_cxt(find_body(gate), &state->body, flinfo->fn_mcxt);
 	fmgr_info_set_expr(flinfo->fn_expr, &state->body);
 	ReleaseSysCache(tuple);
 	flinfo->fn_extra = state;
@@ -103,6 +131,16 @@ call_body(FunctionCallInfo fcinfo, GateState *state)
 	return result;
 }
 
+static void
+pin_settings(void)
+{
+	for (int i = 0; i < lengthof(pinned_settings); i++)
+		(void) set_config_option(pinned_settings[i].name,
+								 pinned_settings[i].value, PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+								 false);
+}
+
 /*
  * When the body raises, the end of the transaction or subtransaction restores
  * user and search_path, as it does for SECURITY DEFINER functions; what it does
@@ -115,14 +153,16 @@ modelopt_gate(PG_FUNCTION_ARGS)
 	const VerbCall previous = call;
 	Oid			user;
 	int			security;
-	int			guc_level = NewGUCNestLevel();
+	int			guc_level;
 	Datum		result;
 
+	if (state->writer != NULL)
+		PreventCommandIfReadOnly(state->writer);
+	guc_level = NewGUCNestLevel();
 	GetUserIdAndSecContext(&user, &security);
 	SetUserIdAndSecContext(state->owner,
 						   security | SECURITY_LOCAL_USERID_CHANGE);
-	(void) set_config_option("search_path", PINNED_SEARCH_PATH, PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	pin_settings();
 	call.caller = user;
 	call.authority = user;
 	call.table = InvalidOid;

@@ -191,6 +191,13 @@ COMMENT ON FUNCTION modelopt_private.resolve_at(text, text, timestamptz) IS
 
 -- ---------- moving ----------
 
+-- Whether a name matches a pattern in which * and ? stand for anything.
+CREATE FUNCTION modelopt_private.matches(name text, pattern text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT name LIKE translate(replace(replace(replace(pattern, '\', '\\'), '%', '\%'), '_', '\_'), '*?', '%_')
+$$;
+
 -- Raises when the caller may not move a protected reference.
 CREATE FUNCTION modelopt_private.check_protection(target modelopt_private.named_model, ref_kind text, ref_name text, reason text)
     RETURNS void
@@ -201,8 +208,7 @@ DECLARE
 BEGIN
     FOR rule IN
         SELECT * FROM protection p
-        WHERE p.model_id = target.id AND p.kind = ref_kind AND ref_name LIKE translate(
-            replace(replace(replace(p.pattern, '\', '\\'), '%', '\%'), '_', '\_'), '*?', '%_')
+        WHERE p.model_id = target.id AND p.kind = ref_kind AND matches(ref_name, p.pattern)
     LOOP
         IF NOT EXISTS (SELECT FROM unnest(rule.roles) r WHERE caller_is(r)) THEN
             RAISE EXCEPTION '% "%" of model "%" is protected', ref_kind, ref_name, target.name
@@ -241,7 +247,8 @@ BEGIN
     INSERT INTO reflog (model_id, kind, name, old_version_id, new_version_id, actor, at, operation, reason)
     VALUES (target.id, ref_kind, ref_name, old_id, new_id, caller(), clock_timestamp(), operation, coalesce(reason, ''));
     PERFORM add_audit(target.id, target.name, operation, jsonb_build_object('kind', ref_kind, 'name', ref_name,
-        'before', version_name(old_id), 'after', version_name(new_id), 'reason', reason));
+        'before', version_name(old_id), 'after', version_name(new_id), 'reason', reason,
+        'digest', (SELECT encode(v.digest, 'hex') FROM version v WHERE v.id = new_id)));
 END
 $$;
 

@@ -66,7 +66,7 @@ SELECT operation, actor, old_version, new_version, reason FROM modelopt.reflog W
 INSERT INTO zoo.nets VALUES (3, 'upsert', made(3, 4)), (6, 'inserted', made(6))
     ON CONFLICT (id) DO UPDATE SET note = excluded.note, weights = excluded.weights;
 WITH changed AS (UPDATE zoo.nets SET weights = made(4, 5), note = 'with' WHERE id = 4 RETURNING id)
-DELETE FROM zoo.nets USING changed WHERE nets.id = 6;
+DELETE FROM zoo.nets USING changed WHERE nets.id = 5;
 SELECT * FROM history('zoo.nets.4');
 COPY zoo.nets (id, note) FROM stdin;
 7	no model
@@ -176,15 +176,15 @@ WHERE prefix = 'zoo.chain' ORDER BY model, version;
 DROP TRIGGER "0_before_ours" ON zoo.chain;
 -- What a trigger makes of a row that it is not asked about.
 UPDATE zoo.chain SET weights = made(1, 2, 3, 4) WHERE id = 1;
-CREATE FUNCTION zoo.halve() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION zoo.clip() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    NEW.weights := public.prune(NEW.weights, 0.5);
+    NEW.weights := public.model_set(NEW.weights, 'w', '{1,2,0,0}');
     RETURN NEW;
 END $$;
-CREATE TRIGGER halve BEFORE UPDATE ON zoo.chain FOR EACH ROW EXECUTE FUNCTION zoo.halve();
+CREATE TRIGGER clip BEFORE UPDATE ON zoo.chain FOR EACH ROW EXECUTE FUNCTION zoo.clip();
 UPDATE zoo.chain SET touched = true WHERE id = 1;
 SELECT version, w, l.relation FROM history('zoo.chain.1') JOIN modelopt.log('zoo.chain.1') l USING (version) ORDER BY version;
-DROP TRIGGER halve ON zoo.chain;
+DROP TRIGGER clip ON zoo.chain;
 -- While the trigger is disabled nothing is recorded, and the branch is free;
 -- the next change records what was missed.
 ALTER TABLE zoo.chain DISABLE TRIGGER USER;

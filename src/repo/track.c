@@ -206,6 +206,8 @@ enum
 	CHANGE_NEW_KEY,
 	CHANGE_NEW_MODEL,
 	CHANGE_MESSAGE,
+	CHANGE_NEW_TABLE,
+	CHANGE_NEW_PLACE,
 	CHANGE_VALUES
 };
 
@@ -217,7 +219,7 @@ record_change(const Tracking *tracking, Relation table, const char *operation,
 	Oid			model_type = TupleDescAttr(columns, tracking->model - 1)->atttypid;
 	Oid			types[CHANGE_VALUES] = {
 		REGCLASSOID, TEXTOID, NAMEOID, NAMEARRAYOID, TEXTOID, TEXTARRAYOID,
-		model_type, TEXTARRAYOID, model_type, TEXTOID
+		model_type, TEXTARRAYOID, model_type, TEXTOID, OIDOID, TIDOID
 	};
 	Datum		values[CHANGE_VALUES] = {0};
 	char		nulls[CHANGE_VALUES + 1];
@@ -242,9 +244,13 @@ record_change(const Tracking *tracking, Relation table, const char *operation,
 		nulls[CHANGE_NEW_MODEL] = isnull ? 'n' : ' ';
 		values[CHANGE_MESSAGE] = get_message(tracking, table, after);
 		nulls[CHANGE_MESSAGE] = ' ';
+		values[CHANGE_NEW_TABLE] = ObjectIdGetDatum(RelationGetRelid(table));
+		nulls[CHANGE_NEW_TABLE] = ' ';
+		values[CHANGE_NEW_PLACE] = PointerGetDatum(&after->t_self);
+		nulls[CHANGE_NEW_PLACE] = ' ';
 	}
 	SPI_connect();
-	SPI_execute_with_args("SELECT modelopt_private.record_change($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+	SPI_execute_with_args("SELECT modelopt_private.record_change($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
 						  CHANGE_VALUES, types, values, nulls, false, 1);
 	SPI_finish();
 }

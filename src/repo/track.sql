@@ -276,15 +276,6 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION modelopt_private.rename_followed(target modelopt_private.named_model, new_name text, reason text) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    UPDATE named_model SET name = new_name WHERE id = target.id;
-    PERFORM add_audit(target.id, new_name, 'rename', jsonb_build_object('before', target.name, 'after', new_name, 'reason', reason));
-END
-$$;
-
 -- A row's key has changed, and its model goes along.  That of a row which had
 -- the key before, and is gone, follows none from now on.
 CREATE FUNCTION modelopt_private.follow_key(wanted_prefix text, old_key text[], new_key text[]) RETURNS void
@@ -297,14 +288,12 @@ BEGIN
     IF moved.id IS NULL THEN
         RETURN;
     END IF;
-    PERFORM require(moved.id, 'write');
     IF earlier.id IS NOT NULL THEN
-        PERFORM require(earlier.id, 'write');
+        PERFORM rename(earlier.name, free_name(earlier.name, false));
         DELETE FROM tracked_row WHERE model_id = earlier.id;
-        PERFORM rename_followed(earlier, free_name(earlier.name, false), 'another row has its key');
     END IF;
+    PERFORM rename(moved.name, free_name(row_name(wanted_prefix, new_key), false));
     UPDATE tracked_row SET key = new_key WHERE model_id = moved.id;
-    PERFORM rename_followed(moved, free_name(row_name(wanted_prefix, new_key), false), 'key changed');
 END
 $$;
 
@@ -369,28 +358,31 @@ $$;
 
 -- ---------- triggers ----------
 
--- What the row trigger found.  A change that another trigger made in answer to
--- this one is recorded already, and is what the table has now; and the model
--- of a row that was changed while its trigger was disabled is not what the
--- row had before.
+-- What the row trigger found, and where the row was then.  Two things can have
+-- happened before this is called: another trigger, called for another row of
+-- the same statement, changed this row further, so that those changes were
+-- recorded first, and this one as what was found before them; or the row was
+-- changed while our trigger was disabled.
 CREATE FUNCTION modelopt_private.record_change(relation regclass, prefix text, column_name name, key_columns name[],
-    operation text, old_key text[], old_model model, new_key text[], new_model model, message text) RETURNS void
+    operation text, old_key text[], old_model model, new_key text[], new_model model, message text,
+    new_table oid, new_place tid) RETURNS void
     LANGUAGE plpgsql
     AS $$
 DECLARE
     key text[] := coalesce(new_key, old_key);
     tags jsonb := jsonb_build_object('table', table_prefix(relation), 'operation', operation, 'key', key);
     recorded text;
-    present text;
+    present record;
 BEGIN
     PERFORM act_for(relation);
     IF old_key <> new_key THEN
         PERFORM follow_key(prefix, old_key, new_key);
     END IF;
-    EXECUTE format('SELECT @extschema@.model_digest(%I) FROM %s WHERE %s', column_name, only_rows(relation),
-        key_condition(relation, key_columns, key)) INTO present;
     recorded := content_of(head_of(followed_model(prefix, key)));
-    IF recorded IS NOT DISTINCT FROM present THEN
+    EXECUTE format('SELECT tableoid, ctid, @extschema@.model_digest(%I) AS content FROM %s WHERE %s', column_name,
+        only_rows(relation), key_condition(relation, key_columns, key)) INTO present;
+    IF (present.tableoid, present.ctid) IS DISTINCT FROM (new_table, new_place)
+        AND (present.content IS DISTINCT FROM @extschema@.model_digest(new_model) OR present.content IS NOT DISTINCT FROM recorded) THEN
         RETURN;
     END IF;
     IF recorded IS DISTINCT FROM @extschema@.model_digest(old_model) THEN
@@ -435,7 +427,9 @@ CREATE FUNCTION modelopt_private.track_table() RETURNS trigger
 DECLARE
     tracking record;
 BEGIN
-    IF TG_OP = 'TRUNCATE' THEN
+    -- A partition that was detached keeps its trigger, but not that of its rows.
+    IF TG_OP = 'TRUNCATE' AND EXISTS (SELECT FROM pg_trigger t
+        WHERE t.tgrelid = TG_RELID AND t.tgfoid = 'modelopt.track_row()'::regprocedure) THEN
         tracking := find_tracking(TG_RELID, TG_ARGV[0]);
         PERFORM act_for(tracking.relation);
         PERFORM record_missing(tracking.relation, tracking.prefix, tracking.key_columns, 'table truncated');
@@ -663,7 +657,8 @@ CREATE FUNCTION modelopt_private.tracked_row(relation regclass, key jsonb, OUT m
     AS $$
 DECLARE
     tracking record := check_tracked(relation);
-    given jsonb := CASE jsonb_typeof(key) WHEN 'object' THEN key ELSE jsonb_build_object(tracking.key_columns[1], key) END;
+    given jsonb := CASE WHEN jsonb_typeof(key) = 'string' AND cardinality(tracking.key_columns) > 1 THEN (key #>> '{}')::jsonb
+        WHEN jsonb_typeof(key) = 'object' THEN key ELSE jsonb_build_object(tracking.key_columns[1], key) END;
     canonical text[];
     target modelopt_private.named_model;
 BEGIN
@@ -715,4 +710,4 @@ CREATE FUNCTION modelopt.restore_row(relation regclass, key text, version intege
     LANGUAGE sql STRICT
     AS $$ SELECT modelopt.restore_row(relation, pg_catalog.to_jsonb(key), version) $$;
 COMMENT ON FUNCTION modelopt.restore_row(regclass, text, integer) IS
-    'the same for a table whose key is one column';
+    'the same, with the key as text: its value, if it is one column, or else the JSON object';

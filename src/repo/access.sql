@@ -99,12 +99,14 @@ $$;
 CREATE FUNCTION modelopt_private.has_privilege(model text, privilege text) RETURNS boolean
     LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
     AS $$
+DECLARE
+    wanted bigint := (SELECT id FROM named_model WHERE name = has_privilege.model);
 BEGIN
     IF privilege NOT IN ('usage', 'read', 'write', 'admin') THEN
         RAISE EXCEPTION 'unrecognized privilege "%"', privilege
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Privileges are usage, read, write and admin.';
     END IF;
-    RETURN may((SELECT id FROM named_model WHERE name = has_privilege.model), privilege);
+    RETURN wanted IS NOT NULL AND may(wanted, privilege);
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.has_privilege(text, text) IS

@@ -65,7 +65,7 @@ BEGIN
             WHEN link.number > expected THEN format('link %s is missing', expected)
             WHEN link.number < expected THEN 'the link was inserted'
             WHEN audit_hash(link, previous) <> link.hash
-                THEN 'the link was changed or inserted, or the one before it was changed and given a hash that fits' END;
+                THEN 'the hash does not fit: the link was changed or inserted, or the one before it was changed' END;
         IF problem IS NOT NULL THEN
             RETURN NEXT;
         END IF;
@@ -89,6 +89,11 @@ CREATE FUNCTION modelopt_private.verify_state(chain bigint, OUT problem text) RE
     LANGUAGE plpgsql STABLE
     AS $$
 BEGIN
+    RETURN QUERY
+    SELECT format('version %s is not what its digest says', v.version)
+    FROM version v
+    WHERE v.model_id = chain AND v.digest <> version_digest(v, parents_of(v.id))
+    ORDER BY v.version;
     RETURN QUERY
     SELECT format('version %s has a digest that the audit does not know', v.version)
     FROM version v
@@ -158,7 +163,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.audit_verify(text, jsonb) IS
-    'what was done to the audit: links that were changed, deleted or inserted, chains that do not end where they did, versions and references that it does not know so; no rows when all is well. Of one model, or for the owner of the extension of all. With a digest that audit_digest() made earlier and that was kept elsewhere also chains that were rewritten whole';
+    'what was done to the audit: links that were changed, deleted or inserted, chains that do not end where they did, versions and references that are not as it knows them; no rows when all is well. Of one model, or for the owner of the extension of all. With a digest that audit_digest() made earlier and that was kept elsewhere also chains that were rewritten whole';
 
 CREATE FUNCTION modelopt_private.audit_digest() RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL SAFE

@@ -26,9 +26,8 @@ BEGIN
         WHEN found_parts[1] IS NOT NULL THEN 'digest'
         ELSE coalesce(('{"#": "version", "@": "alias", ":": "tag", "/": "branch"}'::jsonb) ->> found_parts[3], 'head') END;
     name := coalesce(found_parts[1], found_parts[4]);
-    back := (SELECT coalesce(sum(CASE step WHEN '' THEN 1 ELSE step::integer END), 0)
-             FROM string_to_table(substr(found_parts[5], 2), '~') step
-             WHERE found_parts[5] <> '');
+    back := (SELECT coalesce(sum(CASE step[1] WHEN '' THEN 1 ELSE step[1]::integer END), 0)
+             FROM regexp_matches(found_parts[5], '~([0-9]*)', 'g') step);
     IF kind = 'version' AND name !~ '^[0-9]{1,9}$' THEN
         RAISE EXCEPTION 'invalid reference "%"', ref
             USING ERRCODE = 'invalid_parameter_value', DETAIL = 'A number is expected after "#".';

@@ -125,10 +125,13 @@ BEGIN
     IF key.revoked_at IS NOT NULL THEN
         RAISE EXCEPTION 'key "%" was revoked', key.name USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
+    IF octet_length(signature) <> 64 THEN
+        RAISE EXCEPTION 'signature has % bytes', octet_length(signature)
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Ed25519 signatures have 64.';
+    END IF;
     IF NOT ed25519_verify(key.public_key, statement(signed), signature) THEN
         RAISE EXCEPTION 'signature is not one of % by key "%"', name_of_signed, key.name
             USING ERRCODE = 'invalid_parameter_value',
-                DETAIL = format('It has %s bytes, and an Ed25519 signature 64.', octet_length(signature)),
                 HINT = 'Sign the bytes of modelopt.manifest() in UTF-8, without a line end: "openssl pkeyutl -sign -rawin".';
     END IF;
     INSERT INTO signature (version_id, key_name, signature, added_by)

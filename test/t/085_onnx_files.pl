@@ -86,6 +86,7 @@ load_fails(changed('external.bin', '*/_ORT_MEM_/'), qr/ERROR:  22P03: /, 'a plac
 
 load_fails(changed('8192', '8191'), qr/ERROR:  22P03: .*graph\.initializer\[0\] has an external_data length that does not fit/s,
 	'a length that does not fit');
+load_fails(changed('8192', '-819'), qr/ERROR:  22P03: .*has external_data that is no location, offset or length/s, 'a negative length');
 load_fails(changed('8320', '9999'), qr/ERROR:  22P03: .*outside of the 11008 bytes/s, 'an offset behind the end');
 load_fails(changed('8320', '-832'), qr/ERROR:  22P03: .*has external_data that is no location/s, 'a negative offset');
 load_fails(changed('offset', 'basepa'), qr/ERROR:  22P03: .*has external_data that is no location/s, 'an unknown key');

@@ -158,7 +158,7 @@ help:
 #:   make test               install what is missing, run every suite
 #:   make regress            pg_regress; REGRESS="prune model" picks tests
 #:   make isolation tap kernel hostile fuzz asan warnings      one suite each
-#:   make interop            against PyTorch: the installed one and a recent one from PyPI
+#:   make interop            against PyTorch and the formats' libraries: those installed, and recent ones from PyPI
 #:   make bench              speed against the tools one would use instead
 #: Other
 #:   make setup              install the packages that tests and benchmarks need

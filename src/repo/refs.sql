@@ -112,7 +112,8 @@ BEGIN
 END
 $$;
 
--- The version of a reference, for a caller with that privilege on its model.
+-- The version of a reference, for a caller with that privilege on its model;
+-- to be read, it must have its content.
 CREATE FUNCTION modelopt_private.find_version(ref text, privilege text) RETURNS modelopt_private.version
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     AS $$
@@ -147,6 +148,9 @@ BEGIN
         RAISE EXCEPTION 'reference "%" names no version', ref
             USING ERRCODE = 'undefined_object',
                 HINT = 'modelopt.log() lists the versions of a model, and modelopt.refs its branches, tags and aliases.';
+    END IF;
+    IF privilege = 'read' AND (SELECT t.forgotten_at IS NOT NULL FROM tree t WHERE t.id = found_version.tree_id) THEN
+        PERFORM report_forgotten(found_version.id);
     END IF;
     RETURN found_version;
 END
@@ -228,6 +232,9 @@ DECLARE
     old_id bigint;
 BEGIN
     PERFORM check_protection(target, ref_kind, ref_name, reason);
+    IF new_id IS NOT NULL THEN
+        PERFORM lock_content(new_id);
+    END IF;
     SELECT version_id INTO old_id FROM ref
     WHERE model_id = target.id AND kind = ref_kind AND name = ref_name FOR UPDATE;
     IF new_id IS NULL THEN

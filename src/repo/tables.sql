@@ -215,6 +215,8 @@ CREATE TABLE modelopt_private.audit (
     at timestamptz NOT NULL,
     actor text NOT NULL,
     session_role text NOT NULL,
+    application text NOT NULL,
+    client text,
     operation text NOT NULL,
     model_name text NOT NULL,
     details jsonb NOT NULL,                     -- arguments, before and after
@@ -224,7 +226,7 @@ CREATE TABLE modelopt_private.audit (
 
 CREATE TABLE modelopt_private.signing_key (
     name text PRIMARY KEY,
-    public_key bytea NOT NULL CHECK (octet_length(public_key) = 32),
+    public_key bytea NOT NULL UNIQUE CHECK (octet_length(public_key) = 32),
     registered_by text NOT NULL,
     registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     revoked_at timestamptz
@@ -241,13 +243,13 @@ CREATE TABLE modelopt_private.signature (
 
 -- ---------- doors ----------
 
--- Columns whose changes become versions.
-CREATE TABLE modelopt_private.tracked (
-    relation regclass PRIMARY KEY,
-    column_name text NOT NULL,
-    key_columns text[] NOT NULL,
-    message_column text,
-    prefix text NOT NULL                        -- of the models' names
+-- Models that follow a row of a user's table.  Which tables and columns is in
+-- the tables' own triggers, which their dumps, renames and drops take along.
+CREATE TABLE modelopt_private.tracked_row (
+    model_id bigint PRIMARY KEY REFERENCES modelopt_private.named_model ON DELETE CASCADE,
+    prefix text NOT NULL,                       -- what the table's triggers call it
+    key text[] NOT NULL,
+    UNIQUE (prefix, key)
 );
 
 -- Models that come in parts, until they are complete.
@@ -330,3 +332,41 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- Where the extension's owner is no superuser, a superuser owns what is in it.
+-- The owner may dump it and restore it: so may insert, but only what pg_restore
+-- does, which fills empty tables, and nothing into a history that is there.
+CREATE FUNCTION modelopt_private.refuse_forgery() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    filled boolean;
+BEGIN
+    IF pg_catalog.pg_has_role(current_user, (SELECT relowner FROM pg_catalog.pg_class WHERE oid = TG_RELID), 'USAGE') THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %I.%I)', TG_TABLE_SCHEMA, TG_TABLE_NAME) INTO filled;
+    IF filled THEN
+        RAISE EXCEPTION 'rows of % are made by the functions of the schema modelopt', TG_TABLE_NAME
+            USING ERRCODE = 'insufficient_privilege', DETAIL = 'Only a table that is empty can be filled from a dump.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+DO $$
+DECLARE
+    guarded regclass;
+BEGIN
+    FOR guarded IN
+        SELECT oid FROM pg_class WHERE relnamespace = 'modelopt_private'::regnamespace AND relkind = 'r' ORDER BY oid
+    LOOP
+        EXECUTE format('CREATE TRIGGER refuse_forgery BEFORE INSERT ON %s '
+            'FOR EACH STATEMENT EXECUTE FUNCTION modelopt_private.refuse_forgery()', guarded);
+    END LOOP;
+END
+$$;
+
+GRANT USAGE ON SCHEMA modelopt_private TO @extowner@;
+GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA modelopt_private TO @extowner@;
+GRANT SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA modelopt_private TO @extowner@;

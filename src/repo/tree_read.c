@@ -26,10 +26,11 @@ enum
 	ENTRY_COUNT,
 	ENTRY_FORM_BYTES,
 	ENTRY_CONTENT,
+	ENTRY_ZEROS,
 };
 
 static const char select_entries[] =
-"SELECT e.name, e.shape, e.payload, o.id, o.dtype, o.encoding, o.count, o.form_bytes, o.content "
+"SELECT e.name, e.shape, e.payload, o.id, o.dtype, o.encoding, o.count, o.form_bytes, o.content, o.zeros "
 "FROM modelopt_private.tree_entry e JOIN modelopt_private.object o ON o.id = e.object_id "
 "WHERE e.tree_id = $1 ORDER BY e.number";
 
@@ -90,6 +91,7 @@ add_payload(Model *model, LazySource *source, uint64 row, int64 tree_id)
 	int64		form_bytes = DatumGetInt64(get_value(row, ENTRY_FORM_BYTES, &isnull));
 	const char *mismatch = payload_mismatch(dtype, encoding, count, form_bytes);
 	Payload    *payload;
+	int64		zeros;
 
 	if (number < 0 || number > model->npayloads)
 		report_damaged(tree_id, "Its payloads are numbered otherwise.");
@@ -103,6 +105,9 @@ add_payload(Model *model, LazySource *source, uint64 row, int64 tree_id)
 	payload = model->payloads[number];
 	set_digest(payload->digest, get_value(row, ENTRY_CONTENT, &isnull), tree_id);
 	payload->has_digest = true;
+	zeros = DatumGetInt64(get_value(row, ENTRY_ZEROS, &isnull));
+	if (!isnull && zeros >= 0 && zeros <= payload->count)
+		payload->zeros = zeros;
 	return number;
 }
 

@@ -18,7 +18,7 @@ OBJS = $(SOURCES:.c=.o)
 # The install script is joined from the parts that lie beside the code, ground
 # floor first.
 # Of the repository: tables, functions, the gates to them, views that call gates.
-REPO_SQL = tables access audit refs commit models history lineage diff merge track sign replica publish views
+REPO_SQL = tables access audit refs commit models history lineage diff merge track sign replica gc space verify publish views
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 	src/format/onnx.sql src/transform/prune.sql \
 	$(REPO_SQL:%=src/repo/%.sql)

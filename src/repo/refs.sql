@@ -111,7 +111,8 @@ BEGIN
 END
 $$;
 
--- The version of a reference, for a caller with that privilege on its model.
+-- The version of a reference, for a caller with that privilege on its model;
+-- to be read, it must have its content.
 CREATE FUNCTION modelopt_private.find_version(ref text, privilege text) RETURNS modelopt_private.version
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     AS $$
@@ -150,6 +151,9 @@ BEGIN
     -- Parents may be versions of other models.
     IF found_version.model_id IS DISTINCT FROM target.id THEN
         PERFORM require(found_version.model_id, privilege);
+    END IF;
+    IF privilege = 'read' AND (SELECT t.forgotten_at IS NOT NULL FROM tree t WHERE t.id = found_version.tree_id) THEN
+        PERFORM report_forgotten(found_version.id);
     END IF;
     RETURN found_version;
 END
@@ -238,6 +242,9 @@ DECLARE
 BEGIN
     PERFORM check_protection(target, ref_kind, ref_name, reason);
     PERFORM check_follows_row(target, ref_kind, ref_name);
+    IF new_id IS NOT NULL THEN
+        PERFORM lock_content(new_id);
+    END IF;
     SELECT version_id INTO old_id FROM ref
     WHERE model_id = target.id AND kind = ref_kind AND name = ref_name FOR UPDATE;
     IF new_id IS NULL THEN

@@ -15,12 +15,12 @@ CREATE VIEW modelopt.versions WITH (security_barrier) AS
 SELECT m.name AS model, v.version, v.committed_at, v.author, v.session_role, v.application, v.client, v.transaction_id,
     v.message, v.relation, v.recipe, v.params, v.tags, t.tensors, t.parameters,
     t.zeros::double precision / nullif(t.parameters, 0) AS sparsity, t.raw_bytes, v.new_bytes, v.stored_bytes,
-    encode(v.digest, 'hex') AS digest, encode(t.model_digest, 'hex') AS model_digest
+    encode(v.digest, 'hex') AS digest, encode(t.model_digest, 'hex') AS model_digest, t.forgotten_at
 FROM modelopt_private.named_model m
     JOIN modelopt_private.version v ON v.model_id = m.id
     JOIN modelopt_private.tree t ON t.id = v.tree_id
 WHERE modelopt.has_privilege(m.name, 'usage');
-COMMENT ON VIEW modelopt.versions IS 'all versions of models that the current role may see; digest identifies the version, model_digest its content';
+COMMENT ON VIEW modelopt.versions IS 'all versions of models that the current role may see; digest identifies the version, model_digest its content; forgotten_at is when gc took that, if it did';
 
 CREATE VIEW modelopt.refs WITH (security_barrier) AS
 SELECT m.name AS model, r.kind, r.name, v.version,

@@ -9,6 +9,12 @@ import threading
 import time
 
 
+def folder_bytes(folder):
+    """Of all files in a folder, as long as they are."""
+    return sum(os.lstat(os.path.join(path, name)).st_size
+               for path, _, names in os.walk(folder) for name in names)
+
+
 # ---------- the server ----------
 
 class Session:

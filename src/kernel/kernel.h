@@ -294,6 +294,66 @@ extern double kernel_norm_end(KernelNorm norm, const KernelNormRun *run,
 extern void kernel_norm_add_each(KernelNorm norm, double p, double *sums,
 								 const double *x, size_t n);
 
+/* ---------- compare.c: two sequences, element by element ---------- */
+
+/* How a second sequence differs from a first one; kernel_compare_init, then
+ * chunks. */
+typedef struct KernelComparison
+{
+	int64_t		count;			/* pairs of finite elements; the rest is about them */
+	double		max_abs;		/* largest distance; 0 when there are none */
+	double		squares;		/* sum of squared distances */
+	double		first_squares;	/* sums of squares */
+	double		second_squares;
+	double		products;		/* sum of products */
+
+	/* private */
+	double		lost[4];		/* what rounding took from the sums above */
+} KernelComparison;
+
+/* Chunks must be multiples of KERNEL_STATS_BLOCK but for the last. */
+extern void kernel_compare_init(KernelComparison *comparison);
+extern void kernel_compare_f32(KernelComparison *comparison,
+							   const float *first, const float *second,
+							   size_t n);
+extern void kernel_compare_f64(KernelComparison *comparison,
+							   const double *first, const double *second,
+							   size_t n);
+
+/* Makes the results final; once, after the last chunk. */
+extern void kernel_compare_finish(KernelComparison *comparison);
+
+/* Elements of width 1, 2, 4 or 8 that have other bits. */
+extern size_t kernel_count_different(const void *first, const void *second,
+									 size_t n, int width);
+
+/* ---------- merge.c: one sequence of two or three ---------- */
+
+/* dst = weight_x x + weight_y y */
+extern void kernel_merge_linear(double *dst, const double *x, const double *y,
+								double weight_x, double weight_y, size_t n);
+
+/* How far x has moved from base: x - base, and 0 where they are equal, infinite
+ * or not. */
+extern void kernel_task_vector(double *dst, const double *x,
+							   const double *base, size_t n);
+
+/* dst = base + lambda (weight_x dx + weight_y dy), of task vectors. */
+extern void kernel_merge_task(double *dst, const double *base,
+							  const double *dx, const double *dy,
+							  double weight_x, double weight_y, double lambda,
+							  size_t n);
+
+/*
+ * The same of the mean of those of the two that agree with the sign of their
+ * weighted sum.  keep_x and keep_y (of keep.c) say which were not trimmed.
+ */
+extern void kernel_merge_ties(double *dst, const double *base,
+							  const double *dx, const double *dy,
+							  const uint8_t *keep_x, const uint8_t *keep_y,
+							  double weight_x, double weight_y, double lambda,
+							  size_t n);
+
 /* ---------- numbers as bits, for what follows ---------- */
 
 /* What the bits of an element of width 1, 2, 4 or 8 mean. */

@@ -15,51 +15,12 @@
  * digits.
  */
 #include "kernel/kernel.h"
-
-#include <math.h>
-#include <string.h>
+#include "kernel/lanes.h"
 
 #define LANES 16
-
-/* Lanes go in quads, a size that compilers handle well on every machine. */
 #define QUADS (LANES / 4)
 
-typedef double Quad __attribute__((vector_size(32)));
-typedef float QuadF32 __attribute__((vector_size(16)));
-typedef int64_t QuadBits __attribute__((vector_size(32)));
-
-typedef enum Width
-{
-	WIDTH_F32,
-	WIDTH_F64,
-} Width;
-
-#define INLINE static inline __attribute__((always_inline))
-
 /* ---------- sums of a block ---------- */
-
-/* Vectors go by pointer: by value, how depends on the instruction set. */
-INLINE void
-load_quad(Quad *quad, const void *x, size_t i, Width width)
-{
-	if (width == WIDTH_F32)
-	{
-		QuadF32		narrow;
-
-		memcpy(&narrow, (const float *) x + i, sizeof(narrow));
-		*quad = __builtin_convertvector(narrow, Quad);
-	}
-	else
-		memcpy(quad, (const double *) x + i, sizeof(*quad));
-}
-
-INLINE double
-load_one(const void *x, size_t i, Width width)
-{
-	if (width == WIDTH_F32)
-		return ((const float *) x)[i];
-	return ((const double *) x)[i];
-}
 
 INLINE double
 add_lanes(const Quad *lanes)
@@ -220,19 +181,6 @@ extremes_f64(const double *x, size_t n, Extremes *out)
 
 /* ---------- blocks ---------- */
 
-/* Adds a term and keeps what the addition lost. */
-static void
-add_compensated(double *sum, double *lost, double term)
-{
-	double		total = *sum + term;
-
-	if (fabs(*sum) >= fabs(term))
-		*lost += (*sum - total) + term;
-	else
-		*lost += (term - total) + *sum;
-	*sum = total;
-}
-
 typedef struct BlockStats
 {
 	BlockSums	sums;
@@ -391,13 +339,6 @@ kernel_stats_f64(KernelStats *stats, const double *x, size_t n)
 		x += m;
 		n -= m;
 	}
-}
-
-/* A sum that overflowed has lost everything, and is infinite. */
-static double
-restored(double sum, double lost)
-{
-	return isfinite(sum) ? sum + lost : sum;
 }
 
 void

@@ -7,10 +7,8 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "kernel/kernel.h"
 #include "model/model_sql.h"
-#include "utils/array.h"
 #include "utils/memutils.h"
 
 #include <math.h>
@@ -36,17 +34,6 @@ first_tensors(const Model *model)
 
 /* ---------- tensors ---------- */
 
-static ArrayType *
-shape_array(const Tensor *tensor)
-{
-	Datum		dims[MODEL_MAX_DIMS];
-
-	for (int i = 0; i < tensor->ndim; i++)
-		dims[i] = Int64GetDatum(tensor->dims[i]);
-	return construct_array(dims, tensor->ndim, INT8OID, sizeof(int64),
-						   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
-}
-
 static void
 put_tensor(ReturnSetInfo *result, const Model *model, const Tensor *tensor,
 		   const Tensor *first)
@@ -57,7 +44,7 @@ put_tensor(ReturnSetInfo *result, const Model *model, const Tensor *tensor,
 
 	values[0] = PointerGetDatum(utf8_to_text(tensor->name));
 	values[1] = CStringGetTextDatum(dtype_name(payload->dtype));
-	values[2] = PointerGetDatum(shape_array(tensor));
+	values[2] = PointerGetDatum(tensor_shape_array(tensor));
 	values[3] = Int64GetDatum(payload->count);
 	values[4] = Int64GetDatum((int64) payload->stored);
 	values[5] = CStringGetTextDatum(encoding_info(payload->encoding)->name);

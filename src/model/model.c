@@ -118,6 +118,7 @@ add_payload(Model *model, DType dtype, Encoding encoding, int64 count,
 	payload->encoding = encoding;
 	payload->count = count;
 	payload->stored = stored;
+	payload->zeros = -1;
 	model->payloads[model->npayloads++] = payload;
 	model->has_digest = false;
 	return payload;
@@ -213,6 +214,7 @@ model_share_payload(Model *model, Payload *payload)
 		Payload    *own = model->payloads[copy];
 
 		payload_copy_stored(payload, own->bytes);
+		own->zeros = payload->zeros;
 		own->has_digest = payload->has_digest;
 		memcpy(own->digest, payload->digest, MODEL_DIGEST_LENGTH);
 		return copy;
@@ -373,30 +375,48 @@ model_add_tensor(Model *model, const char *name, int name_length, int ndim,
 static int
 compare_names(const void *a, const void *b)
 {
-	return strcmp(*(const char *const *) a, *(const char *const *) b);
+	return strcmp((*(const Tensor *const *) a)->name,
+				  (*(const Tensor *const *) b)->name);
+}
+
+const Tensor **
+model_sort_tensors(const Model *model)
+{
+	const Tensor **sorted = palloc(Max(model->ntensors, 1) * sizeof(Tensor *));
+
+	for (int i = 0; i < model->ntensors; i++)
+		sorted[i] = &model->tensors[i];
+	qsort(sorted, model->ntensors, sizeof(Tensor *), compare_names);
+	return sorted;
+}
+
+const Tensor *
+model_find_sorted(const Tensor **sorted, int n, const char *name)
+{
+	const Tensor key = {.name = name};
+	const Tensor *wanted = &key;
+	const Tensor **found = bsearch(&wanted, sorted, n, sizeof(Tensor *),
+								   compare_names);
+
+	return found == NULL ? NULL : *found;
 }
 
 void
 model_check_names(const Model *model, int sqlstate)
 {
-	const char **names;
+	const Tensor **sorted = model_sort_tensors(model);
 
-	if (model->ntensors < 2)
-		return;
-	names = palloc(model->ntensors * sizeof(char *));
-	for (int i = 0; i < model->ntensors; i++)
-		names[i] = model->tensors[i].name;
-	qsort(names, model->ntensors, sizeof(char *), compare_names);
 	for (int i = 1; i < model->ntensors; i++)
 	{
-		if (strcmp(names[i - 1], names[i]) == 0)
+		const char *name = sorted[i]->name;
+
+		if (strcmp(sorted[i - 1]->name, name) == 0)
 			ereport(ERROR,
 					(errcode(sqlstate),
 					 errmsg("model has two tensors named \"%s\"",
-							pg_any_to_server(names[i], strlen(names[i]),
-											 PG_UTF8))));
+							pg_any_to_server(name, strlen(name), PG_UTF8))));
 	}
-	pfree(names);
+	pfree(sorted);
 }
 
 int

@@ -163,6 +163,7 @@ typedef struct Payload
 	PayloadSource source;
 	bool		has_digest;
 	int64		count;			/* elements, when decoded */
+	int64		zeros;			/* among them, of either sign; -1 until counted */
 	uint64		stored;			/* bytes of the encoded form */
 	char	   *bytes;			/* the encoded form; NULL while lazy */
 	void	   *allocation;		/* what bytes is in, if owned */
@@ -248,6 +249,11 @@ extern void model_check_names(const Model *model, int sqlstate);
 /* Adds the tensors of another model, over payloads with the same indexes. */
 extern void model_add_tensors_of(Model *model, const Model *like);
 
+/* The tensors of a model by name, and the one of a name, or NULL. */
+extern const Tensor **model_sort_tensors(const Model *model);
+extern const Tensor *model_find_sorted(const Tensor **sorted, int n,
+									   const char *name);
+
 /* Index of a tensor, or -1. */
 extern int	model_find_tensor(const Model *model, const char *name);
 
@@ -321,6 +327,11 @@ extern float payload_block_element(const Payload *payload, int64 index);
 /* Sparse layout: bytes of the mask with padding, i.e. where values start. */
 extern uint64 sparse_mask_size(int64 count);
 
+/* Why there is no payload of such a dtype, encoding, number of elements and
+ * encoded size, whatever these numbers are, as a sentence; NULL when there is. */
+extern const char *payload_mismatch(int dtype, int encoding, int64 count,
+									uint64 stored);
+
 /* How many values a sparse payload stores. */
 extern int64 sparse_value_count(const Payload *payload);
 
@@ -346,8 +357,11 @@ extern int	payload_builder_finish(PayloadBuilder *builder);
 
 /* ---------- zeros (zeros.c) ---------- */
 
-/* Elements that are zero, -0 included; reads the whole payload. */
+/* Elements that are zero, -0 included; counted once and kept. */
 extern int64 payload_zeros(Payload *payload);
+
+/* The same of n elements that start at a byte. */
+extern int64 elements_zeros(DType dtype, const void *elements, int64 n);
 
 /* The same over all payloads, tied ones counted once. */
 extern int64 model_zeros(const Model *model);

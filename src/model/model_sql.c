@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "model/model_sql.h"
 
@@ -46,4 +47,15 @@ model_lookup_tensor(const Model *model, const text *name)
 						utf8_to_server(wanted)),
 				 errhint("tensors(model) lists the names.")));
 	return index;
+}
+
+ArrayType *
+tensor_shape_array(const Tensor *tensor)
+{
+	Datum		dims[MODEL_MAX_DIMS];
+
+	for (int i = 0; i < tensor->ndim; i++)
+		dims[i] = Int64GetDatum(tensor->dims[i]);
+	return construct_array(dims, tensor->ndim, INT8OID, sizeof(int64),
+						   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
 }

@@ -10,6 +10,7 @@
 
 #include "mb/pg_wchar.h"
 #include "model/model.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
@@ -47,6 +48,9 @@ extern char *model_digest_hex(const uint8 *digest);
 /* The tensor of that name; raises 42704 with a hint when there is none.
  * (model_sql.c) */
 extern int	model_lookup_tensor(const Model *model, const text *name);
+
+/* A shape as bigint[].  (model_sql.c) */
+extern ArrayType *tensor_shape_array(const Tensor *tensor);
 
 /* ---------- layers (layers.c) ---------- */
 

@@ -10,9 +10,8 @@
 #include "kernel/kernel.h"
 #include "model/model.h"
 
-/* Zeros among n elements that start at a byte. */
-static int64
-zeros_among(DType dtype, const void *elements, int64 n)
+int64
+elements_zeros(DType dtype, const void *elements, int64 n)
 {
 	const uint8 *packed = elements;
 	int64		zeros = 0;
@@ -29,14 +28,18 @@ zeros_among(DType dtype, const void *elements, int64 n)
 int64
 payload_zeros(Payload *payload)
 {
-	PayloadReader *reader = payload_reader_create(payload);
+	PayloadReader *reader;
 	const void *elements;
 	int64		zeros = 0;
 	int64		n;
 
+	if (payload->zeros >= 0)
+		return payload->zeros;
+	reader = payload_reader_create(payload);
 	while ((n = payload_reader_next(reader, &elements)) > 0)
-		zeros += zeros_among(payload->dtype, elements, n);
+		zeros += elements_zeros(payload->dtype, elements, n);
 	payload_reader_free(reader);
+	payload->zeros = zeros;
 	return zeros;
 }
 

@@ -4,10 +4,13 @@
 -- weights; write: commit and move references; admin: everything, and grant it.
 -- read, write and admin include usage, admin includes all; the owner of a
 -- model and the owner of the extension have admin.
+--
+-- Roles are known by name, so that a dump keeps what they may where their
+-- numbers are others.  A role that is dropped leaves its grants behind, for
+-- whoever gets its name next: revoke() takes them first.
 
--- Parallel workers do not know who called the verb that they work for: what
--- asks it stays with the leader.  (Where a gate itself runs in a worker, all
--- of its body does.)
+-- Parallel workers do not know who called: what asks is PARALLEL RESTRICTED, and
+-- where a gate itself runs in a worker, all of its body does; see gate.c.
 CREATE FUNCTION modelopt_private.caller() RETURNS text
     LANGUAGE C STABLE PARALLEL RESTRICTED
     AS 'MODULE_PATHNAME', 'modelopt_caller';
@@ -96,12 +99,14 @@ $$;
 CREATE FUNCTION modelopt_private.has_privilege(model text, privilege text) RETURNS boolean
     LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
     AS $$
+DECLARE
+    wanted bigint := (SELECT id FROM named_model WHERE name = has_privilege.model);
 BEGIN
     IF privilege NOT IN ('usage', 'read', 'write', 'admin') THEN
         RAISE EXCEPTION 'unrecognized privilege "%"', privilege
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Privileges are usage, read, write and admin.';
     END IF;
-    RETURN may((SELECT id FROM named_model WHERE name = has_privilege.model), privilege);
+    RETURN wanted IS NOT NULL AND may(wanted, privilege);
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.has_privilege(text, text) IS
@@ -176,20 +181,22 @@ CREATE FUNCTION modelopt_private.revoke(model text, role text, privilege text DE
     AS $$
 DECLARE
     target modelopt_private.named_model;
-    revoked integer;
+    revoked text[];
 BEGIN
     IF model IS NULL THEN
         PERFORM require_owner_of_all();
     ELSE
         target := find_model(model, 'admin');
     END IF;
-    DELETE FROM access a
-    WHERE a.model_id IS NOT DISTINCT FROM target.id AND a.role = CASE revoke.role WHEN 'public' THEN '' ELSE revoke.role END
-        AND a.privilege = coalesce(revoke.privilege, a.privilege);
-    GET DIAGNOSTICS revoked = ROW_COUNT;
+    WITH gone AS (
+        DELETE FROM access a
+        WHERE a.model_id IS NOT DISTINCT FROM target.id AND a.role = CASE revoke.role WHEN 'public' THEN '' ELSE revoke.role END
+            AND a.privilege = coalesce(revoke.privilege, a.privilege)
+        RETURNING a.privilege)
+    SELECT coalesce(array_agg(g.privilege ORDER BY g.privilege), '{}') INTO revoked FROM gone g;
     PERFORM add_audit(coalesce(target.id, 0), coalesce(target.name, ''), 'revoke',
         jsonb_build_object('role', role, 'privilege', privilege, 'revoked', revoked));
-    RETURN revoked;
+    RETURN cardinality(revoked);
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.revoke(text, text, text) IS

@@ -11,16 +11,13 @@
  * it.  The session's user is the wrong answer for a caller that is a SECURITY
  * DEFINER function itself, and an attack where somebody's function runs in a
  * superuser's session (an index expression, a materialized view).
- *
- * Who called is known in this process alone.  So the functions that ask are
- * PARALLEL RESTRICTED: a worker of a body's query would take the repository's
- * owner for the caller.  A gate that as a whole runs in a worker knows.
  */
 #include "postgres.h"
 
 #include "compat.h"
 
 #include "access/htup_details.h"
+#include "access/parallel.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
@@ -42,7 +39,9 @@ PG_FUNCTION_INFO_V1(modelopt_acting_table);
 
 /*
  * What decides what a body means must not be the caller's to choose: what
- * unqualified names find, and whether a backslash in a literal escapes.
+ * unqualified names find, and whether a backslash in a literal escapes.  And
+ * who called is known in this process alone: a worker of a body's query would
+ * take the repository's owner for the caller, so a body has none.
  */
 static const struct
 {
@@ -51,6 +50,7 @@ static const struct
 }			pinned_settings[] = {
 	{"search_path", "pg_catalog, modelopt_private, pg_temp"},
 	{"standard_conforming_strings", "on"},
+	{"max_parallel_workers_per_gather", "0"},
 };
 
 /* The verb that is at work; all InvalidOid when none is. */
@@ -142,8 +142,11 @@ pin_settings(void)
 }
 
 /*
+ * A gate may well be called in a parallel worker: the caller is who runs the
+ * query.
+ *
  * When the body raises, the end of the transaction or subtransaction restores
- * user and search_path, as it does for SECURITY DEFINER functions; what it does
+ * user and settings, as it does for SECURITY DEFINER functions; what it does
  * not know is who called.
  */
 Datum
@@ -185,7 +188,11 @@ modelopt_gate(PG_FUNCTION_ARGS)
 Oid
 repo_caller(void)
 {
-	return OidIsValid(call.caller) ? call.caller : GetUserId();
+	if (OidIsValid(call.caller))
+		return call.caller;
+	if (IsParallelWorker())
+		elog(ERROR, "a parallel worker does not know who called the repository");
+	return GetUserId();
 }
 
 static Datum

@@ -33,10 +33,11 @@ BEGIN
             SELECT r.version_id, array_agg(CASE r.kind WHEN 'branch' THEN '/' WHEN 'tag' THEN ':' ELSE '@' END || r.name
                 ORDER BY r.kind, r.name) AS refs
             FROM ref r GROUP BY r.version_id) named ON named.version_id = v.id
-    WHERE since IS NULL OR v.committed_at >= since
+    WHERE (since IS NULL OR v.committed_at >= since)
+        AND (v.model_id = start.model_id OR may(v.model_id, 'usage'))
     ORDER BY v.committed_at DESC, v.id DESC
     LIMIT max_count;
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.log(text, bigint, timestamptz) IS
-    'a version and all that it comes from, the newest first. raw_bytes: of all tensors, decoded; new_bytes: of those that came with this version; stored_bytes: what these take in the repository';
+    'a version and all that it comes from, as far as the current role may see it, the newest first. raw_bytes: of all tensors, decoded; new_bytes: of those that came with this version; stored_bytes: what these take in the repository';

@@ -7,6 +7,7 @@ DECLARE
     created modelopt_private.named_model := create_model(name, description);
 BEGIN
     UPDATE named_model m SET tags = check_object(register.tags, 'tags') WHERE m.id = created.id;
+    PERFORM add_audit(created.id, created.name, 'describe', jsonb_build_object('description', description, 'tags', tags));
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.register(text, text, jsonb) IS
@@ -22,7 +23,8 @@ BEGIN
     SET description = coalesce(describe.description, m.description),
         tags = coalesce(check_object(coalesce(describe.tags, m.tags), 'tags'), m.tags)
     WHERE m.id = target.id;
-    PERFORM add_audit(target.id, target.name, 'describe', jsonb_build_object('description', description, 'tags', tags));
+    PERFORM add_audit(target.id, target.name, 'describe', jsonb_build_object('description', description, 'tags', tags,
+        'before', jsonb_build_object('description', target.description, 'tags', target.tags)));
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.describe(text, text, jsonb) IS

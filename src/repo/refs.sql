@@ -26,9 +26,8 @@ BEGIN
         WHEN found_parts[1] IS NOT NULL THEN 'digest'
         ELSE coalesce(('{"#": "version", "@": "alias", ":": "tag", "/": "branch"}'::jsonb) ->> found_parts[3], 'head') END;
     name := coalesce(found_parts[1], found_parts[4]);
-    back := (SELECT coalesce(sum(CASE step WHEN '' THEN 1 ELSE step::integer END), 0)
-             FROM string_to_table(substr(found_parts[5], 2), '~') step
-             WHERE found_parts[5] <> '');
+    back := (SELECT coalesce(sum(CASE step[1] WHEN '' THEN 1 ELSE step[1]::integer END), 0)
+             FROM regexp_matches(found_parts[5], '~([0-9]*)', 'g') step);
     IF kind = 'version' AND name !~ '^[0-9]{1,9}$' THEN
         RAISE EXCEPTION 'invalid reference "%"', ref
             USING ERRCODE = 'invalid_parameter_value', DETAIL = 'A number is expected after "#".';
@@ -147,6 +146,10 @@ BEGIN
         RAISE EXCEPTION 'reference "%" names no version', ref
             USING ERRCODE = 'undefined_object',
                 HINT = 'modelopt.log() lists the versions of a model, and modelopt.refs its branches, tags and aliases.';
+    END IF;
+    -- Parents may be versions of other models.
+    IF found_version.model_id IS DISTINCT FROM target.id THEN
+        PERFORM require(found_version.model_id, privilege);
     END IF;
     RETURN found_version;
 END
@@ -556,15 +559,19 @@ CREATE FUNCTION modelopt_private.protect(model text, pattern text, roles text[],
     AS $$
 DECLARE
     target modelopt_private.named_model := lock_model(model, 'admin');
+    before text[];
 BEGIN
     IF kind NOT IN ('alias', 'branch', 'tag') THEN
         RAISE EXCEPTION 'unrecognized kind of reference "%"', kind
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Kinds are alias, branch and tag.';
     END IF;
     PERFORM check_role(r) FROM unnest(roles) r;
+    SELECT p.roles INTO before FROM protection p
+    WHERE p.model_id = target.id AND p.kind = protect.kind AND p.pattern = protect.pattern;
     INSERT INTO protection (model_id, kind, pattern, roles) VALUES (target.id, protect.kind, protect.pattern, protect.roles)
     ON CONFLICT ON CONSTRAINT protection_pkey DO UPDATE SET roles = excluded.roles;
-    PERFORM add_audit(target.id, target.name, 'protect', jsonb_build_object('kind', kind, 'pattern', pattern, 'roles', roles));
+    PERFORM add_audit(target.id, target.name, 'protect', jsonb_build_object('kind', kind, 'pattern', pattern, 'roles', roles,
+        'before', before));
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.protect(text, text, text[], text) IS
@@ -575,12 +582,15 @@ CREATE FUNCTION modelopt_private.unprotect(model text, pattern text, kind text D
     AS $$
 DECLARE
     target modelopt_private.named_model := lock_model(model, 'admin');
+    before text[];
 BEGIN
-    DELETE FROM protection p WHERE p.model_id = target.id AND p.kind = unprotect.kind AND p.pattern = unprotect.pattern;
+    DELETE FROM protection p WHERE p.model_id = target.id AND p.kind = unprotect.kind AND p.pattern = unprotect.pattern
+    RETURNING p.roles INTO before;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM add_audit(target.id, target.name, 'unprotect', jsonb_build_object('kind', kind, 'pattern', pattern));
+    PERFORM add_audit(target.id, target.name, 'unprotect', jsonb_build_object('kind', kind, 'pattern', pattern,
+        'before', before));
     RETURN true;
 END
 $$;

@@ -50,13 +50,14 @@ WHERE modelopt.has_privilege(m.name, 'usage');
 COMMENT ON VIEW modelopt.metrics IS 'numbers measured of versions, when they were committed or later';
 
 CREATE VIEW modelopt.privileges WITH (security_barrier) AS
-SELECT m.name AS model, CASE a.role WHEN '' THEN 'public' ELSE a.role END AS role, a.privilege, a.granted_by
-FROM modelopt_private.named_model m JOIN modelopt_private.access a ON a.model_id = m.id
-WHERE modelopt.has_privilege(m.name, 'usage');
-COMMENT ON VIEW modelopt.privileges IS 'what was granted to whom; owners of models have all privileges';
+SELECT m.name AS model, CASE a.role WHEN '' THEN 'public' ELSE a.role END AS role, a.privilege, a.granted_by,
+    a.role = '' OR EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = a.role) AS role_exists
+FROM modelopt_private.access a LEFT JOIN modelopt_private.named_model m ON m.id = a.model_id
+WHERE CASE WHEN m.id IS NULL THEN modelopt.owns_extension() ELSE modelopt.has_privilege(m.name, 'usage') END;
+COMMENT ON VIEW modelopt.privileges IS 'what was granted to whom; without a model, for the owner of the extension, who may create models. Owners of models have all privileges. Grants are to names: where role_exists is false, whoever gets that name has them';
 
 CREATE VIEW modelopt.audit WITH (security_barrier) AS
-SELECT a.model_name AS model, a.number, a.at, a.actor, a.session_role, a.operation, a.details, encode(a.hash, 'hex') AS hash
+SELECT a.model_name AS model, a.number, a.at, a.actor, a.session_role, a.application, a.client, a.operation, a.details, encode(a.hash, 'hex') AS hash
 FROM modelopt_private.audit a
     LEFT JOIN modelopt_private.named_model m ON m.id = a.model_id
 WHERE CASE WHEN m.id IS NULL THEN modelopt.owns_extension() ELSE modelopt.has_privilege(m.name, 'usage') END;
@@ -71,6 +72,19 @@ FROM modelopt_private.load l,
 WHERE modelopt.owns_extension()
     OR EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = l.role AND pg_catalog.pg_has_role(r.oid, 'USAGE'));
 COMMENT ON VIEW modelopt.loads IS 'models that come in parts and are neither finished nor aborted, of roles that the current one is a member of: bytes are those of all tensors, present those that were put; last_put_at tells which loads were left behind';
+
+CREATE VIEW modelopt.signing_keys WITH (security_barrier) AS
+SELECT k.name, k.public_key, k.registered_by, k.registered_at, k.revoked_at
+FROM modelopt_private.signing_key k;
+COMMENT ON VIEW modelopt.signing_keys IS 'Ed25519 public keys, raw, that versions may be signed with, until they are revoked';
+
+CREATE VIEW modelopt.signatures WITH (security_barrier) AS
+SELECT m.name AS model, v.version, s.key_name AS key, s.signature, s.added_by, s.added_at
+FROM modelopt_private.named_model m
+    JOIN modelopt_private.version v ON v.model_id = m.id
+    JOIN modelopt_private.signature s ON s.version_id = v.id
+WHERE modelopt.has_privilege(m.name, 'usage');
+COMMENT ON VIEW modelopt.signatures IS 'signatures of versions; modelopt.verify_signature() says whether they are valid now';
 
 CREATE VIEW modelopt.tracked AS
 SELECT * FROM modelopt.trackings();

@@ -13,6 +13,7 @@
 #define MODELOPT_PRUNE_H
 
 #include "model/model.h"
+#include "transform/select.h"
 
 typedef enum PruneMethod
 {
@@ -97,11 +98,6 @@ extern PruneTarget **prune_targets(const Model *source,
 								   const PruneRequest *request,
 								   int *ntargets);
 
-/* The tensors of a model by name, and the one of a name, or NULL. */
-extern const Tensor **prune_sort_tensors(const Model *model);
-extern const Tensor *prune_find_tensor(const Tensor **sorted, int n,
-									   const char *name);
-
 /* ---------- prune_unit.c ---------- */
 
 /* Elements that are worked on at once, so that they and what is made of them
@@ -144,11 +140,6 @@ extern void prune_reader_init(PruneReader *reader, Payload *payload);
  * there.  *first is the index of the first one. */
 extern int64 prune_reader_next(PruneReader *reader, const void **elements,
 							   int64 *first);
-
-/* The key of that rank, 0 being the smallest, among keys in memory; *below
- * says how many are smaller. */
-extern uint64 prune_select(const void *keys, int64 n, int width, int64 rank,
-						   int64 *below);
 
 /* Tells what stays when the k units of the lowest keys go, lowest index first
  * among equal ones.  All keys are in memory. */

@@ -49,7 +49,7 @@ same_shape(const PruneTarget *target, const Tensor *tensor)
 static Payload *
 mask_of(const PruneTarget *target, const PruneRequest *request)
 {
-	const Tensor *tensor = prune_find_tensor(request->masks,
+	const Tensor *tensor = model_find_sorted(request->masks,
 											 request->mask->ntensors,
 											 target->name);
 

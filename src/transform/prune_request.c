@@ -280,7 +280,7 @@ read_mask(PruneRequest *request, FunctionCallInfo fcinfo)
 	if (!given)
 		return;
 	request->mask = PG_GETARG_MODEL(PRUNE_ARG_MASK);
-	request->masks = prune_sort_tensors(request->mask);
+	request->masks = model_sort_tensors(request->mask);
 }
 
 /* An array of patterns, or none, in UTF-8. */

@@ -77,37 +77,6 @@ report_unmatched(const char *pattern, bool matches_others)
 			 errhint("tensors(model) lists the names.")));
 }
 
-/* ---------- names ---------- */
-
-static int
-compare_names(const void *a, const void *b)
-{
-	return strcmp((*(const Tensor *const *) a)->name,
-				  (*(const Tensor *const *) b)->name);
-}
-
-const Tensor **
-prune_sort_tensors(const Model *model)
-{
-	const Tensor **sorted = palloc(Max(model->ntensors, 1) * sizeof(Tensor *));
-
-	for (int i = 0; i < model->ntensors; i++)
-		sorted[i] = &model->tensors[i];
-	qsort(sorted, model->ntensors, sizeof(Tensor *), compare_names);
-	return sorted;
-}
-
-const Tensor *
-prune_find_tensor(const Tensor **sorted, int n, const char *name)
-{
-	const Tensor key = {.name = name};
-	const Tensor *wanted = &key;
-	const Tensor **found = bsearch(&wanted, sorted, n, sizeof(Tensor *),
-								   compare_names);
-
-	return found == NULL ? NULL : *found;
-}
-
 /* ---------- weights ---------- */
 
 /* Marks the payloads of embeddings: those of layers of that kind, and
@@ -141,7 +110,7 @@ static void
 find_masks(const Model *model, bool *mask)
 {
 	static const char suffix[] = "_mask";
-	const Tensor **sorted = prune_sort_tensors(model);
+	const Tensor **sorted = model_sort_tensors(model);
 
 	for (int i = 0; i < model->ntensors; i++)
 	{
@@ -149,7 +118,7 @@ find_masks(const Model *model, bool *mask)
 		int			length = (int) strlen(name) - (int) strlen(suffix);
 
 		if (length > 0 && strcmp(name + length, suffix) == 0 &&
-			prune_find_tensor(sorted, model->ntensors,
+			model_find_sorted(sorted, model->ntensors,
 							  psprintf("%.*s_orig", length, name)) != NULL)
 			mask[model->tensors[i].payload] = true;
 	}

@@ -93,33 +93,6 @@ prune_magnitude_keys(DType dtype, const void *elements, int64 first, int64 n,
 
 /* ---------- ranks ---------- */
 
-/* Keys that are looked at between two looks for interrupts. */
-#define STRETCH (1024 * 1024)
-
-uint64
-prune_select(const void *keys, int64 n, int width, int64 rank, int64 *below)
-{
-	uint64		key = 0;
-	int64		left = rank;
-
-	for (int shift = kernel_top_digit(width); shift >= 0;
-		 shift -= KERNEL_DIGIT_BITS)
-	{
-		int64		counts[KERNEL_DIGITS] = {0};
-
-		for (int64 done = 0; done < n; done += STRETCH)
-		{
-			CHECK_FOR_INTERRUPTS();
-			kernel_count_digits((const char *) keys + done * width,
-								Min(n - done, STRETCH), width, key, shift,
-								counts);
-		}
-		kernel_descend(counts, shift, &key, &left);
-	}
-	*below = rank - left;
-	return key;
-}
-
 void
 prune_rank_units(const void *keys, int64 n, int width, int64 k, uint8 *keep)
 {
@@ -130,7 +103,7 @@ prune_rank_units(const void *keys, int64 n, int width, int64 k, uint8 *keep)
 	{
 		int64		below;
 
-		threshold = prune_select(keys, n, width, k - 1, &below);
+		threshold = select_key(keys, n, width, k - 1, &below);
 		ties = k - below;
 	}
 	kernel_keep_above(keys, n, width, threshold, &ties, keep);

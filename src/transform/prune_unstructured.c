@@ -171,10 +171,10 @@ choose_bracket(Ranking *ranking, KernelBracket *bracket)
 	center = share * drawn;
 	margin = BRACKET_DEVIATIONS * sqrt(center * (1 - share)) + 2;
 	if (center - margin > 0)
-		bracket->low = prune_select(sample, drawn, ranking->width,
+		bracket->low = select_key(sample, drawn, ranking->width,
 									(int64) (center - margin), &below);
 	if (center + margin < drawn)
-		bracket->high = prune_select(sample, drawn, ranking->width,
+		bracket->high = select_key(sample, drawn, ranking->width,
 									 (int64) (center + margin), &below);
 	bracket->room = (size_t) (4 * margin / drawn * ranking->total) + PRUNE_BLOCK;
 	pfree(sample);
@@ -224,7 +224,7 @@ threshold_in_bracket(Ranking *ranking, const KernelBracket *bracket)
 	{
 		if (bracket->nbetween > (int64) bracket->room)
 			return false;
-		ranking->threshold = prune_select(bracket->between, bracket->nbetween,
+		ranking->threshold = select_key(bracket->between, bracket->nbetween,
 										  ranking->width, rank, &below);
 		ranking->ties = rank + 1 - below;
 		return true;

@@ -80,6 +80,14 @@ repo_relation(const char *name)
 	return relation;
 }
 
+bool
+repo_has_relation(const char *name, Oid relation)
+{
+	Oid			schema = get_namespace_oid("modelopt_private", true);
+
+	return OidIsValid(schema) && get_relname_relid(name, schema) == relation;
+}
+
 /* ---------- writing ---------- */
 
 PartWriter *

@@ -256,8 +256,8 @@ CREATE TABLE modelopt_private.tracked_row (
 CREATE SEQUENCE modelopt_private.load_id;
 CREATE TABLE modelopt_private.load (
     id bigint PRIMARY KEY DEFAULT nextval('modelopt_private.load_id'),
-    model_name text NOT NULL,
-    role text NOT NULL,
+    target text NOT NULL,                       -- what finish_load commits to
+    role text NOT NULL,                         -- who may put parts
     metadata jsonb NOT NULL,
     began_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
@@ -267,6 +267,8 @@ CREATE TABLE modelopt_private.load_tensor (
     name text NOT NULL,
     dtype text NOT NULL,
     shape bigint[] NOT NULL,
+    bytes bigint NOT NULL,
+    tied_to integer,                            -- the number of the tensor that has its elements
     PRIMARY KEY (load_id, number),
     UNIQUE (load_id, name)
 );
@@ -275,6 +277,7 @@ CREATE TABLE modelopt_private.load_part (
     tensor integer NOT NULL,
     first_byte bigint NOT NULL,
     data bytea NOT NULL,
+    put_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (load_id, tensor, first_byte),
     FOREIGN KEY (load_id, tensor) REFERENCES modelopt_private.load_tensor ON DELETE CASCADE
 );

@@ -27,4 +27,7 @@ extern bool repo_has_relation(const char *name, Oid relation);
  * none: not the repository's owner, as whom a verb runs.  (gate.c) */
 extern Oid	repo_caller(void);
 
+/* Whether a verb is at work.  (gate.c) */
+extern bool repo_in_verb(void);
+
 #endif							/* MODELOPT_REPO_H */

@@ -12,14 +12,17 @@ CREATE FUNCTION modelopt_private.first_parents(start bigint) RETURNS TABLE (id b
     SELECT line.id, line.number FROM line
 $$;
 
--- A version and all that it comes from.
+-- A version and all that it comes from.  OFFSET 0 keeps the planner from a join
+-- that reads all versions in each step.
 CREATE FUNCTION modelopt_private.ancestors(start bigint) RETURNS TABLE (id bigint)
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     WITH RECURSIVE known (id) AS (
         SELECT start
         UNION
-        SELECT p.parent_id FROM known JOIN modelopt_private.version_parent p ON p.version_id = known.id)
+        SELECT p.parent_id
+        FROM known, LATERAL (
+            SELECT p.parent_id FROM modelopt_private.version_parent p WHERE p.version_id = known.id OFFSET 0) p)
     SELECT known.id FROM known
 $$;
 

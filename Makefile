@@ -18,7 +18,7 @@ OBJS = $(SOURCES:.c=.o)
 # The install script is joined from the parts that lie beside the code, ground
 # floor first.
 # Of the repository: tables, functions, the gates to them, views that call gates.
-REPO_SQL = tables access audit refs commit history lineage diff merge publish views
+REPO_SQL = tables access audit refs commit models history lineage diff merge track sign replica publish views
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 	src/format/onnx.sql src/transform/prune.sql \
 	$(REPO_SQL:%=src/repo/%.sql)
@@ -28,7 +28,8 @@ DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 REGRESS = model inspect tensor prune prune_structured prune_errors \
 	pytorch_read pytorch_write safetensors onnx gguf npz formats \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
-	hostile_gguf hostile_npz
+	hostile_gguf hostile_npz \
+	repo_audit repo_sign repo_access repo_track
 REGRESS_OPTS = --load-extension=modelopt
 ISOLATION = $(patsubst $(HERE)/test/isolation/specs/%.spec,%,$(wildcard $(HERE)/test/isolation/specs/*.spec))
 ISOLATION_OPTS = --inputdir=$(HERE)/test/isolation --load-extension=modelopt
@@ -43,7 +44,7 @@ PG_CFLAGS = -ffp-contract=off -MMD -MP -Wall -Wextra -Wvla -Wshadow \
 	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 # The default -O2 of gcc 12 vectorizes too timidly for numeric loops.
 KERNEL_CFLAGS = -O3
-SHLIB_LINK = -lz -lzstd
+SHLIB_LINK = -ldeflate -lz -lzstd
 
 EXTRA_CLEAN = $(OBJS:.o=.d) output_iso
 

@@ -1,7 +1,6 @@
 """
 The same weights in files of several formats, written without the libraries
-of those formats, which are not everywhere; and these libraries' ways of
-reading them, where they are.
+of those formats, which are not everywhere.
 """
 import json
 import struct
@@ -70,27 +69,3 @@ def write_onnx(path, weights):
 
 def write_npz(path, weights):
     numpy.savez(path, **{name: w.numpy() for name, w in weights.items()})
-
-
-def read_npz(path):
-    with numpy.load(path) as arrays:
-        return {name: arrays[name] for name in arrays}
-
-
-def read_safetensors():
-    """The function, or None where the library is not installed."""
-    try:
-        from safetensors.torch import load_file
-    except ImportError:
-        return None
-    return load_file
-
-
-def read_onnx():
-    try:
-        import onnx
-        import onnx.numpy_helper
-    except ImportError:
-        return None
-    return lambda path: [onnx.numpy_helper.to_array(t) for t in
-                         onnx.load(path).graph.initializer]

@@ -4,8 +4,15 @@ runs, memory of a process, and the table at the end.
 """
 import os
 import subprocess
+import sys
 import threading
 import time
+
+
+def folder_bytes(folder):
+    """Of all files in a folder, as long as they are."""
+    return sum(os.lstat(os.path.join(path, name)).st_size
+               for path, _, names in os.walk(folder) for name in names)
 
 
 # ---------- the server ----------
@@ -54,6 +61,32 @@ class Session:
     def close(self):
         self.psql.stdin.close()
         self.psql.wait()
+
+
+class Library:
+    """A process that reads and writes a file with the library of its format;
+    see library.py.  missing says why there is none, or is empty."""
+
+    def __init__(self, path):
+        here = os.path.dirname(os.path.abspath(__file__))
+        self.process = subprocess.Popen(
+            [os.environ.get("LIBRARY_PYTHON", sys.executable), "-B",
+             os.path.join(here, "library.py"), path],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            universal_newlines=True)
+        self.pid = self.process.pid
+        word, self.version = self.process.stdout.readline().strip().split(
+            " ", 1)
+        self.missing = "" if word == "ready" else self.version
+
+    def seconds(self, command):
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
 
 
 # ---------- measuring ----------

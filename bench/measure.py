@@ -168,33 +168,66 @@ class Bench:
     # ---------- files ----------
 
     def formats(self):
-        """Bytes in memory become a model, against copying them, and against
-        what reads the file."""
-        copy, _ = self.copies()
-        for name, write, read in (
-                ("pth", None, torch.load),
-                ("safetensors", files.write_safetensors,
-                 files.read_safetensors()),
-                ("onnx", files.write_onnx, files.read_onnx()),
-                ("npz", files.write_npz, files.read_npz)):
+        """Bytes in memory become a model and a model bytes, against copying
+        them; and files a model, against what their libraries do."""
+        for name, write in (("pth", None),
+                            ("safetensors", files.write_safetensors),
+                            ("onnx", files.write_onnx),
+                            ("npz", files.write_npz)):
             path = os.path.join(self.folder, "bench." + name)
             if write:
                 write(path, self.weights)
                 os.chmod(path, 0o644)
-            prepare = "data := pg_read_binary_file('bench.%s')" % name
-            turns = [lambda: self.session.seconds_within(
-                prepare, "model_read(data)"), copy]
-            if read:
-                turns.append(lambda: timed(lambda: read(path)))
+            library = harness.Library(path)
+            if library.missing:
+                print("  no library reads .%s here: %s"
+                      % (name, library.missing), flush=True)
+            self.load_memory(name, library)
+            self.format_speed(name, library)
+            library.close()
+
+    def format_speed(self, name, library):
+        prepare = "data := pg_read_binary_file('bench.%s')" % name
+        copy, _ = self.copies()
+        within = self.session.seconds_within
+        format_ = {"pth": "pytorch"}.get(name, name)
+        ways = [("model_read of a .%s value" % name, 2, "load",
+                 lambda: within(prepare, "model_read(data)")),
+                ("model_write of a .%s value" % name, None, "save",
+                 lambda: within("m := model_load('bench.%s')" % name,
+                                "model_write(m, '%s')" % format_, "bytea"))]
+        for what, limit, command, way in ways:
+            turns = [way, copy]
+            if not library.missing:
+                turns.append(lambda: library.seconds(command))
             ours, copied, *theirs = alternate(self.repeats, *turns)
-            what = "model_read of a .%s value" % name
-            self.report.add_limit(what, ours / copied, "copies", 2,
+            self.report.add_limit(what, ours / copied, "copies", limit,
                                   harness.readable(ours, "s"),
                                   harness.readable(copied, "s"),
                                   "memcpy of the same bytes")
             if theirs:
-                self.report.add(what, ours, "its library, from the file",
-                                theirs[0])
+                self.report.add("  the same", ours, "%s, %s" % (
+                    library.version, "from the file" if command == "load"
+                    else "into memory"), theirs[0])
+
+    def load_memory(self, name, library):
+        """Of a process that has read no other model."""
+        fresh = harness.Session()
+        fresh.run("SELECT model_read(model_write(model_agg('w', '{1}')));")
+        peak = harness.PeakMemory(fresh.pid)
+        fresh.run("SELECT num_parameters(model_load('bench.%s'));" % name)
+        ours = peak.stop()
+        fresh.close()
+        theirs = 0
+        if not library.missing:
+            peak = harness.PeakMemory(library.pid)
+            library.seconds("load")
+            theirs = peak.stop()
+        self.report.add_limit("model_load of a .%s file, peak memory" % name,
+                              ours / self.bytes, "models", 2.2,
+                              harness.readable(ours, "MB"),
+                              harness.readable(theirs, "MB") if theirs else "",
+                              library.version if theirs else "")
 
 
 PARTS = {"memory": Bench.in_memory, "table": Bench.table_to_table,

@@ -1,6 +1,7 @@
 -- The story that "make demo" shows.  The server has digits_mlp.pth in its data
 -- folder: a perceptron trained on scikit-learn's handwritten digits, saved by
--- torch.save; and digits_test.csv: a hundred digits that it never saw.
+-- torch.save; digits_mlp.onnx: the same, exported with its graph; and
+-- digits_test.csv: a hundred digits that it never saw.
 
 \set ECHO none
 \pset footer off
@@ -96,3 +97,47 @@ WHERE name = 'digits';
 
 SELECT name, length(file) AS bytes, model_read(file) = m AS reads_back_equal
 FROM zoo, model_write(m, 'pytorch') file;
+
+\echo
+\echo '==== Other formats: an ONNX model has its graph with it ===='
+\echo
+
+INSERT INTO zoo SELECT 'with a graph', model_load('digits_mlp.onnx');
+
+SELECT i.* FROM zoo, inputs(m) i WHERE zoo.name = 'with a graph';
+
+SELECT position, op_type, inputs, outputs FROM zoo, nodes(m) WHERE zoo.name = 'with a graph';
+
+SELECT format, length(model_write(prune(m, 0.5), format)) AS bytes
+FROM zoo, unnest('{onnx,safetensors,gguf,npz,pytorch}'::text[]) format WHERE name = 'with a graph';
+
+SELECT format, extensions FROM model_formats();
+
+\echo
+\echo '==== A name, versions, and what each of them is ===='
+\echo
+
+SELECT modelopt.commit('digits', m, 'as trained', params => '{"lr": 1e-3}', metrics => '{"accuracy": 0.93}') AS version
+FROM zoo WHERE name = 'digits';
+
+SELECT modelopt.commit('digits', prune(modelopt.get('digits'), 0.5), 'half of the weights') AS version;
+
+SELECT version, author, message, relation, parent, sparsity, raw_bytes, new_bytes, stored_bytes FROM modelopt.log('digits');
+
+\echo
+\echo '==== What is in production, and back to what was ===='
+\echo
+
+SELECT modelopt.alias('digits', 'champion', 'digits#1', reason => 'the first one');
+
+SELECT modelopt.alias('digits', 'champion', 'digits#2', reason => 'as good, and half of the size');
+
+SELECT count(*) FILTER (WHERE read_digit(modelopt.get('digits@champion'), pixels) = label) AS digits_read_of_100 FROM digits;
+
+SELECT modelopt.rollback('digits', 'champion', reason => 'p99 doubled') AS champion;
+
+SELECT name, old_version, new_version, operation, reason, actor FROM modelopt.reflog WHERE kind = 'alias' ORDER BY at;
+
+SELECT number, operation, details ->> 'after' AS after, left(hash, 16) AS hash FROM modelopt.audit ORDER BY number;
+
+SELECT * FROM modelopt.audit_verify();

@@ -19,6 +19,14 @@ SELECT model_read(bytes, 'npy') FROM written WHERE format = 'npz';
 SELECT model_read(bytes, 'npz') FROM written WHERE format = 'pytorch';
 SELECT model_read(bytes, 'pytorch') FROM written WHERE format = 'gguf';
 
+-- A key chooses among the entries of a checkpoint; no other format has any.
+SELECT model_read(bytes, key => 'weights') FROM written WHERE format = 'safetensors';
+SELECT model_read(bytes, key => '') FROM written WHERE format = 'gguf';
+SELECT model_read(bytes, key => 'w') FROM written WHERE format = 'npz';
+SELECT model_read(bytes, 'npy', 'array') FROM written WHERE format = 'npy';
+SELECT model_read(bytes, 'onnx', 'w') FROM written WHERE format = 'npy';
+SELECT model_read(bytes, key => '') = model_read(bytes) AS pytorch FROM written WHERE format = 'pytorch';
+
 -- The default is PyTorch's; null in, null out.
 SELECT model_write(m) = model_write(m, 'pytorch') AS pytorch, model_write(NULL, 'npz') IS NULL AS nothing,
        model_write(m, NULL) IS NULL AS no_format

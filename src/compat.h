@@ -35,6 +35,8 @@ typedef char CodedByte;
 
 #if PG_VERSION_NUM < 150000
 
+#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+
 /* Puts the result of a set-returning function in a tuplestore. */
 static inline void
 InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)

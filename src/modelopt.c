@@ -7,15 +7,31 @@
  */
 #include "postgres.h"
 
-#include "fmgr.h"
+#include "compat.h"
+
+#include "format/format.h"
 #include "model/model.h"
+#include "utils/guc.h"
 
 PG_MODULE_MAGIC;
 
 void		_PG_init(void);
 
+static void
+define_settings(void)
+{
+	DefineCustomIntVariable("modelopt.onnx_external_data_threshold",
+							"Size of an ONNX file from which on model_save puts weights into a second one.",
+							"The format ends at 2 GB.",
+							&onnx_external_data_threshold, ONNX_MAX_THRESHOLD,
+							0, ONNX_MAX_THRESHOLD, PGC_USERSET, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+	MarkGUCPrefixReserved("modelopt");
+}
+
 void
 _PG_init(void)
 {
+	define_settings();
 	lazy_source_init();
 }

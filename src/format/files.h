@@ -21,7 +21,8 @@ extern void files_close_siblings(Siblings *siblings);
 /*
  * Writes a model to a file, which is there whole or not at all: it is written
  * under another name beside it, and takes the place of what has its name when
- * it is on disk.  Returns the number of bytes.
+ * it is on disk.  Returns the number of bytes, of both where it took a second
+ * one.
  */
 extern uint64 files_write(const char *path, const Format *format,
 						  Model *model, const char *dtype);

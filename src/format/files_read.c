@@ -14,6 +14,7 @@
 
 #include "format/files.h"
 #include "format/pickle.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
@@ -40,12 +41,24 @@ typedef struct FileSiblings
 
 /* ---------- one file ---------- */
 
+/* A path as it may stand in an error; a part of it may come from a file. */
+static const char *
+shown(const char *path)
+{
+	int			length = strlen(path);
+
+	if (pg_verify_mbstr(GetDatabaseEncoding(), path, length, true))
+		return path;
+	return pickle_printable(path, length);
+}
+
 static void
 report_open_failure(const char *path)
 {
 	ereport(ERROR,
 			(errcode_for_file_access(),
-			 errmsg("could not open file \"%s\" for reading: %m", path)));
+			 errmsg("could not open file \"%s\" for reading: %m",
+					shown(path))));
 }
 
 /* Opening a pipe would wait for a writer, so what it is comes first. */
@@ -55,11 +68,11 @@ check_regular(const char *path, const struct stat *status)
 	if (S_ISDIR(status->st_mode))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is a directory", path)));
+				 errmsg("\"%s\" is a directory", shown(path))));
 	if (!S_ISREG(status->st_mode))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a regular file", path)));
+				 errmsg("\"%s\" is not a regular file", shown(path))));
 }
 
 static void
@@ -77,7 +90,7 @@ open_file(const char *path, OpenFile *file)
 	if (fstat(file->fd, &status) != 0)
 		ereport(ERROR,
 				(errcode_for_file_access(),
-				 errmsg("could not stat file \"%s\": %m", path)));
+				 errmsg("could not stat file \"%s\": %m", shown(path))));
 	check_regular(path, &status);
 	file->size = status.st_size;
 }
@@ -88,7 +101,8 @@ close_file(OpenFile *file)
 	if (CloseTransientFile(file->fd) != 0)
 		ereport(ERROR,
 				(errcode_for_file_access(),
-				 errmsg("could not close file \"%s\": %m", file->path)));
+				 errmsg("could not close file \"%s\": %m",
+						shown(file->path))));
 }
 
 /* The caller has compared the range with the file's size. */
@@ -108,12 +122,13 @@ read_range(const OpenFile *file, uint64 offset, uint64 n, char *dst)
 		if (done < 0)
 			ereport(ERROR,
 					(errcode_for_file_access(),
-					 errmsg("could not read file \"%s\": %m", file->path)));
+					 errmsg("could not read file \"%s\": %m",
+							shown(file->path))));
 		if (done == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_CORRUPTED),
 					 errmsg("file \"%s\" became shorter while it was read",
-							file->path)));
+							shown(file->path))));
 		dst += done;
 		offset += done;
 		n -= done;
@@ -130,7 +145,7 @@ files_read(const char *path, size_t *size)
 	if (file.size > MaxAllocHugeSize)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("file \"%s\" is too large", path)));
+				 errmsg("file \"%s\" is too large", shown(path))));
 	*size = file.size;
 	data = MemoryContextAllocHuge(CurrentMemoryContext, Max(*size, 1));
 	read_range(&file, 0, *size, data);
@@ -242,7 +257,7 @@ sibling_read(Siblings *siblings, const char *name, uint64 offset, uint64 n,
 				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 				 errmsg("model file names bytes that are not there"),
 				 errdetail("File \"%s\" has " UINT64_FORMAT " bytes, and " UINT64_FORMAT " from byte " UINT64_FORMAT " on are named.",
-						   file->path, file->size, n, offset)));
+						   shown(file->path), file->size, n, offset)));
 	read_range(file, offset, n, dst);
 }
 

@@ -5,6 +5,13 @@
  * Owns the temporary file: it is gone after an error, a cancelled query or a
  * terminated session.  Only a crash of the server or of the machine can leave
  * one, whose name starts with ".modelopt-" and ends with ".tmp".
+ *
+ * A format may put a part of its bytes into a second file.  Two files cannot be
+ * replaced at once, so the second one has a name that no file had before and
+ * is there, on disk, before the first one takes its place: whoever opens the
+ * first one, old or new, finds the second one that belongs to it.  The second
+ * file of a model that is replaced stays, because others may have copied the
+ * first.
  */
 #include "postgres.h"
 
@@ -12,7 +19,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/string.h"
 #include "format/files.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
@@ -31,9 +40,11 @@ typedef struct FileSink
 	Sink		sink;			/* must be first */
 	const char *path;
 	char	   *temporary;
+	bool		is_renamed;		/* the temporary file has got its name */
 	mode_t		mode;
 	int			fd;
 	uint64		size;
+	struct FileSink *beside;	/* the second file, or NULL */
 } FileSink;
 
 /* ---------- before and after ---------- */
@@ -64,20 +75,32 @@ check_target(FileSink *file)
 	file->mode = status.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO);
 }
 
-/* A name that nobody has, in the same directory: only there can a file be
- * renamed in one step. */
-static char *
-temporary_name(const char *path)
+static unsigned long long
+random_number(void)
 {
-	const char *slash = strrchr(path, '/');
 	uint64		number;
 
 	if (!pg_strong_random(&number, sizeof(number)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate random numbers")));
-	return psprintf("%.*s.modelopt-%016llx.tmp", (int) (slash + 1 - path),
-					path, (unsigned long long) number);
+	return number;
+}
+
+/* Bytes of a path before the file's own name. */
+static int
+directory_length(const char *path)
+{
+	return (int) (strrchr(path, '/') + 1 - path);
+}
+
+/* A name that nobody has, in the same directory: only there can a file be
+ * renamed in one step. */
+static char *
+temporary_name(const char *path)
+{
+	return psprintf("%.*s.modelopt-%016llx.tmp", directory_length(path), path,
+					random_number());
 }
 
 static void
@@ -102,9 +125,25 @@ create_temporary(FileSink *file)
 static void
 remove_temporary(int code, Datum arg)
 {
-	FileSink   *file = (FileSink *) DatumGetPointer(arg);
+	const FileSink *file = (const FileSink *) DatumGetPointer(arg);
+	const FileSink *beside = file->beside;
 
+	/* Interrupts may still come when everything is done. */
+	if (file->is_renamed)
+		return;
 	(void) unlink(file->temporary);
+	if (beside != NULL)
+		(void) unlink(beside->is_renamed ? beside->path : beside->temporary);
+}
+
+/* Makes a new name outlive a crash; it is too late for an error. */
+static void
+sync_directory(const char *path)
+{
+	char	   *directory = pnstrdup(path, Max(directory_length(path) - 1, 1));
+
+	(void) fsync_fname_ext(directory, true, true, WARNING);
+	pfree(directory);
 }
 
 /* The new file takes the place of the old one once it is on disk. */
@@ -129,17 +168,8 @@ finish(FileSink *file)
 				(errcode_for_file_access(),
 				 errmsg("could not rename file \"%s\" to \"%s\": %m",
 						file->temporary, file->path)));
-}
-
-/* Makes the new name outlive a crash; it is too late for an error. */
-static void
-sync_directory(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char	   *directory = pnstrdup(path, Max(slash - path, 1));
-
-	(void) fsync_fname_ext(directory, true, true, WARNING);
-	pfree(directory);
+	file->is_renamed = true;
+	sync_directory(file->path);
 }
 
 /* ---------- the sink ---------- */
@@ -183,21 +213,72 @@ file_put(Sink *sink, uint64 at, const void *bytes, uint64 n)
 	}
 }
 
+/* ---------- the second file ---------- */
+
+/* The model says its name in UTF-8, to whoever reads it on whatever system. */
+static void
+check_is_portable(const char *path, const char *name)
+{
+	if (strchr(name, '\\') != NULL ||
+		(GetDatabaseEncoding() != PG_UTF8 && !pg_is_ascii(name)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("a file beside \"%s\" cannot be named in it", path),
+				 errdetail("The model is too large for one file, and the name of a second one would have a backslash, or characters that are not in UTF-8."),
+				 errhint("Choose a name of letters, digits and dots.")));
+}
+
+static Sink *
+file_start_beside(Sink *sink, uint64 size, const char **name)
+{
+	FileSink   *file = (FileSink *) sink;
+	FileSink   *beside = palloc0(sizeof(FileSink));
+
+	Assert(file->beside == NULL);
+	beside->sink.start = file_start;
+	beside->sink.put = file_put;
+	beside->path = psprintf("%s.%016llx.data", file->path, random_number());
+	beside->mode = file->mode;
+	beside->size = size;
+	*name = beside->path + directory_length(beside->path);
+	check_is_portable(file->path, *name);
+	create_temporary(beside);
+	file->beside = beside;
+	return &beside->sink;
+}
+
+/* ---------- both ---------- */
+
+static void
+finish_all(FileSink *file)
+{
+	if (file->beside != NULL)
+		finish(file->beside);
+	finish(file);
+}
+
 uint64
 files_write(const char *path, const Format *format, Model *model,
 			const char *dtype)
 {
-	FileSink	file = {.sink = {file_start, file_put},.path = path};
+	FileSink	file = {
+		.sink = {file_start, file_put, file_start_beside},
+		.path = path
+	};
 
 	check_target(&file);
 	create_temporary(&file);
 	PG_ENSURE_ERROR_CLEANUP(remove_temporary, PointerGetDatum(&file));
 	{
 		format_write(format, model, dtype, &file.sink);
-		finish(&file);
+		finish_all(&file);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(remove_temporary, PointerGetDatum(&file));
-	sync_directory(path);
-	pfree(file.temporary);
-	return file.size;
+	if (file.beside == NULL)
+		return file.size;
+	ereport(NOTICE,
+			(errmsg("weights of the model are in file \"%s\"",
+					file.beside->path),
+			 errdetail("The model names this file, which has to stay beside it.")));
+	return file.size + file.beside->size;
 }

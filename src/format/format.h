@@ -10,6 +10,8 @@
 #ifndef MODELOPT_FORMAT_H
 #define MODELOPT_FORMAT_H
 
+#include <limits.h>
+
 #include "model/model.h"
 
 /*
@@ -44,6 +46,14 @@ typedef struct Sink
 	void		(*start) (struct Sink *sink, uint64 size);
 	void		(*put) (struct Sink *sink, uint64 at, const void *bytes,
 						uint64 n);
+
+	/*
+	 * Starts a file of that size beside this one, at most once, which comes to
+	 * be together with it; *name is what it is called there, in UTF-8.  NULL
+	 * where there can be none.
+	 */
+	struct Sink *(*start_beside) (struct Sink *sink, uint64 size,
+								  const char **name);
 } Sink;
 
 typedef struct Format
@@ -55,7 +65,8 @@ typedef struct Format
 	/* Whether the bytes look like this format; cheap, reads few of them. */
 	bool		(*detect) (const char *data, size_t size);
 
-	/* Makes a model in a child context of the current one, or raises. */
+	/* Makes a model in a child context of the current one, or raises.  What
+	 * else is allocated in the current one is the caller's to free. */
 	Model	   *(*read) (const char *data, size_t size,
 						 const ReadOptions *options);
 
@@ -66,6 +77,8 @@ typedef struct Format
 	/* The same with tensors of floats in another type; NULL for a format that
 	 * writes them as they are. */
 	void		(*write_as) (Model *model, Sink *sink, const char *dtype);
+
+	bool		has_entries;	/* ReadOptions.key says which one to read */
 
 	/* For people, see model_formats(). */
 	const char *reads;
@@ -105,12 +118,22 @@ extern bool format_is_recognized(const char *data, size_t size);
 /* The format that a file's name says, or NULL. */
 extern const Format *format_by_extension(const char *path);
 
+/* ---------- settings ---------- */
+
+/* Kilobytes of an ONNX file from which on elements go to a second file, where
+ * there can be one (onnx_write.c). */
+#define ONNX_MAX_THRESHOLD	(INT_MAX / 1024)
+extern int	onnx_external_data_threshold;
+
 /* ---------- sink.c ---------- */
 
 /* What format_write puts, as a bytea in the current context; raises 54000 when
  * it is too large for one. */
 extern struct varlena *sink_to_bytea(const Format *format, Model *model,
 									 const char *dtype);
+
+/* Puts bytes that are zero. */
+extern void sink_put_zeros(Sink *sink, uint64 from, uint64 to);
 
 /* Puts all elements of a payload, decoded. */
 extern void sink_put_payload(Sink *sink, uint64 at, Payload *payload);

@@ -10,7 +10,7 @@ CREATE FUNCTION model_read(
     LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 10000
     AS 'MODULE_PATHNAME', 'modelopt_read';
 COMMENT ON FUNCTION model_read(bytea, text, text, boolean, boolean) IS
-    'reads a model from the bytes of a file. format: pytorch, safetensors, onnx, npz, npy, or auto to find out; key: path of the entry that holds the weights, '''' for all of the checkpoint, NULL to find it; allow_modules: read past the classes of a pickled nn.Module, which are never run; check_crc: refuse damaged records. NULL data gives NULL. Raises 22P03 for malformed or hostile bytes, 0A000 for what is not supported, 54000 for what grows out of proportion, 42704 when there is no such entry';
+    'reads a model from the bytes of a file. format: one that model_formats() lists, or auto to find out; key: path of the entry of a PyTorch checkpoint that holds the weights, '''' for all of it, NULL to find it; allow_modules: read past the classes of a pickled nn.Module, which are never run; check_crc: refuse damaged records. NULL data gives NULL. Raises 22P03 for malformed or hostile bytes, 0A000 for what is not supported, 54000 for what grows out of proportion, 42704 when there is no such entry, 22023 for a key where the format has no entries';
 
 CREATE FUNCTION model_write(m model, format text DEFAULT 'pytorch', dtype text DEFAULT NULL) RETURNS bytea
     LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 10000
@@ -28,13 +28,13 @@ CREATE FUNCTION model_load(
     LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_load';
 COMMENT ON FUNCTION model_load(text, text, text, boolean, boolean) IS
-    'reads a model from a file of the server, for members of pg_read_server_files; a relative path starts in the data directory. The other arguments are those of model_read. The index of a model in several safetensors files reads the files that it names, beside it, and an ONNX model those that its initializers name. Raises 42501 for other roles, 58P01 when there is no such file, and what model_read raises';
+    'reads a model from a file of the server, for members of pg_read_server_files; a relative path starts in the data directory. The other arguments are those of model_read. The index of a model in several safetensors files reads the files that it names, beside it, and an ONNX model those that its tensors name; they must lie in its directory or below. Raises 42501 for other roles, 58P01 when there is no such file, and what model_read raises';
 
 CREATE FUNCTION model_save(m model, path text, format text DEFAULT NULL, dtype text DEFAULT NULL) RETURNS bigint
     LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'modelopt_save';
 COMMENT ON FUNCTION model_save(model, text, text, text) IS
-    'writes a model to a file of the server, for members of pg_write_server_files, and returns its size in bytes. path: absolute; format: NULL for what the name says (.pt .pth .safetensors .onnx .npz .npy). A file of that name is replaced when the new one is complete and on disk, and stays as it is when that fails. Raises 42501 for other roles, 42602 for a relative path, 22023 when the name says no format, 58xxx for what the system does not let it do, and what model_write raises';
+    'writes a model to a file of the server, for members of pg_write_server_files, and returns its size in bytes. path: absolute; format: NULL for what the name says (.pt .pth .safetensors .onnx .gguf .npz .npy); dtype: as of model_write. A file of that name is replaced when the new one is complete and on disk, and stays as it is when that fails. An ONNX file of more than modelopt.onnx_external_data_threshold (2 GB, where the format ends) has its weights in a second file beside it, whose name ends in .data, begins like its own and is new each time: a notice says it, the size is that of both, and the second file of a model that is replaced stays. Raises 42501 for other roles, 42602 for a relative path, 22023 when the name says no format, 58xxx for what the system does not let it do, and what model_write raises';
 
 CREATE FUNCTION model_formats(
     OUT format text,

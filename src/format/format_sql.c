@@ -6,6 +6,7 @@
 
 #include "format/format_sql.h"
 #include "model/model_sql.h"
+#include "utils/memutils.h"
 
 static const Format *
 choose_format(const text *name, const char *data, size_t size)
@@ -52,15 +53,39 @@ format_get_options(FunctionCallInfo fcinfo, ReadOptions *options)
 	options->check_crc = PG_GETARG_BOOL(4);
 }
 
+/* What reading takes is gone with a context of its own; the model stays. */
+static Model *
+read_model(const Format *format, const char *data, size_t size,
+		   const ReadOptions *options)
+{
+	MemoryContext old_context = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(old_context,
+												  "reading of a model",
+												  ALLOCSET_DEFAULT_SIZES);
+	Model	   *model;
+
+	MemoryContextSwitchTo(context);
+	model = format->read(data, size, options);
+	canonicalize_metadata(model);
+	MemoryContextSetParent(model->context, old_context);
+	MemoryContextSwitchTo(old_context);
+	MemoryContextDelete(context);
+	return model;
+}
+
 Model *
 format_read_bytes(FunctionCallInfo fcinfo, const char *data, size_t size,
 				  const ReadOptions *options)
 {
 	const Format *format = choose_format(PG_GETARG_TEXT_PP(1), data, size);
-	Model	   *model = format->read(data, size, options);
 
-	canonicalize_metadata(model);
-	return model;
+	if (options->key != NULL && !format->has_entries)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("files of format \"%s\" have no entries to choose by key",
+						format->name),
+				 errhint("Leave key out.")));
+	return read_model(format, data, size, options);
 }
 
 PG_FUNCTION_INFO_V1(modelopt_read);

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "format/elements.h"
 #include "format/gguf.h"
 #include "format/pickle.h"
 #include "kernel/kernel.h"
@@ -19,9 +20,6 @@
 /* What the least tensor and the least key need in a file. */
 #define MIN_TENSOR_BYTES	25
 #define MIN_KEY_BYTES		13
-
-/* Bytes copied between two looks for interrupts. */
-#define STRETCH ((uint64) 4 * 1024 * 1024)
 
 typedef struct Entry
 {
@@ -292,13 +290,8 @@ add_tensor(Model *model, const Entry *entry, const char *stored)
 	int			payload = model_new_payload(model, entry->type->dtype,
 											entry->type->encoding,
 											entry->count, entry->size);
-	char	   *dst = model->payloads[payload]->bytes;
 
-	for (uint64 done = 0; done < entry->size; done += STRETCH)
-	{
-		CHECK_FOR_INTERRUPTS();
-		memcpy(dst + done, stored + done, Min(STRETCH, entry->size - done));
-	}
+	elements_copy(model->payloads[payload]->bytes, stored, entry->size);
 	model_add_tensor(model, entry->name, (int) entry->name_length,
 					 entry->ndim, entry->dims, payload);
 }

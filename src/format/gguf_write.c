@@ -325,15 +325,6 @@ put_elements(Sink *sink, uint64 at, const Entry *entry)
 }
 
 static void
-put_zeros(Sink *sink, uint64 from, uint64 to)
-{
-	static const char zeros[1024] = {0};
-
-	for (uint64 at = from; at < to; at += sizeof(zeros))
-		sink->put(sink, at, zeros, Min(sizeof(zeros), to - at));
-}
-
-static void
 write_file(Model *model, Sink *sink, const Target *target)
 {
 	GgufAdditions additions = {.file_type = -1};
@@ -362,7 +353,7 @@ write_file(Model *model, Sink *sink, const Target *target)
 											   entries[i].payload->count);
 
 		put_elements(sink, at, &entries[i]);
-		put_zeros(sink, end, gguf_align(end, metadata.alignment));
+		sink_put_zeros(sink, end, gguf_align(end, metadata.alignment));
 	}
 	pfree(header.data);
 	pfree(metadata.bytes.data);

@@ -19,6 +19,9 @@
 #define NPY_SIGNATURE		"\223NUMPY"
 #define NPY_SIGNATURE_SIZE	6
 
+/* Bytes before the dict, at most. */
+#define NPY_PREAMBLE		12
+
 /* numpy reads no longer headers either. */
 #define NPY_MAX_HEADER		10000
 
@@ -40,6 +43,7 @@ typedef struct NpyHeader
 	int			ndim;
 	int64		dims[MODEL_MAX_DIMS];
 	int64		count;			/* elements */
+	uint64		start;			/* bytes before the dict */
 	uint64		size;			/* bytes before the first element */
 } NpyHeader;
 
@@ -53,8 +57,14 @@ typedef struct NpyPlace
 /* Raises 22P03; what is wrong goes on after the array's name. */
 pg_noreturn extern void npy_fail(const NpyPlace *place, const char *problem);
 
-/* Reads the header of an array of so many bytes, and checks that the elements
- * it announces are what follows.  (npz_header.c) */
+/*
+ * Read the header of an array of so many bytes (npz_header.c): first from up to
+ * NPY_PREAMBLE bytes at its start how large it is, which is all that is known
+ * then, and then from the header the rest.  Checks that the elements that it
+ * announces are what follows.
+ */
+extern void npy_read_preamble(const NpyPlace *place, const char *data,
+							  uint64 size, NpyHeader *header);
 extern void npy_read_header(const NpyPlace *place, const char *data,
 							uint64 size, NpyHeader *header);
 

@@ -268,18 +268,18 @@ scan_dict(HeaderScan *scan, NpyHeader *header)
 
 /* ---------- the header ---------- */
 
-/* Finds the dict: returns where it starts, and its length. */
-static uint64
-find_dict(const NpyPlace *place, const char *data, uint64 size,
-		  uint64 *length)
+void
+npy_read_preamble(const NpyPlace *place, const char *data, uint64 size,
+				  NpyHeader *header)
 {
 	const uint8 *bytes = (const uint8 *) data;
-	uint64		start;
+	uint64		length;
 
+	memset(header, 0, sizeof(NpyHeader));
 	if (size < NPY_SIGNATURE_SIZE ||
 		memcmp(data, NPY_SIGNATURE, NPY_SIGNATURE_SIZE) != 0)
 		npy_fail(place, "does not start like an npy file");
-	if (size < 10)
+	if (size < NPY_PREAMBLE)
 		npy_fail(place, "is cut off in its header");
 	if (bytes[6] < 1 || bytes[6] > 3 || bytes[7] != 0)
 		ereport(ERROR,
@@ -289,21 +289,19 @@ find_dict(const NpyPlace *place, const char *data, uint64 size,
 				 errdetail("Array \"%s\" is in this version; 1.0, 2.0 and 3.0 are read.",
 						   pg_any_to_server(place->name, strlen(place->name),
 											PG_UTF8))));
-	start = bytes[6] == 1 ? 10 : 12;
-	*length = bytes[8] | (uint64) bytes[9] << 8;
+	header->start = bytes[6] == 1 ? NPY_PREAMBLE - 2 : NPY_PREAMBLE;
+	length = bytes[8] | (uint64) bytes[9] << 8;
 	if (bytes[6] > 1)
-	{
-		if (size < start)
-			npy_fail(place, "is cut off in its header");
-		*length |= (uint64) bytes[10] << 16 | (uint64) bytes[11] << 24;
-	}
-	if (*length > NPY_MAX_HEADER)
+		length |= (uint64) bytes[10] << 16 | (uint64) bytes[11] << 24;
+	if (length > NPY_MAX_HEADER)
 		npy_fail(place,
 				 psprintf("has a header of " UINT64_FORMAT " bytes, which is more than the %d that are read",
-						  *length, NPY_MAX_HEADER));
-	if (*length > size - start)
+						  length, NPY_MAX_HEADER));
+	if (length > size - header->start)
 		npy_fail(place, "is cut off in its header");
-	return start;
+	header->size = header->start + length;
+	if (header->size < NPY_PREAMBLE)
+		npy_fail(place, "has a header without descr, fortran_order or shape");
 }
 
 void
@@ -311,17 +309,11 @@ npy_read_header(const NpyPlace *place, const char *data, uint64 size,
 				NpyHeader *header)
 {
 	HeaderScan	scan = {.place = place};
-	uint64		start;
-	uint64		length;
 	uint64		elements;
 
-	memset(header, 0, sizeof(NpyHeader));
-	start = find_dict(place, data, size, &length);
-	scan.text = data + start;
-	scan.size = length;
+	scan.text = data + header->start;
+	scan.size = header->size - header->start;
 	scan_dict(&scan, header);
-
-	header->size = start + length;
 	if (!shape_count(header->ndim, header->dims, &header->count))
 		npy_fail(place, "has too many elements");
 	elements = dtype_bytes(header->dtype->dtype, header->count);

@@ -3,20 +3,17 @@
  *		Reads .npz and .npy files.
  *
  * Each member of an archive is an array, and each array a tensor of the
- * member's name without ".npy".  Elements are copied once, turned round where
- * they are big endian or in Fortran's order.
+ * member's name without ".npy".  Elements are copied or inflated once, straight
+ * to where they stay, unless they are in Fortran's order.
  */
 #include "postgres.h"
 
+#include "format/elements.h"
 #include "format/npz.h"
 #include "format/pickle.h"
-#include "format/strided.h"
 #include "format/zip.h"
 #include "kernel/kernel.h"
-#include "miscadmin.h"
-
-/* Bytes copied between two looks for interrupts. */
-#define STRETCH ((uint64) 4 * 1024 * 1024)
+#include "utils/memutils.h"
 
 /* What deflated members may grow to, against the size of the archive: enough
  * for weights of which one in a hundred is not zero, too little for a bomb. */
@@ -39,56 +36,67 @@ is_turned(const NpyHeader *header)
 	return header->fortran_order && longer > 1 && header->count > 0;
 }
 
+/* Reads elements whose first index changes fastest, through a copy of them. */
 static void
-copy_turned(char *dst, const char *src, const NpyHeader *header)
+read_turned(ZipReader *reader, const NpyHeader *header, char *dst, uint64 size)
 {
 	int64		strides[MODEL_MAX_DIMS];
 	int64		stride = 1;
+	char	   *turned = MemoryContextAllocHuge(CurrentMemoryContext, size);
 
+	zip_reader_read(reader, turned, size);
 	for (int i = 0; i < header->ndim; i++)
 	{
 		strides[i] = stride;
 		stride *= header->dims[i];
 	}
-	strided_copy(dst, src, dtype_bits(header->dtype->dtype) / 8,
-				 header->ndim, header->dims, strides);
+	elements_gather(dst, turned, dtype_bits(header->dtype->dtype) / 8,
+					header->ndim, header->dims, strides);
+	pfree(turned);
+}
+
+/* Takes the header, which is small, and leaves the elements to be read. */
+static void
+read_header(const NpyPlace *place, ZipReader *reader, uint64 size,
+			NpyHeader *header)
+{
+	char	   *bytes = palloc(NPY_PREAMBLE + NPY_MAX_HEADER);
+	uint64		preamble = Min(size, NPY_PREAMBLE);
+
+	zip_reader_read(reader, bytes, preamble);
+	npy_read_preamble(place, bytes, size, header);
+	zip_reader_read(reader, bytes + preamble, header->size - preamble);
+	npy_read_header(place, bytes, size, header);
+	pfree(bytes);
 }
 
 static void
-copy_elements(const NpyPlace *place, char *dst, const char *src, uint64 size,
-			  const NpyHeader *header)
+read_array(const NpyPlace *place, const ZipEntry *entry, bool check_crc,
+		   Model *model)
 {
-	int			width = dtype_bits(header->dtype->dtype) / 8;
-	bool		turned = is_turned(header);
-
-	if (turned)
-		copy_turned(dst, src, header);
-	for (uint64 done = 0; done < size; done += STRETCH)
-	{
-		uint64		n = Min(STRETCH, size - done);
-
-		CHECK_FOR_INTERRUPTS();
-		if (!turned)
-			memcpy(dst + done, src + done, n);
-		if (header->swap && width > 1)
-			kernel_byteswap(dst + done, n / width, width);
-		if (header->dtype->dtype == DTYPE_BOOL &&
-			!kernel_is_bool((const uint8 *) dst + done, n))
-			npy_fail(place, "has a boolean that is neither 0 nor 1");
-	}
-}
-
-static void
-read_array(const NpyPlace *place, const char *data, uint64 size, Model *model)
-{
+	ZipReader  *reader = zip_reader_create(entry, check_crc);
 	NpyHeader	header;
+	DType		dtype;
+	uint64		size;
 	int			payload;
+	char	   *dst;
 
-	npy_read_header(place, data, size, &header);
-	payload = model_new_payload(model, header.dtype->dtype, ENCODING_DENSE,
-								header.count, size - header.size);
-	copy_elements(place, model->payloads[payload]->bytes, data + header.size,
-				  size - header.size, &header);
+	read_header(place, reader, entry->size, &header);
+	dtype = header.dtype->dtype;
+	size = entry->size - header.size;
+	payload = model_new_payload(model, dtype, ENCODING_DENSE, header.count,
+								size);
+	dst = model->payloads[payload]->bytes;
+	if (is_turned(&header))
+		read_turned(reader, &header, dst, size);
+	else
+		zip_reader_read(reader, dst, size);
+	zip_reader_finish(reader);
+
+	if (header.swap && dtype_bits(dtype) > 8)
+		elements_swap(dst, size, dtype_bits(dtype) / 8);
+	if (dtype == DTYPE_BOOL && !elements_are_bool(dst, size))
+		npy_fail(place, "has a boolean that is neither 0 nor 1");
 	model_add_tensor(model, place->name, strlen(place->name), header.ndim,
 					 header.dims, payload);
 }
@@ -105,16 +113,20 @@ report_other(const char *what, const char *data, size_t size)
 					   format_describe(data, size))));
 }
 
+/* A file by itself is what a stored member without a CRC would be. */
 Model *
 npy_read(const char *data, size_t size, const ReadOptions *options)
 {
 	NpyPlace	place = {"npy file", NPY_NAME};
+	ZipEntry	entry = {
+		.method = ZIP_STORED,.stored = size,.size = size,.data = data
+	};
 	Model	   *model;
 
 	if (!format_npy.detect(data, size))
 		report_other(place.file, data, size);
 	model = model_create(CurrentMemoryContext);
-	read_array(&place, data, size, model);
+	read_array(&place, &entry, false, model);
 	return model;
 }
 
@@ -184,11 +196,8 @@ npz_read(const char *data, size_t size, const ReadOptions *options)
 	{
 		const ZipEntry *entry = &zip->entries[i];
 		NpyPlace	place = {"npz file", array_name(entry)};
-		const char *bytes = zip_read(entry, options->check_crc);
 
-		read_array(&place, bytes, entry->size, model);
-		if (entry->method != ZIP_STORED)
-			pfree(unconstify(char *, bytes));
+		read_array(&place, entry, options->check_crc, model);
 	}
 	return model;
 }

@@ -55,8 +55,8 @@ const Format format_onnx = {
 	.detect = onnx_detect,
 	.read = onnx_read,
 	.write = onnx_write,
-	.reads = "models of IR 3 to 14; with model_load also external data beside the model",
-	.writes = "models that were read from ONNX, with the tensors that they have now",
-	.keeps = "the graph whole, byte for byte",
-	.refuses = "training information, external data outside of the model's folder",
+	.reads = "models of IR 3 to 14, elements in any form; with model_load also external data beside the model, wherever in it",
+	.writes = "models that were read from ONNX, with the tensors that they have now; with model_save external data from 2 GB on",
+	.keeps = "the graph whole, with tensors of types that models do not have",
+	.refuses = "training information, fields unknown to the specification, external data in values or outside of the model's folder",
 };

@@ -188,6 +188,10 @@ extern bool onnx_equals(OnnxBytes a, const char *s);
 /* NUL-terminated copy. */
 extern char *onnx_string(OnnxBytes bytes);
 
+/* Bytes as they may stand in an error: quoted, cut, in the database's encoding
+ * (onnx_walk.c). */
+extern const char *onnx_quote(OnnxBytes name);
+
 /* A domain's name: "ai.onnx" is the long form of "". */
 extern OnnxBytes onnx_domain(OnnxBytes domain);
 
@@ -245,6 +249,9 @@ extern const char *onnx_read_elements(const OnnxTensor *tensor, char *dst);
 extern const char *onnx_check_bytes(const OnnxTensor *tensor,
 									const char *elements);
 
+/* Raises 22P03 with a tensor's name and what is wrong with it. */
+extern void onnx_report_tensor(const OnnxTensor *tensor, const char *problem);
+
 /* ---------- elements in other files (onnx_external.c) ---------- */
 
 typedef struct OnnxExternal
@@ -259,9 +266,19 @@ typedef struct OnnxExternal
 extern const char *onnx_scan_external(const OnnxTensor *tensor,
 									  OnnxExternal *external);
 
-/* Copies them; raises when they are not there. */
-extern const char *onnx_read_external(const OnnxTensor *tensor,
-									  Siblings *siblings, char *dst);
+/* Copies them, onnx_raw_size bytes; raises when they are not there, or are
+ * none of its type. */
+extern void onnx_read_external(const OnnxTensor *tensor, Siblings *siblings,
+							   char *dst);
+
+/* Raises 54000 when the initializers of a graph would have many more elements
+ * than a model of so many bytes and the files beside it. */
+extern void onnx_check_growth(OnnxBytes graph, uint64 size,
+							  Siblings *siblings);
+
+/* Appends the fields of a tensor that say where its elements are. */
+extern void onnx_put_external(StringInfo out, const char *path, uint64 offset,
+							  uint64 length);
 
 /* ---------- checking (onnx_check.c) ---------- */
 
@@ -269,7 +286,7 @@ extern const char *onnx_read_external(const OnnxTensor *tensor,
 typedef enum OnnxPlace
 {
 	ONNX_IN_MODEL,				/* in the bytes */
-	ONNX_ANYWHERE,				/* there, or in other files */
+	ONNX_ANYWHERE,				/* there, or in other files, as any tensor's */
 	ONNX_TAKEN_OUT,				/* nowhere: they are tensors of a model */
 } OnnxPlace;
 
@@ -277,9 +294,10 @@ typedef enum OnnxPlace
  * Checks all of a ModelProto: the wire form, fields that are unknown or come
  * twice, every tensor wherever it is, names, attributes, functions.  Raises
  * 22P03 for what is wrong, 0A000 for what is not supported, and 54000 beyond
- * the limits, with the place.
+ * the limits, with the place.  Returns whether tensors that stay in the graph
+ * have their elements in other files, where they cannot be looked at.
  */
-extern void onnx_check(OnnxBytes model, OnnxPlace place);
+extern bool onnx_check(OnnxBytes model, OnnxPlace place);
 
 /* The graph of a model, whose elements are taken out, checked; no bytes when
  * it has none. */
@@ -294,6 +312,12 @@ extern Model *onnx_read(const char *data, size_t size,
 						const ReadOptions *options);
 extern void onnx_write(Model *model, Sink *sink);
 
+/* Sets the graph of a model that is read, from a message that was checked; the
+ * whole one where elements that stay in it are in other files (onnx_graph.c). */
+extern void onnx_set_graph(Model *model, OnnxBytes message);
+extern void onnx_set_whole_graph(Model *model, OnnxBytes message,
+								 Siblings *siblings);
+
 /* Metadata of a model that is read, as JSON text (onnx_metadata.c). */
 extern char *onnx_metadata(OnnxBytes model);
 
@@ -307,6 +331,11 @@ extern OnnxBytes onnx_shape(OnnxBytes type);
 
 /* A dimension as text, or NULL when it is not known. */
 extern char *onnx_show_dimension(OnnxBytes dimension);
+
+/* Pieces of JSON text: a key of an object, after a comma unless it is the first
+ * one, and a string. */
+extern void onnx_put_key(StringInfo out, const char *key);
+extern void onnx_put_text(StringInfo out, OnnxBytes bytes);
 
 /* Attributes of a node as JSON text of an object. */
 extern void onnx_show_attributes(StringInfo out, OnnxBytes node);

@@ -4,8 +4,9 @@
  *
  * The rules are those of the specification and of onnx.checker, as far as two
  * readers could otherwise take the same bytes for different models, or could
- * be led to read what is not there.  No tensor anywhere in the file may have
- * its elements in another one: whatever runs the model would open it.
+ * be led to read what is not there.  No tensor anywhere in a model may have its
+ * elements in another file: whatever runs the model would open it.  Only a file
+ * with others beside it may name those, and then they become part of the model.
  */
 #include "postgres.h"
 
@@ -450,7 +451,7 @@ onnx_end(OnnxWalk *walk)
 	}
 }
 
-void
+bool
 onnx_check(OnnxBytes model, OnnxPlace place)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
@@ -458,6 +459,7 @@ onnx_check(OnnxBytes model, OnnxPlace place)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(context);
 	OnnxWalk   *walk = palloc0(sizeof(OnnxWalk));
+	bool		is_scattered;
 
 	if (model.size > INT_MAX)
 		ereport(ERROR,
@@ -471,8 +473,10 @@ onnx_check(OnnxBytes model, OnnxPlace place)
 	onnx_walk(walk, model);
 	onnx_names_check(walk->names);
 	onnx_functions_check(walk->functions);
+	is_scattered = walk->is_scattered;
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(context);
+	return is_scattered;
 }
 
 OnnxBytes
@@ -481,6 +485,6 @@ onnx_model_graph(const Model *model)
 	OnnxBytes	graph = {model->graph, model->graph_size};
 
 	if (graph.data != NULL)
-		onnx_check(graph, ONNX_TAKEN_OUT);
+		(void) onnx_check(graph, ONNX_TAKEN_OUT);
 	return graph;
 }

@@ -48,6 +48,7 @@ typedef struct OnnxWalk
 	int			depth;			/* frames */
 	int			ngraphs;		/* graphs among them */
 	bool		in_function;	/* one of them is a function */
+	bool		is_scattered;	/* what onnx_check returns */
 	int			nnodes;			/* so far */
 	OnnxImports imports;
 	OnnxImports function_imports;
@@ -73,10 +74,6 @@ pg_noreturn extern void onnx_fail(const OnnxWalk *walk, const char *detail);
 pg_noreturn extern void onnx_unsupported(const OnnxWalk *walk, const char *detail);
 pg_noreturn extern void onnx_limit(const OnnxWalk *walk, const char *detail);
 pg_noreturn extern void onnx_refuse_external(const OnnxWalk *walk);
-
-/* Bytes as they may stand in an error: quoted, cut, in the database's
- * encoding. */
-extern const char *onnx_quote(OnnxBytes name);
 
 /* Check the tensor that is being walked: when it begins, and a sparse one when
  * it ends (onnx_check_tensor.c). */

@@ -82,20 +82,21 @@ check_storage(const OnnxWalk *walk, const OnnxTensor *tensor)
 }
 
 static void
-check_external(const OnnxWalk *walk, const OnnxTensor *tensor)
+check_external(OnnxWalk *walk, const OnnxTensor *tensor)
 {
 	OnnxExternal external;
 	const char *problem;
 
 	if (walk->place != ONNX_ANYWHERE)
 		onnx_refuse_external(walk);
-	if (!is_taken(walk, tensor))
-		onnx_unsupported(walk, "has elements in another file and is no initializer of the graph");
+	if (tensor->type->bits == 0)
+		onnx_fail(walk, "is a tensor of strings and has its elements in another file");
 	if (tensor->entries > 0 || tensor->has_raw)
 		onnx_fail(walk, "has elements here and in another file");
 	problem = onnx_scan_external(tensor, &external);
 	if (problem != NULL)
 		onnx_fail(walk, problem);
+	walk->is_scattered |= !is_taken(walk, tensor);
 }
 
 void
@@ -150,7 +151,8 @@ check_indices(const OnnxWalk *walk, const OnnxTensor *dense,
 	pfree(numbers);
 }
 
-/* The tensors that it has have been checked by themselves. */
+/* The tensors that it has have been checked by themselves.  Indices in another
+ * file are looked at when they are here. */
 void
 onnx_check_sparse_tensor(OnnxWalk *walk)
 {
@@ -174,5 +176,6 @@ onnx_check_sparse_tensor(OnnxWalk *walk)
 		indices.dims[0] != values.count ||
 		(indices.ndim == 2 && indices.dims[1] != dense.ndim))
 		onnx_fail(walk, "has indices that do not fit its values and dimensions");
-	check_indices(walk, &dense, &indices);
+	if (!indices.has_external)
+		check_indices(walk, &dense, &indices);
 }

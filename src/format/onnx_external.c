@@ -8,7 +8,17 @@
 #include "postgres.h"
 
 #include "format/onnx.h"
-#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+
+/* What initializers may have in all, against the bytes that there are: enough
+ * for those that share some. */
+#define AMPLIFICATION		16
+#define AMPLIFICATION_FREE	(UINT64CONST(16) * 1024 * 1024)
+
+/* TensorProto.DataLocation. */
+#define EXTERNAL	1
+
+/* ---------- reading ---------- */
 
 /* A number of decimal digits; false when it is none or does not fit. */
 static bool
@@ -36,7 +46,7 @@ onnx_scan_external(const OnnxTensor *tensor, OnnxExternal *external)
 	bool		has_offset = false;
 
 	memset(external, 0, sizeof(OnnxExternal));
-	if (tensor->location != 1)
+	if (tensor->location != EXTERNAL)
 		return "names another file, but not as the place of its elements";
 	while (onnx_next(&reader, TENSOR_EXTERNAL_DATA, &field))
 	{
@@ -61,26 +71,14 @@ onnx_scan_external(const OnnxTensor *tensor, OnnxExternal *external)
 	return NULL;
 }
 
-static void
-report_short_file(const OnnxTensor *tensor, const char *path, uint64 size)
-{
-	char	   *name = onnx_string(tensor->name);
-
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-			 errmsg("invalid ONNX model"),
-			 errdetail("Tensor \"%s\" has its elements outside of the " UINT64_FORMAT " bytes of file \"%s\".",
-					   pg_any_to_server(name, strlen(name), PG_UTF8), size,
-					   pg_any_to_server(path, strlen(path), PG_UTF8))));
-}
-
-const char *
+void
 onnx_read_external(const OnnxTensor *tensor, Siblings *siblings, char *dst)
 {
 	OnnxExternal external;
 	uint64		needed = onnx_raw_size(tensor);
 	uint64		size;
 	char	   *path;
+	const char *problem;
 
 	(void) onnx_scan_external(tensor, &external);
 	path = onnx_string(external.path);
@@ -89,8 +87,129 @@ onnx_read_external(const OnnxTensor *tensor, Siblings *siblings, char *dst)
 	/* Without a length they go to the end of the file. */
 	if (external.offset > size || needed > size - external.offset ||
 		(!external.has_length && needed != size - external.offset))
-		report_short_file(tensor, path, size);
+		onnx_report_tensor(tensor,
+						   psprintf("has its elements outside of the " UINT64_FORMAT " bytes of file %s",
+									size, onnx_quote(external.path)));
 	siblings->read(siblings, path, external.offset, needed, dst);
 	pfree(path);
-	return onnx_check_bytes(tensor, dst);
+	problem = onnx_check_bytes(tensor, dst);
+	if (problem != NULL)
+		onnx_report_tensor(tensor, problem);
+}
+
+/* ---------- how much it may be ---------- */
+
+/* A tensor's use of a file. */
+typedef struct Use
+{
+	OnnxBytes	path;
+	uint64		size;
+} Use;
+
+static int
+compare_uses(const void *a, const void *b)
+{
+	return onnx_compare(((const Use *) a)->path, ((const Use *) b)->path);
+}
+
+static Use *
+collect_uses(OnnxBytes graph, int *n)
+{
+	PbReader	reader = onnx_reader(graph);
+	PbField		field;
+	int			allocated = 64;
+	Use		   *uses = palloc(allocated * sizeof(Use));
+
+	*n = 0;
+	while (onnx_next(&reader, GRAPH_INITIALIZER, &field))
+	{
+		OnnxTensor	tensor;
+		OnnxExternal external;
+
+		CHECK_FOR_INTERRUPTS();
+		onnx_scan_tensor(&tensor, onnx_bytes(&field));
+		if (!tensor.has_external)
+			continue;
+		(void) onnx_scan_external(&tensor, &external);
+		if (*n == allocated)
+			uses = repalloc_huge(uses, (allocated *= 2) * sizeof(Use));
+		uses[*n].path = external.path;
+		uses[(*n)++].size = onnx_raw_size(&tensor);
+	}
+	return uses;
+}
+
+/* Many tensors may name the same bytes of a file. */
+void
+onnx_check_growth(OnnxBytes graph, uint64 size, Siblings *siblings)
+{
+	int			n;
+	Use		   *uses = collect_uses(graph, &n);
+	uint64		there = size;
+	uint64		budget;
+
+	qsort(uses, n, sizeof(Use), compare_uses);
+	for (int i = 0; i < n; i++)
+	{
+		if (i == 0 || compare_uses(&uses[i - 1], &uses[i]) != 0)
+			there += siblings->size(siblings, onnx_string(uses[i].path));
+	}
+	budget = there * AMPLIFICATION + AMPLIFICATION_FREE;
+	for (int i = 0; i < n; i++)
+	{
+		if (uses[i].size > budget)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("ONNX model would grow too much when it is read"),
+					 errdetail("Its tensors name the same bytes of other files so often that the " UINT64_FORMAT " bytes there are do not justify it.",
+							   there)));
+		budget -= uses[i].size;
+	}
+	pfree(uses);
+}
+
+/* ---------- writing ---------- */
+
+static void
+put_varint(StringInfo out, uint64 value)
+{
+	char		bytes[PB_MAX_VARINT];
+
+	appendBinaryStringInfo(out, bytes, pb_put_varint(bytes, value) - bytes);
+}
+
+static void
+put_text(StringInfo out, uint32 number, const char *s)
+{
+	char		header[2 * PB_MAX_VARINT];
+	int			length = strlen(s);
+
+	appendBinaryStringInfo(out, header,
+						   pb_put_header(header, number, length) - header);
+	appendBinaryStringInfo(out, s, length);
+}
+
+static void
+put_entry(StringInfo out, const char *key, const char *value)
+{
+	put_varint(out, TENSOR_EXTERNAL_DATA << 3 | PB_BYTES);
+	put_varint(out, pb_header_size(ENTRY_KEY, strlen(key)) + strlen(key) +
+			   pb_header_size(ENTRY_VALUE, strlen(value)) + strlen(value));
+	put_text(out, ENTRY_KEY, key);
+	put_text(out, ENTRY_VALUE, value);
+}
+
+void
+onnx_put_external(StringInfo out, const char *path, uint64 offset,
+				  uint64 length)
+{
+	char		digits[24];
+
+	put_entry(out, "location", path);
+	snprintf(digits, sizeof(digits), UINT64_FORMAT, offset);
+	put_entry(out, "offset", digits);
+	snprintf(digits, sizeof(digits), UINT64_FORMAT, length);
+	put_entry(out, "length", digits);
+	put_varint(out, TENSOR_DATA_LOCATION << 3 | PB_VARINT);
+	put_varint(out, EXTERNAL);
 }

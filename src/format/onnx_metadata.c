@@ -9,19 +9,6 @@
 
 #include "format/onnx.h"
 
-static void
-put_key(StringInfo out, const char *key)
-{
-	appendStringInfo(out, "%s\"%s\": ",
-					 out->data[out->len - 1] == '{' ? "" : ", ", key);
-}
-
-static void
-put_bytes(StringInfo out, OnnxBytes bytes)
-{
-	json_append_string(out, bytes.size > 0 ? bytes.data : "", bytes.size);
-}
-
 /* A field that is text, when there is one. */
 static void
 put_text(StringInfo out, OnnxBytes message, uint32 number)
@@ -30,8 +17,8 @@ put_text(StringInfo out, OnnxBytes message, uint32 number)
 
 	if (bytes.size == 0)
 		return;
-	put_key(out, onnx_field(ONNX_MODEL, number)->name);
-	put_bytes(out, bytes);
+	onnx_put_key(out, onnx_field(ONNX_MODEL, number)->name);
+	onnx_put_text(out, bytes);
 }
 
 static void
@@ -41,7 +28,7 @@ put_integer(StringInfo out, OnnxBytes message, uint32 number)
 
 	if (value == 0)
 		return;
-	put_key(out, onnx_field(ONNX_MODEL, number)->name);
+	onnx_put_key(out, onnx_field(ONNX_MODEL, number)->name);
 	appendStringInfo(out, INT64_FORMAT, value);
 }
 
@@ -58,7 +45,7 @@ put_object(StringInfo out, OnnxBytes message, uint32 number,
 	{
 		if (!any)
 		{
-			put_key(out, onnx_field(ONNX_MODEL, number)->name);
+			onnx_put_key(out, onnx_field(ONNX_MODEL, number)->name);
 			appendStringInfoChar(out, '{');
 		}
 		else
@@ -76,7 +63,7 @@ put_operator_set(StringInfo out, OnnxBytes entry)
 	OnnxBytes	domain = onnx_domain(onnx_get(entry, OPERATOR_SET_DOMAIN));
 
 	if (domain.size > 0)
-		put_bytes(out, domain);
+		onnx_put_text(out, domain);
 	else
 		appendStringInfoString(out, "\"ai.onnx\"");
 	appendStringInfo(out, ": " INT64_FORMAT,
@@ -86,9 +73,9 @@ put_operator_set(StringInfo out, OnnxBytes entry)
 static void
 put_string_entry(StringInfo out, OnnxBytes entry)
 {
-	put_bytes(out, onnx_get(entry, ENTRY_KEY));
+	onnx_put_text(out, onnx_get(entry, ENTRY_KEY));
 	appendStringInfoString(out, ": ");
-	put_bytes(out, onnx_get(entry, ENTRY_VALUE));
+	onnx_put_text(out, onnx_get(entry, ENTRY_VALUE));
 }
 
 char *
@@ -107,8 +94,8 @@ onnx_metadata(OnnxBytes model)
 	put_integer(&out, model, MODEL_MODEL_VERSION);
 	if (name.size > 0)
 	{
-		put_key(&out, "graph_name");
-		put_bytes(&out, name);
+		onnx_put_key(&out, "graph_name");
+		onnx_put_text(&out, name);
 	}
 	put_object(&out, model, MODEL_OPSET_IMPORT, put_operator_set);
 	put_object(&out, model, MODEL_METADATA_PROPS, put_string_entry);

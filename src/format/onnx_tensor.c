@@ -7,8 +7,8 @@
  */
 #include "postgres.h"
 
+#include "format/elements.h"
 #include "format/onnx.h"
-#include "kernel/kernel.h"
 #include "miscadmin.h"
 
 /* Fields and numbers read between two looks for interrupts. */
@@ -312,38 +312,29 @@ decode_typed(const OnnxTensor *tensor, char *dst)
 
 /* ---------- elements as bytes ---------- */
 
-/* Looks at bytes of the elements, from an offset of a whole element on. */
-static const char *
-check_elements(DType dtype, int64 count, const char *elements, uint64 offset,
-			   uint64 size)
+const char *
+onnx_check_bytes(const OnnxTensor *tensor, const char *elements)
 {
-	if (dtype == DTYPE_BOOL &&
-		!kernel_is_bool((const uint8 *) elements + offset, size))
+	DType		dtype = tensor->type->dtype;
+	uint64		size = onnx_raw_size(tensor);
+
+	if (dtype == DTYPE_INVALID)
+		return NULL;
+	if (dtype == DTYPE_BOOL && !elements_are_bool(elements, size))
 		return "has a boolean that is neither 0 nor 1";
-	if (dtype_bits(dtype) == 4 && count % 2 != 0 &&
-		offset + size == dtype_bytes(dtype, count) &&
-		((uint8) elements[offset + size - 1] & 0xf0) != 0)
+	if (dtype_bits(dtype) == 4 && tensor->count % 2 != 0 &&
+		((uint8) elements[size - 1] & 0xf0) != 0)
 		return "has something in the unused half of its last byte";
 	return NULL;
 }
 
-/* Copies and checks while the bytes are at hand. */
-static const char *
-copy_raw(const OnnxTensor *tensor, char *dst)
+void
+onnx_report_tensor(const OnnxTensor *tensor, const char *problem)
 {
-	const char *problem = NULL;
-
-	for (uint64 done = 0; done < tensor->raw.size && problem == NULL;
-		 done += COPY_STRETCH)
-	{
-		uint64		n = Min(COPY_STRETCH, tensor->raw.size - done);
-
-		CHECK_FOR_INTERRUPTS();
-		problem = check_elements(tensor->type->dtype, tensor->count,
-								 tensor->raw.data, done, n);
-		memcpy(dst + done, tensor->raw.data + done, n);
-	}
-	return problem;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+			 errmsg("invalid ONNX model"),
+			 errdetail("Tensor %s %s.", onnx_quote(tensor->name), problem)));
 }
 
 const char *
@@ -352,12 +343,6 @@ onnx_read_elements(const OnnxTensor *tensor, char *dst)
 	Assert(!tensor->has_external);
 	if (tensor->entries > 0)
 		return decode_typed(tensor, dst);
-	return copy_raw(tensor, dst);
-}
-
-const char *
-onnx_check_bytes(const OnnxTensor *tensor, const char *elements)
-{
-	return check_elements(tensor->type->dtype, tensor->count, elements, 0,
-						  onnx_raw_size(tensor));
+	elements_copy(dst, tensor->raw.data, tensor->raw.size);
+	return onnx_check_bytes(tensor, dst);
 }

@@ -5,10 +5,11 @@
  *
  * A file whose elements were raw_data comes out byte for byte; other elements
  * become raw_data.  Lengths of what they are in are written anew.
+ *
+ * The format ends at 2 GB.  Of a larger file (or one beyond what the user set)
+ * all but small elements go to another file beside it, where there can be one.
  */
 #include "postgres.h"
-
-#include <limits.h>
 
 #include "format/onnx.h"
 #include "mb/pg_wchar.h"
@@ -17,15 +18,26 @@
 /* Bytes that are collected before they are put. */
 #define PENDING_BYTES (1024 * 1024)
 
+/* Elements of fewer bytes stay in the model: they may be shapes, which readers
+ * want to see at once.  The onnx package has the same limit. */
+#define MIN_EXTERNAL	1024
+
+/* Others start at a page, so that a reader can map them. */
+#define PAGE_BYTES		((uint64) 4096)
+
+int			onnx_external_data_threshold = ONNX_MAX_THRESHOLD;
+
 /* An initializer that gets its elements from a tensor. */
 typedef struct Entry
 {
 	const Tensor *tensor;
 	const char *place;			/* in the initializer, where they go */
 	const char *resume;			/* and what comes after them */
-	bool		has_raw;
+	uint64		rest;			/* bytes of it without those between */
 	uint64		elements;		/* bytes of them */
-	uint64		size;			/* bytes of the initializer then */
+	bool		has_raw;
+	bool		is_external;
+	uint64		offset;			/* in the other file */
 } Entry;
 
 typedef struct Writer
@@ -34,10 +46,15 @@ typedef struct Writer
 	const Tensor **sorted;		/* the model's tensors by name */
 	Entry	   *entries;		/* in the order of the graph */
 	int			nentries;
+	uint64		rest;			/* bytes of the graph without these */
 	uint64		graph_size;
 	Sink	   *sink;
 	uint64		at;				/* bytes that the sink has */
+	Sink	   *beside;			/* the other file, or NULL */
+	const char *beside_name;
+	uint64		beside_at;		/* bytes that it has */
 	StringInfoData pending;
+	StringInfoData place;		/* fields that say where elements are */
 } Writer;
 
 /* ---------- what does not fit ---------- */
@@ -155,11 +172,9 @@ add_entry(Writer *writer, const OnnxTensor *initializer)
 	entry->tensor = find_tensor(writer, initializer);
 	check_fits(writer, entry->tensor, initializer);
 	find_place(entry, initializer);
+	entry->rest = initializer->message.size - (entry->resume - entry->place);
 	entry->elements = onnx_raw_size(initializer);
-	entry->size = initializer->message.size - (entry->resume - entry->place);
-	if (entry->has_raw)
-		entry->size += pb_header_size(TENSOR_RAW_DATA, entry->elements) +
-			entry->elements;
+	entry->is_external = false;
 }
 
 /* All tensors have gone to initializers, or else one is left over. */
@@ -205,18 +220,79 @@ plan_graph(Writer *writer, OnnxBytes graph)
 		CHECK_FOR_INTERRUPTS();
 		if (!is_taken(&field, &initializer))
 		{
-			writer->graph_size += field.end - field.start;
+			writer->rest += field.end - field.start;
 			continue;
 		}
 		if (writer->nentries == allocated)
 			writer->entries = repalloc(writer->entries,
 									   (allocated *= 2) * sizeof(Entry));
 		add_entry(writer, &initializer);
-		writer->graph_size += writer->entries[writer->nentries - 1].size +
-			pb_header_size(GRAPH_INITIALIZER,
-						   writer->entries[writer->nentries - 1].size);
 	}
 	check_leftover(writer);
+}
+
+/* ---------- sizes ---------- */
+
+/* The fields that say where an entry's elements are. */
+static const StringInfoData *
+place_of(Writer *writer, const Entry *entry)
+{
+	resetStringInfo(&writer->place);
+	onnx_put_external(&writer->place, writer->beside_name, entry->offset,
+					  entry->elements);
+	return &writer->place;
+}
+
+/* Bytes of an initializer. */
+static uint64
+entry_size(Writer *writer, const Entry *entry)
+{
+	if (entry->is_external)
+		return entry->rest + place_of(writer, entry)->len;
+	if (entry->has_raw)
+		return entry->rest + entry->elements +
+			pb_header_size(TENSOR_RAW_DATA, entry->elements);
+	return entry->rest;
+}
+
+/* Bytes of the file; those of its graph are noted. */
+static uint64
+measure(Writer *writer, OnnxBytes model)
+{
+	PbReader	reader = onnx_reader(model);
+	PbField		field;
+
+	writer->graph_size = writer->rest;
+	for (int i = 0; i < writer->nentries; i++)
+	{
+		uint64		size = entry_size(writer, &writer->entries[i]);
+
+		writer->graph_size += pb_header_size(GRAPH_INITIALIZER, size) + size;
+	}
+	(void) onnx_next(&reader, MODEL_GRAPH, &field);
+	return model.size - (field.end - field.start) +
+		pb_header_size(MODEL_GRAPH, writer->graph_size) + writer->graph_size;
+}
+
+/* Gives all but small elements a place in another file. */
+static void
+move_out(Writer *writer)
+{
+	uint64		size = 0;
+
+	for (int i = 0; i < writer->nentries; i++)
+	{
+		Entry	   *entry = &writer->entries[i];
+
+		entry->is_external = entry->elements >= MIN_EXTERNAL;
+		if (!entry->is_external)
+			continue;
+		entry->offset = (size + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+		size = entry->offset + entry->elements;
+	}
+	if (size > 0)
+		writer->beside = writer->sink->start_beside(writer->sink, size,
+													&writer->beside_name);
 }
 
 /* ---------- the file ---------- */
@@ -247,11 +323,27 @@ put_header(Writer *writer, uint32 number, uint64 size)
 }
 
 static void
+put_beside(Writer *writer, const Entry *entry)
+{
+	sink_put_zeros(writer->beside, writer->beside_at, entry->offset);
+	sink_put_payload(writer->beside, entry->offset,
+					 tensor_payload(writer->model, entry->tensor));
+	writer->beside_at = entry->offset + entry->elements;
+}
+
+static void
 put_initializer(Writer *writer, const Entry *entry, const PbField *field)
 {
-	put_header(writer, GRAPH_INITIALIZER, entry->size);
+	put_header(writer, GRAPH_INITIALIZER, entry_size(writer, entry));
 	put(writer, field->data, entry->place);
-	if (entry->has_raw)
+	if (entry->is_external)
+	{
+		const StringInfoData *place = place_of(writer, entry);
+
+		put(writer, place->data, place->data + place->len);
+		put_beside(writer, entry);
+	}
+	else if (entry->has_raw)
 	{
 		put_header(writer, TENSOR_RAW_DATA, entry->elements);
 		flush(writer);
@@ -297,32 +389,12 @@ put_model(Writer *writer, OnnxBytes model)
 	flush(writer);
 }
 
-/* Bytes of the file. */
-static uint64
-model_size(const Writer *writer, OnnxBytes model)
-{
-	PbReader	reader = onnx_reader(model);
-	PbField		field;
-	uint64		size = model.size;
-
-	(void) onnx_next(&reader, MODEL_GRAPH, &field);
-	size -= field.end - field.start;
-	size += pb_header_size(MODEL_GRAPH, writer->graph_size) +
-		writer->graph_size;
-	if (size > INT_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("model is too large for an ONNX file"),
-				 errdetail("The file would have " UINT64_FORMAT " bytes, and the format allows %d.",
-						   size, INT_MAX)));
-	return size;
-}
-
 void
 onnx_write(Model *model, Sink *sink)
 {
 	OnnxBytes	message = onnx_model_graph(model);
-	Writer		writer = {.model = model, .sink = sink};
+	Writer		writer = {.model = model,.sink = sink};
+	uint64		size;
 
 	if (message.data == NULL)
 		ereport(ERROR,
@@ -330,10 +402,19 @@ onnx_write(Model *model, Sink *sink)
 				 errmsg("model has no graph to write as ONNX"),
 				 errdetail("It has tensors, and nothing that says how to compute with them."),
 				 errhint("Only models that were read from ONNX have a graph.")));
-	plan_graph(&writer, onnx_get(message, MODEL_GRAPH));
-	sink->start(sink, model_size(&writer, message));
 	initStringInfo(&writer.pending);
+	initStringInfo(&writer.place);
+	plan_graph(&writer, onnx_get(message, MODEL_GRAPH));
+	size = measure(&writer, message);
+	if (sink->start_beside != NULL &&
+		size / 1024 >= (uint64) onnx_external_data_threshold)
+	{
+		move_out(&writer);
+		size = measure(&writer, message);
+	}
+	sink->start(sink, size);
 	put_model(&writer, message);
+	pfree(writer.place.data);
 	pfree(writer.pending.data);
 	pfree(writer.entries);
 	pfree(writer.sorted);

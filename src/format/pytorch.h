@@ -93,7 +93,8 @@ struct PytorchReader
 	/*
 	 * What differs between containers.  find_storage raises when there is no
 	 * record of the storage, and returns how many bytes it has; *inflated is
-	 * what opening it will allocate.  open_storage sets bytes.
+	 * what opening it will allocate.  open_storage sets bytes; copy_storage is
+	 * for one that needs not be open, because all of it is wanted once.
 	 */
 	uint64		(*find_storage) (PytorchReader *reader,
 								 PytorchStorage *storage, uint64 *inflated);
@@ -101,6 +102,8 @@ struct PytorchReader
 								 PytorchStorage *storage);
 	void		(*close_storage) (PytorchReader *reader,
 								  PytorchStorage *storage);
+	void		(*copy_storage) (PytorchReader *reader,
+								 const PytorchStorage *storage, char *dst);
 	const void *container;		/* the functions' own */
 };
 

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "format/elements.h"
 #include "format/pytorch.h"
 
 #define PROTOCOL_VERSION	1001
@@ -163,6 +164,14 @@ close_legacy_storage(PytorchReader *reader, PytorchStorage *storage)
 	storage->bytes = NULL;
 }
 
+static void
+copy_legacy_storage(PytorchReader *reader, const PytorchStorage *storage,
+					char *dst)
+{
+	elements_copy(dst, storage->record,
+				  (uint64) storage->count * storage->dtype->width);
+}
+
 void
 pytorch_open_legacy(PytorchReader *reader)
 {
@@ -176,6 +185,7 @@ pytorch_open_legacy(PytorchReader *reader)
 	reader->find_storage = find_legacy_storage;
 	reader->open_storage = open_legacy_storage;
 	reader->close_storage = close_legacy_storage;
+	reader->copy_storage = copy_legacy_storage;
 	pytorch_collect_storages(reader);
 	locate_storages(&stream);
 }

@@ -8,12 +8,9 @@
  */
 #include "postgres.h"
 
+#include "format/elements.h"
 #include "format/pytorch.h"
-#include "format/strided.h"
-#include "kernel/kernel.h"
-#include "miscadmin.h"
 
-#define COPY_BYTES	(1024 * 1024)	/* between looks for interrupts */
 #define MAX_KEY		255		/* bytes; torch's own are short numbers */
 
 /* ---------- the table of storages ---------- */
@@ -281,15 +278,33 @@ is_contiguous(const PytorchView *view)
 	return true;
 }
 
-static void
-copy_contiguous(char *dst, const char *src, uint64 bytes)
+/* Whether a view is all there is of a storage that is wanted only once. */
+static bool
+is_whole(const PytorchView *view)
 {
-	for (uint64 done = 0; done < bytes; done += COPY_BYTES)
-	{
-		CHECK_FOR_INTERRUPTS();
-		memcpy(dst + done, src + done,
-			   Min((uint64) COPY_BYTES, bytes - done));
-	}
+	const PytorchStorage *storage = view->storage;
+
+	return storage->bytes == NULL && storage->views == 1 &&
+		view->offset == 0 && is_contiguous(view) &&
+		view->count * view->dtype->width == storage->count * storage->dtype->width;
+}
+
+static void
+copy_view(PytorchReader *reader, const PytorchView *view, char *dst)
+{
+	PytorchStorage *storage = view->storage;
+	const char *src;
+
+	if (storage->bytes == NULL)
+		reader->open_storage(reader, storage);
+	src = storage->bytes + view->offset * view->dtype->width;
+	if (is_contiguous(view))
+		elements_copy(dst, src, dtype_bytes(view->dtype->dtype, view->count));
+	else if (view->count > 0)
+		elements_gather(dst, src, view->dtype->width, view->ndim, view->dims,
+						view->strides);
+	if (storage->views == 1)
+		reader->close_storage(reader, storage);
 }
 
 /* Turns bytes round where they have to be, and looks at bools. */
@@ -298,23 +313,15 @@ finish_elements(const PytorchReader *reader, const PytorchWeights *weights,
 				const LoadItem *item, char *bytes, uint64 size)
 {
 	int			width = item->view.dtype->width;
-	bool		is_bool = item->view.dtype->dtype == DTYPE_BOOL;
+	const PytorchWeight *weight = &weights->items[item->weight];
 
-	if (!is_bool && !(reader->swap && width > 1))
-		return;
-	for (uint64 done = 0; done < size; done += COPY_BYTES)
-	{
-		uint64		step = Min((uint64) COPY_BYTES, size - done);
-
-		CHECK_FOR_INTERRUPTS();
-		if (!is_bool)
-			kernel_byteswap(bytes + done, step / width, width);
-		else if (!kernel_is_bool((const uint8 *) bytes + done, step))
-			pytorch_fail("Tensor \"%s\" is of dtype bool and has a byte that is neither 0 nor 1.",
-						 pickle_printable(weights->names.data +
-										  weights->items[item->weight].name,
-										  weights->items[item->weight].name_length));
-	}
+	if (reader->swap && width > 1)
+		elements_swap(bytes, size, width);
+	if (item->view.dtype->dtype == DTYPE_BOOL &&
+		!elements_are_bool(bytes, size))
+		pytorch_fail("Tensor \"%s\" is of dtype bool and has a byte that is neither 0 nor 1.",
+					 pickle_printable(weights->names.data + weight->name,
+									  weight->name_length));
 }
 
 static void
@@ -322,28 +329,18 @@ load_payload(PytorchReader *reader, const PytorchWeights *weights,
 			 LoadItem *item, Model *model)
 {
 	const PytorchView *view = &item->view;
-	PytorchStorage *storage = view->storage;
 	uint64		size = dtype_bytes(view->dtype->dtype, view->count);
-	const char *src;
 	char	   *dst;
 
 	item->payload = model_new_payload(model, view->dtype->dtype,
 									  ENCODING_DENSE, view->count, size);
-	if (storage->bytes == NULL)
-		reader->open_storage(reader, storage);
-	if (view->count > 0)
-	{
-		src = storage->bytes + view->offset * view->dtype->width;
-		dst = model->payloads[item->payload]->bytes;
-		if (is_contiguous(view))
-			copy_contiguous(dst, src, size);
-		else
-			strided_copy(dst, src, view->dtype->width, view->ndim,
-						 view->dims, view->strides);
-		finish_elements(reader, weights, item, dst, size);
-	}
-	if (--storage->views == 0)
-		reader->close_storage(reader, storage);
+	dst = model->payloads[item->payload]->bytes;
+	if (is_whole(view))
+		reader->copy_storage(reader, view->storage, dst);
+	else
+		copy_view(reader, view, dst);
+	view->storage->views--;
+	finish_elements(reader, weights, item, dst, size);
 }
 
 void

@@ -11,7 +11,6 @@
 
 #include "format/pytorch.h"
 #include "format/zip.h"
-#include "utils/memutils.h"
 
 #define MIN_VERSION			1
 #define MAX_VERSION			10	/* kMaxSupportedFileFormatVersion */
@@ -156,6 +155,13 @@ close_zip_storage(PytorchReader *reader, PytorchStorage *storage)
 	if (entry->method != ZIP_STORED)
 		pfree(unconstify(char *, storage->bytes));
 	storage->bytes = NULL;
+}
+
+static void
+copy_zip_storage(PytorchReader *reader, const PytorchStorage *storage,
+				 char *dst)
+{
+	zip_copy(storage->record, reader->options->check_crc, dst);
 }
 
 /* ---------- the archive ---------- */
@@ -305,6 +311,7 @@ open_zip(PytorchReader *reader)
 	reader->find_storage = find_zip_storage;
 	reader->open_storage = open_zip_storage;
 	reader->close_storage = close_zip_storage;
+	reader->copy_storage = copy_zip_storage;
 	pytorch_collect_storages(reader);
 }
 
@@ -338,17 +345,12 @@ report_skipped(const PytorchChoice *choice, int64 skipped)
 static Model *
 pytorch_read(const char *data, size_t size, const ReadOptions *options)
 {
-	MemoryContext old_context = CurrentMemoryContext;
-	MemoryContext context = AllocSetContextCreate(old_context,
-												  "PyTorch checkpoint",
-												  ALLOCSET_DEFAULT_SIZES);
 	PytorchReader reader = {.data = data,.size = size,.options = options};
 	PytorchWeights weights = {0};
 	PytorchChoice choice;
 	Model	   *model;
 	int64		skipped;
 
-	MemoryContextSwitchTo(context);
 	if (is_zip(data, size))
 		open_zip(&reader);
 	else if (pytorch_is_legacy(data, size))
@@ -362,15 +364,12 @@ pytorch_read(const char *data, size_t size, const ReadOptions *options)
 	choice = pytorch_choose(&reader);
 	pytorch_flatten(&reader, &choice, &weights);
 
-	model = model_create(old_context);
+	model = model_create(CurrentMemoryContext);
 	model_set_metadata(model, pytorch_metadata(&reader, &choice, &weights,
 											   &skipped));
 	pytorch_load_weights(&reader, &weights, model);
 	if (skipped > 0)
 		report_skipped(&choice, skipped);
-
-	MemoryContextSwitchTo(old_context);
-	MemoryContextDelete(context);
 	return model;
 }
 
@@ -380,8 +379,9 @@ const Format format_pytorch = {
 	.detect = pytorch_detect,
 	.read = pytorch_read,
 	.write = pytorch_write,
+	.has_entries = true,
 	.reads = "zip and legacy layout of torch.save: state_dicts, checkpoints that nest one, whole modules if asked for",
 	.writes = "one flat state_dict that torch.load(weights_only=True) opens",
 	.keeps = "names, order, ties, module versions; other entries of a checkpoint as metadata",
-	.refuses = "classes and code, TorchScript, torch.export; complex, quantized, sparse and nested tensors",
+	.refuses = "classes and code, TorchScript, torch.export; complex, quantized, sparse and nested tensors, floats of 8 bits other than e4m3 and e5m2",
 };

@@ -9,145 +9,28 @@
  *
  * The rest of the metadata is not torch's and is not written.  Nor is a
  * _metadata that torch did not write: whoever set it may have put anything in
- * it, and torch trusts what it finds.  The text is known to be JSON, but the
- * walk never goes beyond its terminating NUL if it is not.
+ * it, and torch trusts what it finds.
  */
 #include "postgres.h"
 
 #include "common/int.h"
+#include "format/json_walk.h"
 #include "format/pytorch_write.h"
 #include "miscadmin.h"
 
-/* ---------- finding a member ---------- */
-
-static const char *
-skip_blanks(const char *p)
-{
-	while (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r')
-		p++;
-	return p;
-}
-
-/* The quote that ends the string which starts after p, or the final NUL. */
-static const char *
-end_of_string(const char *p)
-{
-	while (*p != '"' && *p != '\0')
-		p += (*p == '\\' && p[1] != '\0') ? 2 : 1;
-	return p;
-}
-
-/* What comes after a value. */
-static const char *
-skip_value(const char *p)
-{
-	int			depth = 0;
-
-	for (; *p != '\0'; p++)
-	{
-		if (depth == 0 && (*p == ',' || *p == '}' || *p == ']'))
-			break;
-		if (*p == '{' || *p == '[')
-			depth++;
-		else if (*p == '}' || *p == ']')
-			depth--;
-		else if (*p == '"')
-		{
-			p = end_of_string(p + 1);
-			if (*p == '\0')
-				break;
-		}
-	}
-	return p;
-}
-
-/* The value that an object has under a key (without characters that JSON
- * escapes), or NULL. */
-static const char *
-find_member(const char *object, const char *key)
-{
-	const char *p = skip_blanks(object);
-	size_t		length = strlen(key);
-
-	if (*p != '{')
-		return NULL;
-	p = skip_blanks(p + 1);
-	while (*p == '"')
-	{
-		const char *name = p + 1;
-		const char *end = end_of_string(name);
-
-		p = skip_blanks(*end == '\0' ? end : end + 1);
-		if (*p != ':')
-			return NULL;
-		p = skip_blanks(p + 1);
-		if ((size_t) (end - name) == length && memcmp(name, key, length) == 0)
-			return p;
-		p = skip_value(p);
-		if (*p == ',')
-			p = skip_blanks(p + 1);
-	}
-	return NULL;
-}
-
 /* ---------- values into opcodes ---------- */
-
-/* The character that an escape stands for, after the backslash; false when it
- * needs more than a byte, as jsonb never writes it. */
-static bool
-put_escape(StringInfo out, const char **p)
-{
-	static const char names[] = "\"\\/bfnrt";
-	static const char values[] = "\"\\/\b\f\n\r\t";
-	const char *found = **p != '\0' ? strchr(names, **p) : NULL;
-	int			value = 0;
-
-	if (found != NULL)
-	{
-		appendStringInfoChar(out, values[found - names]);
-		(*p)++;
-		return true;
-	}
-	if (*(*p)++ != 'u')
-		return false;
-	for (int i = 0; i < 4; i++, (*p)++)
-	{
-		if (**p >= '0' && **p <= '9')
-			value = value * 16 + (**p - '0');
-		else if (**p >= 'a' && **p <= 'f')
-			value = value * 16 + (**p - 'a' + 10);
-		else
-			return false;
-	}
-	appendStringInfoChar(out, value);
-	return value > 0 && value < 0x80;
-}
 
 /* A string, from its opening quote; leaves *p after the closing one. */
 static bool
 put_json_string(StringInfo out, const char **p)
 {
 	StringInfoData string;
-	const char *next = *p + 1;
-	bool		good = true;
+	bool		good;
 
 	initStringInfo(&string);
-	while (good && *next != '"' && *next != '\0')
-	{
-		if (*next == '\\')
-		{
-			next++;
-			good = put_escape(&string, &next);
-		}
-		else
-			appendStringInfoChar(&string, *next++);
-	}
-	good = good && *next == '"';
+	good = json_walk_string(p, &string);
 	if (good)
-	{
 		pytorch_put_string(out, string.data, string.len);
-		*p = next + 1;
-	}
 	pfree(string.data);
 	return good;
 }
@@ -212,25 +95,18 @@ static bool
 put_members(StringInfo out, const char **p,
 			bool (*put_value) (StringInfo out, const char **p))
 {
-	if (**p != '{')
+	if (!json_walk_accept(p, '{'))
 		return false;
-	*p = skip_blanks(*p + 1);
 	while (**p == '"')
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!put_json_string(out, p))
-			return false;
-		*p = skip_blanks(*p);
-		if (**p != ':')
-			return false;
-		*p = skip_blanks(*p + 1);
-		if (!put_value(out, p))
+		if (!put_json_string(out, p) || !json_walk_accept(p, ':') ||
+			!put_value(out, p))
 			return false;
 		appendStringInfoChar(out, 's');
-		*p = skip_blanks(*p);
-		if (**p == ',')
-			*p = skip_blanks(*p + 1);
+		(void) json_walk_accept(p, ',');
 	}
+	*p = json_walk_skip_blanks(*p);
 	if (**p != '}')
 		return false;
 	(*p)++;
@@ -248,8 +124,8 @@ put_module(StringInfo out, const char **p)
 void
 pytorch_put_module_versions(StringInfo out, const char *metadata)
 {
-	const char *pytorch = find_member(metadata, "pytorch");
-	const char *versions = pytorch ? find_member(pytorch, "_metadata") : NULL;
+	const char *pytorch = json_walk_member(metadata, "pytorch");
+	const char *versions = pytorch ? json_walk_member(pytorch, "_metadata") : NULL;
 	int			start = out->len;
 
 	if (versions == NULL)

@@ -79,5 +79,5 @@ const Format format_safetensors = {
 	.reads = "single files; with model_load also those that an index.json lists",
 	.writes = "as the reference library does",
 	.keeps = "names, __metadata__",
-	.refuses = "complex numbers and floats of 4 and 6 bits; holes, overlaps, names that come twice",
+	.refuses = "complex numbers, floats of 4 and 6 bits, floats of 8 bits other than e4m3 and e5m2; holes, overlaps, names that come twice",
 };

@@ -9,9 +9,9 @@
 #include "postgres.h"
 
 #include "common/int.h"
+#include "format/elements.h"
 #include "format/json_scan.h"
 #include "format/safetensors.h"
-#include "kernel/kernel.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -20,9 +20,6 @@
 
 /* Room for strings that are no tensor; what jsonb makes of them must fit. */
 #define MAX_METADATA (MODEL_MAX_METADATA / 4)
-
-/* Bytes copied between two looks for interrupts. */
-#define STRETCH ((uint64) 4 * 1024 * 1024)
 
 typedef struct Entry
 {
@@ -362,18 +359,10 @@ add_tensor(Model *model, const Entry *entry, const char *elements)
 	int			payload = model_new_payload(model, entry->dtype->dtype,
 											ENCODING_DENSE, entry->count,
 											size);
-	char	   *dst = model->payloads[payload]->bytes;
 
-	for (uint64 done = 0; done < size; done += STRETCH)
-	{
-		uint64		n = Min(STRETCH, size - done);
-
-		CHECK_FOR_INTERRUPTS();
-		if (entry->dtype->dtype == DTYPE_BOOL &&
-			!kernel_is_bool((const uint8 *) elements + done, n))
-			report_entry(entry, "has a boolean that is neither 0 nor 1");
-		memcpy(dst + done, elements + done, n);
-	}
+	elements_copy(model->payloads[payload]->bytes, elements, size);
+	if (entry->dtype->dtype == DTYPE_BOOL && !elements_are_bool(elements, size))
+		report_entry(entry, "has a boolean that is neither 0 nor 1");
 	model_add_tensor(model, entry->name, strlen(entry->name), entry->ndim,
 					 entry->dims, payload);
 }

@@ -55,6 +55,15 @@ sink_to_bytea(const Format *format, Model *model, const char *dtype)
 }
 
 void
+sink_put_zeros(Sink *sink, uint64 from, uint64 to)
+{
+	static const char zeros[1024] = {0};
+
+	for (uint64 at = from; at < to; at += sizeof(zeros))
+		sink->put(sink, at, zeros, Min(sizeof(zeros), to - at));
+}
+
+void
 sink_put_payload(Sink *sink, uint64 at, Payload *payload)
 {
 	PayloadReader *reader = payload_reader_create(payload);

@@ -3,7 +3,8 @@
  *		Zip archives, read with distrust from memory and written for others.
  *
  * Private to src/format.  The directory reader is ours because the libraries
- * at hand allocate by what an archive promises; CRC and inflate are zlib's.
+ * at hand allocate by what an archive promises; inflate is zlib's, which can be
+ * interrupted, and the CRC is libdeflate's, which is several times as fast.
  * The layout is that of PKWARE's APPNOTE.TXT.
  */
 #ifndef MODELOPT_ZIP_H
@@ -63,6 +64,20 @@ extern const ZipEntry *zip_find(const ZipArchive *zip, const char *name);
  * or when inflating does not give exactly the size announced.
  */
 extern const char *zip_read(const ZipEntry *entry, bool check_crc);
+
+/* The same into dst, which has room for entry->size bytes, in one pass. */
+extern void zip_copy(const ZipEntry *entry, bool check_crc, char *dst);
+
+/*
+ * The same in pieces: as many reads as one likes, of entry->size bytes in all,
+ * and then finish, which is where the CRC is looked at.  In the current
+ * context; finish frees it, and so does an error.
+ */
+typedef struct ZipReader ZipReader;
+
+extern ZipReader *zip_reader_create(const ZipEntry *entry, bool check_crc);
+extern void zip_reader_read(ZipReader *reader, char *dst, uint64 n);
+extern void zip_reader_finish(ZipReader *reader);
 
 /* What is wrong with the name of an entry ("has a name that ..."), or NULL. */
 extern const char *zip_name_problem(const char *name, int length);

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include <libdeflate.h>
 #include <zlib.h>
 
 #include "format/pickle.h"
@@ -14,8 +15,20 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-/* Worked on between two looks for interrupts. */
+/* Worked on between two looks for interrupts; what has just been summed is
+ * still in the cache when it is copied. */
 #define STEP_BYTES	((uint64) 1024 * 1024)
+
+struct ZipReader
+{
+	const ZipEntry *entry;
+	bool		check_crc;
+	uint32		crc;			/* of what was read */
+	uint64		done;			/* bytes of contents that were read */
+	uint64		consumed;		/* bytes of the stream that they took */
+	bool		ended;			/* the stream has */
+	z_stream	stream;
+};
 
 pg_noreturn static void
 contents_fail(const ZipEntry *entry, const char *what)
@@ -30,7 +43,7 @@ contents_fail(const ZipEntry *entry, const char *what)
 }
 
 static void
-compare_crc(const ZipEntry *entry, uLong crc)
+compare_crc(const ZipEntry *entry, uint32 crc)
 {
 	if (crc == entry->crc)
 		return;
@@ -39,22 +52,8 @@ compare_crc(const ZipEntry *entry, uLong crc)
 			 errmsg("invalid zip archive"),
 			 errdetail("The contents of entry \"%s\" have CRC %08x, but its header says %08x.",
 					   pickle_printable(entry->name, entry->name_length),
-					   (unsigned int) crc, entry->crc),
+					   crc, entry->crc),
 			 errhint("The archive is damaged, or was written without CRCs; check_crc => false reads it anyway.")));
-}
-
-static void
-check_stored(const ZipEntry *entry)
-{
-	uLong		crc = crc32(0, Z_NULL, 0);
-
-	for (uint64 done = 0; done < entry->size; done += STEP_BYTES)
-	{
-		CHECK_FOR_INTERRUPTS();
-		crc = crc32(crc, (const Bytef *) entry->data + done,
-					(uInt) Min(STEP_BYTES, entry->size - done));
-	}
-	compare_crc(entry, crc);
 }
 
 /* ---------- inflate ---------- */
@@ -76,7 +75,6 @@ release(voidpf opaque, voidpf address)
 static void
 start_inflating(z_stream *stream)
 {
-	memset(stream, 0, sizeof(z_stream));
 	stream->zalloc = allocate;
 	stream->zfree = release;
 	if (inflateInit2(stream, -MAX_WBITS) != Z_OK)
@@ -84,74 +82,131 @@ start_inflating(z_stream *stream)
 }
 
 /*
- * Inflates at most n bytes to dst and says how many; *ended when the stream
- * has come to its end.  Input is handed over in pieces that zlib's 32-bit
- * counters can hold.
+ * Inflates at most n bytes to dst and says how many.  Input is handed over in
+ * pieces that zlib's 32-bit counters can hold.
  */
 static uint64
-inflate_piece(z_stream *stream, const ZipEntry *entry, uint64 *consumed,
-			  char *dst, uint64 n, bool *ended)
+inflate_piece(ZipReader *reader, char *dst, uint64 n)
 {
-	int			result = Z_OK;
+	const ZipEntry *entry = reader->entry;
+	z_stream   *stream = &reader->stream;
+	int			result = reader->ended ? Z_STREAM_END : Z_OK;
 
 	stream->next_out = (Bytef *) dst;
 	stream->avail_out = (uInt) n;
 	while (stream->avail_out > 0 && result == Z_OK)
 	{
-		uInt		given = (uInt) Min(STEP_BYTES, entry->stored - *consumed);
+		uInt		given = (uInt) Min(STEP_BYTES,
+									   entry->stored - reader->consumed);
 
 		CHECK_FOR_INTERRUPTS();
-		stream->next_in = (z_const Bytef *) entry->data + *consumed;
+		stream->next_in = (z_const Bytef *) entry->data + reader->consumed;
 		stream->avail_in = given;
 		result = inflate(stream, Z_NO_FLUSH);
-		*consumed += given - stream->avail_in;
+		reader->consumed += given - stream->avail_in;
 	}
 	if (result == Z_BUF_ERROR)
 		contents_fail(entry, "is cut off: its stream has no end");
 	if (result != Z_OK && result != Z_STREAM_END)
 		contents_fail(entry, "cannot be inflated");
-	*ended = (result == Z_STREAM_END);
+	reader->ended = (result == Z_STREAM_END);
 	return n - stream->avail_out;
 }
 
-/* Inflates all of an entry to dst, which has room for entry->size bytes;
- * returns the CRC of what came out. */
-static uLong
-inflate_entry(z_stream *stream, const ZipEntry *entry, char *dst)
+/* The stream's end comes after its last byte. */
+static void
+check_end(ZipReader *reader)
 {
-	uLong		crc = crc32(0, Z_NULL, 0);
-	uint64		consumed = 0;
-	uint64		done = 0;
-	bool		ended = false;
 	char		beyond;
 
-	while (!ended && done < entry->size)
+	if (!reader->ended && inflate_piece(reader, &beyond, 1) > 0)
+		contents_fail(reader->entry, "inflates to more than it announces");
+	if (reader->consumed != reader->entry->stored)
+		contents_fail(reader->entry, "has bytes after the end of its stream");
+}
+
+/* ---------- reading ---------- */
+
+ZipReader *
+zip_reader_create(const ZipEntry *entry, bool check_crc)
+{
+	ZipReader  *reader = palloc0(sizeof(ZipReader));
+
+	reader->entry = entry;
+	reader->check_crc = check_crc;
+	if (entry->method == ZIP_DEFLATED)
+		start_inflating(&reader->stream);
+	return reader;
+}
+
+static void
+read_step(ZipReader *reader, char *dst, uint64 n)
+{
+	const char *from = dst;
+
+	if (reader->entry->method == ZIP_STORED)
+		from = reader->entry->data + reader->done;
+	else if (inflate_piece(reader, dst, n) < n)
+		contents_fail(reader->entry, "inflates to less than it announces");
+	if (reader->check_crc)
+		reader->crc = libdeflate_crc32(reader->crc, from, n);
+	if (from != dst)
+		memcpy(dst, from, n);
+	reader->done += n;
+}
+
+void
+zip_reader_read(ZipReader *reader, char *dst, uint64 n)
+{
+	Assert(n <= reader->entry->size - reader->done);
+	for (uint64 at = 0; at < n; at += STEP_BYTES)
 	{
-		uint64		n = inflate_piece(stream, entry, &consumed, dst + done,
-									  Min(STEP_BYTES, entry->size - done),
-									  &ended);
-
-		crc = crc32(crc, (const Bytef *) dst + done, (uInt) n);
-		done += n;
+		CHECK_FOR_INTERRUPTS();
+		read_step(reader, dst + at, Min(STEP_BYTES, n - at));
 	}
-	if (done < entry->size)
-		contents_fail(entry, "inflates to less than it announces");
+}
 
-	/* The stream's end comes after its last byte. */
-	if (!ended &&
-		inflate_piece(stream, entry, &consumed, &beyond, 1, &ended) > 0)
-		contents_fail(entry, "inflates to more than it announces");
-	if (consumed != entry->stored)
-		contents_fail(entry, "has bytes after the end of its stream");
-	return crc;
+void
+zip_reader_finish(ZipReader *reader)
+{
+	Assert(reader->done == reader->entry->size);
+	if (reader->entry->method == ZIP_DEFLATED)
+	{
+		check_end(reader);
+		inflateEnd(&reader->stream);
+	}
+	if (reader->check_crc)
+		compare_crc(reader->entry, reader->crc);
+	pfree(reader);
+}
+
+void
+zip_copy(const ZipEntry *entry, bool check_crc, char *dst)
+{
+	ZipReader  *reader = zip_reader_create(entry, check_crc);
+
+	zip_reader_read(reader, dst, entry->size);
+	zip_reader_finish(reader);
+}
+
+static void
+check_stored(const ZipEntry *entry)
+{
+	uint32		crc = 0;
+
+	for (uint64 done = 0; done < entry->size; done += STEP_BYTES)
+	{
+		CHECK_FOR_INTERRUPTS();
+		crc = libdeflate_crc32(crc, entry->data + done,
+							   Min(STEP_BYTES, entry->size - done));
+	}
+	compare_crc(entry, crc);
 }
 
 const char *
 zip_read(const ZipEntry *entry, bool check_crc)
 {
-	z_stream	stream;
 	char	   *contents;
-	uLong		crc;
 
 	if (entry->method == ZIP_STORED)
 	{
@@ -159,13 +214,8 @@ zip_read(const ZipEntry *entry, bool check_crc)
 			check_stored(entry);
 		return entry->data;
 	}
-
 	contents = MemoryContextAllocHuge(CurrentMemoryContext,
 									  Max(entry->size, 1));
-	start_inflating(&stream);
-	crc = inflate_entry(&stream, entry, contents);
-	inflateEnd(&stream);
-	if (check_crc)
-		compare_crc(entry, crc);
+	zip_copy(entry, check_crc, contents);
 	return contents;
 }

@@ -8,7 +8,7 @@
  */
 #include "postgres.h"
 
-#include <zlib.h>
+#include <libdeflate.h>
 
 #include "format/format.h"
 #include "format/zip.h"
@@ -45,7 +45,7 @@ typedef struct ZipRecord
 	int			padding;		/* bytes of the extra field */
 	uint64		offset;			/* of the local header */
 	uint64		size;
-	uLong		crc;
+	uint32		crc;
 } ZipRecord;
 
 struct ZipWriter
@@ -137,7 +137,7 @@ zip_writer_announce(ZipWriter *writer, const char *name, uint64 size)
 	record->name_length = strlen(name);
 	record->offset = writer->directory;
 	record->size = size;
-	record->crc = crc32(0, Z_NULL, 0);
+	record->crc = 0;
 	record->padding = 0;
 	record->padding = (int) (-contents_offset(record) % ZIP_ALIGNMENT);
 
@@ -199,8 +199,7 @@ zip_writer_append(ZipWriter *writer, const void *bytes, uint64 n)
 
 		CHECK_FOR_INTERRUPTS();
 		writer->sink->put(writer->sink, at + done, from + done, step);
-		record->crc = crc32(record->crc, (const Bytef *) from + done,
-							(uInt) step);
+		record->crc = libdeflate_crc32(record->crc, from + done, step);
 	}
 	writer->filled += n;
 }
@@ -251,7 +250,7 @@ put_common(char *p, const ZipRecord *record)
 	p = put_u16(p, ZIP_STORED);
 	p = put_u16(p, 0);			/* time */
 	p = put_u16(p, DATE);
-	p = put_u32(p, (uint32) record->crc);
+	p = put_u32(p, record->crc);
 	p = put_u32_or_mark(p, record->size);
 	p = put_u32_or_mark(p, record->size);
 	return put_u16(p, record->name_length);

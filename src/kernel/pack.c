@@ -61,15 +61,9 @@ struct KernelPacker
 /* ---------- memory ---------- */
 
 static size_t
-align64(size_t size)
-{
-	return (size + 63) / 64 * 64;
-}
-
-static size_t
 context_size(void)
 {
-	return align64(ZSTD_estimateCCtxSize(MATCHES));
+	return pack_align(ZSTD_estimateCCtxSize(MATCHES));
 }
 
 size_t
@@ -82,20 +76,20 @@ kernel_pack_bound(size_t bytes)
 size_t
 kernel_packer_size(void)
 {
-	return align64(sizeof(KernelPacker)) + context_size() + SAMPLE +
-		align64(kernel_pack_bound(SAMPLE)) + ARENA_SIZE;
+	return pack_align(sizeof(KernelPacker)) + context_size() + SAMPLE +
+		pack_align(kernel_pack_bound(SAMPLE)) + ARENA_SIZE;
 }
 
 KernelPacker *
 kernel_packer_init(void *memory)
 {
 	KernelPacker *packer = memory;
-	uint8_t    *next = (uint8_t *) memory + align64(sizeof(KernelPacker));
+	uint8_t    *next = (uint8_t *) memory + pack_align(sizeof(KernelPacker));
 
 	packer->zstd = ZSTD_initStaticCCtx(next, context_size());
 	packer->sample = next + context_size();
 	packer->packed = packer->sample + SAMPLE;
-	packer->arena.start = packer->packed + align64(kernel_pack_bound(SAMPLE));
+	packer->arena.start = packer->packed + pack_align(kernel_pack_bound(SAMPLE));
 	packer->arena.size = ARENA_SIZE;
 	packer->arena.used = 0;
 	return packer;

@@ -60,6 +60,12 @@ typedef enum PackMethod
 
 /* ---------- memory for as long as a block takes ---------- */
 
+static inline size_t
+pack_align(size_t size)
+{
+	return (size + 63) / 64 * 64;
+}
+
 /* Taken from the start on, and given back by setting "used" back. */
 typedef struct PackArena
 {
@@ -73,7 +79,7 @@ typedef struct PackArena
 static inline uint8_t *
 pack_arena_take(PackArena *arena, size_t bytes)
 {
-	size_t		taken = (bytes + 64 + 63) / 64 * 64;
+	size_t		taken = pack_align(bytes + 64);
 	uint8_t    *memory = arena->start + arena->used;
 
 	if (taken > arena->size - arena->used)

@@ -24,16 +24,10 @@ struct KernelUnpacker
 
 /* ---------- memory ---------- */
 
-static size_t
-align64(size_t size)
-{
-	return (size + 63) / 64 * 64;
-}
-
 size_t
 kernel_unpacker_size(void)
 {
-	return align64(sizeof(KernelUnpacker)) + align64(ZSTD_estimateDCtxSize()) +
+	return pack_align(sizeof(KernelUnpacker)) + pack_align(ZSTD_estimateDCtxSize()) +
 		ARENA_SIZE;
 }
 
@@ -41,8 +35,8 @@ KernelUnpacker *
 kernel_unpacker_init(void *memory)
 {
 	KernelUnpacker *unpacker = memory;
-	size_t		context = align64(ZSTD_estimateDCtxSize());
-	uint8_t    *next = (uint8_t *) memory + align64(sizeof(KernelUnpacker));
+	size_t		context = pack_align(ZSTD_estimateDCtxSize());
+	uint8_t    *next = (uint8_t *) memory + pack_align(sizeof(KernelUnpacker));
 
 	unpacker->zstd = ZSTD_initStaticDCtx(next, context);
 	unpacker->arena.start = next + context;

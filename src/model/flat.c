@@ -311,45 +311,17 @@ flat_digest(const char *flat, uint64 available, uint8 *digest)
 }
 
 static void
-check_block_entry(const FlatPayload *entry)
-{
-	if (encoding_info(entry->encoding) == NULL)
-		report_corrupt("A payload has an unknown encoding.");
-	if (entry->dtype != DTYPE_F32 ||
-		entry->count % encoding_block_elements(entry->encoding) != 0 ||
-		entry->stored != encoding_blocks_size(entry->encoding, entry->count))
-		report_corrupt("A quantized payload's size or dtype does not fit its number of elements.");
-}
-
-static void
 check_payload_entry(const FlatPayload *entry)
 {
 	static const uint8 zero[sizeof(entry->zero)] = {0};
-	uint64		dense;
+	const char *mismatch;
 
-	if (dtype_info(entry->dtype) == NULL)
-		report_corrupt("A payload has an unknown dtype.");
 	if (memcmp(entry->zero, zero, sizeof(zero)) != 0)
 		report_corrupt("A payload's entry has something in its reserved bytes.");
-	if (entry->count < 0 || entry->count > PG_INT64_MAX / 16)
-		report_corrupt("A payload has an impossible number of elements.");
-	dense = dtype_bytes(entry->dtype, entry->count);
-	switch (entry->encoding)
-	{
-		case ENCODING_DENSE:
-			if (entry->stored != dense)
-				report_corrupt("A dense payload's size does not fit its number of elements.");
-			break;
-		case ENCODING_SPARSE:
-			if (dtype_bits(entry->dtype) < 8 || entry->stored >= dense ||
-				entry->stored < sparse_mask_size(entry->count) ||
-				(entry->stored - sparse_mask_size(entry->count)) %
-				(dtype_bits(entry->dtype) / 8) != 0)
-				report_corrupt("A sparse payload's size does not fit its number of elements.");
-			break;
-		default:
-			check_block_entry(entry);
-	}
+	mismatch = payload_mismatch(entry->dtype, entry->encoding, entry->count,
+								entry->stored);
+	if (mismatch != NULL)
+		report_corrupt(mismatch);
 }
 
 /* Reads the payload table; payloads must end exactly at the value's end. */

@@ -327,6 +327,11 @@ extern float payload_block_element(const Payload *payload, int64 index);
 /* Sparse layout: bytes of the mask with padding, i.e. where values start. */
 extern uint64 sparse_mask_size(int64 count);
 
+/* Why there is no payload of such a dtype, encoding, number of elements and
+ * encoded size, whatever these numbers are, as a sentence; NULL when there is. */
+extern const char *payload_mismatch(int dtype, int encoding, int64 count,
+									uint64 stored);
+
 /* How many values a sparse payload stores. */
 extern int64 sparse_value_count(const Payload *payload);
 

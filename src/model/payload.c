@@ -38,6 +38,47 @@ sparse_value_count(const Payload *payload)
 	return (payload->stored - sparse_mask_size(payload->count)) / width;
 }
 
+/* ---------- sizes ---------- */
+
+static const char *
+block_mismatch(int dtype, int encoding, int64 count, uint64 stored)
+{
+	if (encoding_info(encoding) == NULL)
+		return "A payload has an unknown encoding.";
+	if (dtype != DTYPE_F32 ||
+		count % encoding_block_elements(encoding) != 0 ||
+		stored != encoding_blocks_size(encoding, count))
+		return "A quantized payload's size or dtype does not fit its number of elements.";
+	return NULL;
+}
+
+const char *
+payload_mismatch(int dtype, int encoding, int64 count, uint64 stored)
+{
+	uint64		dense;
+
+	if (dtype_info(dtype) == NULL)
+		return "A payload has an unknown dtype.";
+	if (count < 0 || count > PG_INT64_MAX / 16)
+		return "A payload has an impossible number of elements.";
+	dense = dtype_bytes(dtype, count);
+	switch (encoding)
+	{
+		case ENCODING_DENSE:
+			if (stored != dense)
+				return "A dense payload's size does not fit its number of elements.";
+			return NULL;
+		case ENCODING_SPARSE:
+			if (dtype_bits(dtype) < 8 || stored >= dense ||
+				stored < sparse_mask_size(count) ||
+				(stored - sparse_mask_size(count)) % (dtype_bits(dtype) / 8) != 0)
+				return "A sparse payload's size does not fit its number of elements.";
+			return NULL;
+		default:
+			return block_mismatch(dtype, encoding, count, stored);
+	}
+}
+
 static void
 report_sparse_mismatch(void)
 {

@@ -4,31 +4,54 @@
 -- weights; write: commit and move references; admin: everything, and grant it.
 -- read, write and admin include usage, admin includes all; the owner of a
 -- model and the owner of the extension have admin.
+--
+-- Roles are known by name, so that a dump keeps what they may where their
+-- numbers are others.  A role that is dropped leaves its grants behind, for
+-- whoever gets its name next: revoke() takes them first.
 
+-- Parallel workers do not know who called: what asks is PARALLEL RESTRICTED, and
+-- where a gate itself runs in a worker, all of its body does; see gate.c.
 CREATE FUNCTION modelopt_private.caller() RETURNS text
-    LANGUAGE C STABLE PARALLEL SAFE
+    LANGUAGE C STABLE PARALLEL RESTRICTED
     AS 'MODULE_PATHNAME', 'modelopt_caller';
 
--- Whether the caller may act as that role; a role that is gone has no members.
+-- Whose privileges count: the caller's, or those of the owner of the table for
+-- which act_for() says that the verb acts.
+CREATE FUNCTION modelopt_private.authority() RETURNS text
+    LANGUAGE C STABLE PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'modelopt_authority';
+
+-- Until the verb ends, privileges are those of that table's owner.
+CREATE FUNCTION modelopt_private.act_for(relation regclass) RETURNS void
+    LANGUAGE C STRICT
+    AS 'MODULE_PATHNAME', 'modelopt_act_for';
+
+-- The table for whose owner the verb acts, or null.
+CREATE FUNCTION modelopt_private.acting_table() RETURNS regclass
+    LANGUAGE C STABLE PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'modelopt_acting_table';
+
+-- Whether the authority may act as that role; a role that is gone has no
+-- members.
 CREATE FUNCTION modelopt_private.caller_is(role text) RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
     AS $$
     SELECT role = '' OR EXISTS (
         SELECT FROM pg_catalog.pg_roles r
-        WHERE r.rolname = role AND pg_catalog.pg_has_role(modelopt_private.caller()::name, r.oid, 'USAGE'))
+        WHERE r.rolname = role AND pg_catalog.pg_has_role(modelopt_private.authority()::name, r.oid, 'USAGE'))
 $$;
 
 CREATE FUNCTION modelopt_private.owns_extension() RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
     AS $$
-    SELECT pg_catalog.pg_has_role(modelopt_private.caller()::name, extowner, 'USAGE')
+    SELECT pg_catalog.pg_has_role(modelopt_private.authority()::name, extowner, 'USAGE')
     FROM pg_catalog.pg_extension WHERE extname = 'modelopt'
 $$;
 COMMENT ON FUNCTION modelopt_private.owns_extension() IS
     'whether the current role may act as the owner of the extension, who administers the repository';
 
 CREATE FUNCTION modelopt_private.may(wanted_model bigint, wanted text) RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
     AS $$
     SELECT EXISTS (
             SELECT FROM modelopt_private.access a
@@ -41,13 +64,13 @@ CREATE FUNCTION modelopt_private.may(wanted_model bigint, wanted text) RETURNS b
 $$;
 
 CREATE FUNCTION modelopt_private.require(wanted_model bigint, wanted text) RETURNS void
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     AS $$
 BEGIN
     IF NOT may(wanted_model, wanted) THEN
         RAISE EXCEPTION 'permission denied for model "%"', (SELECT name FROM named_model WHERE id = wanted_model)
             USING ERRCODE = 'insufficient_privilege',
-                DETAIL = format('Role "%s" lacks the privilege %s.', caller(), wanted),
+                DETAIL = format('Role "%s" lacks the privilege %s.', authority(), wanted),
                 HINT = format('Its owner may grant it with modelopt.grant_%s().', wanted);
     END IF;
 END
@@ -55,7 +78,7 @@ $$;
 
 -- The model of that name, for a caller that has a privilege on it.
 CREATE FUNCTION modelopt_private.find_model(wanted_name text, wanted text) RETURNS modelopt_private.named_model
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     AS $$
 DECLARE
     found_model modelopt_private.named_model;
@@ -76,12 +99,14 @@ $$;
 CREATE FUNCTION modelopt_private.has_privilege(model text, privilege text) RETURNS boolean
     LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
     AS $$
+DECLARE
+    wanted bigint := (SELECT id FROM named_model WHERE name = has_privilege.model);
 BEGIN
     IF privilege NOT IN ('usage', 'read', 'write', 'admin') THEN
         RAISE EXCEPTION 'unrecognized privilege "%"', privilege
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Privileges are usage, read, write and admin.';
     END IF;
-    RETURN may((SELECT id FROM named_model WHERE name = has_privilege.model), privilege);
+    RETURN wanted IS NOT NULL AND may(wanted, privilege);
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.has_privilege(text, text) IS
@@ -156,20 +181,22 @@ CREATE FUNCTION modelopt_private.revoke(model text, role text, privilege text DE
     AS $$
 DECLARE
     target modelopt_private.named_model;
-    revoked integer;
+    revoked text[];
 BEGIN
     IF model IS NULL THEN
         PERFORM require_owner_of_all();
     ELSE
         target := find_model(model, 'admin');
     END IF;
-    DELETE FROM access a
-    WHERE a.model_id IS NOT DISTINCT FROM target.id AND a.role = CASE revoke.role WHEN 'public' THEN '' ELSE revoke.role END
-        AND a.privilege = coalesce(revoke.privilege, a.privilege);
-    GET DIAGNOSTICS revoked = ROW_COUNT;
+    WITH gone AS (
+        DELETE FROM access a
+        WHERE a.model_id IS NOT DISTINCT FROM target.id AND a.role = CASE revoke.role WHEN 'public' THEN '' ELSE revoke.role END
+            AND a.privilege = coalesce(revoke.privilege, a.privilege)
+        RETURNING a.privilege)
+    SELECT coalesce(array_agg(g.privilege ORDER BY g.privilege), '{}') INTO revoked FROM gone g;
     PERFORM add_audit(coalesce(target.id, 0), coalesce(target.name, ''), 'revoke',
         jsonb_build_object('role', role, 'privilege', privilege, 'revoked', revoked));
-    RETURN revoked;
+    RETURN cardinality(revoked);
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.revoke(text, text, text) IS

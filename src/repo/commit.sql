@@ -50,13 +50,13 @@ $$;
 CREATE FUNCTION modelopt_private.version_digest(v modelopt_private.version, parents bigint[]) RETURNS bytea
     LANGUAGE sql STABLE
     AS $$
-    SELECT sha256(convert_to(jsonb_build_array(
+    SELECT sha256(modelopt_private.canonical_json(jsonb_build_array(
         (SELECT encode(t.digest, 'hex') FROM modelopt_private.tree t WHERE t.id = v.tree_id),
         (SELECT coalesce(jsonb_agg(encode(p.digest, 'hex') ORDER BY given.number), '[]')
          FROM unnest(parents) WITH ORDINALITY given (id, number)
              JOIN modelopt_private.version p ON p.id = given.id),
         v.author, (extract(epoch FROM v.committed_at) * 1000000)::bigint, v.message, v.params, v.full_recipe,
-        v.model_id, v.version)::text, 'UTF8'))
+        v.model_id, v.version)))
 $$;
 
 -- Adds a version to a model that is locked, and moves the branch to it.  What
@@ -87,7 +87,7 @@ BEGIN
 END
 $$;
 
--- Makes a model of that name for the caller.
+-- Makes a model of that name for the caller (or for whom it acts).
 CREATE FUNCTION modelopt_private.create_model(name text, description text DEFAULT '') RETURNS modelopt_private.named_model
     LANGUAGE plpgsql
     AS $$
@@ -100,7 +100,7 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege',
                 HINT = 'The owner of the extension may grant it with modelopt.grant_create().';
     END IF;
-    INSERT INTO named_model (name, owner, description) VALUES (create_model.name, caller(), coalesce(create_model.description, ''))
+    INSERT INTO named_model (name, owner, description) VALUES (create_model.name, authority(), coalesce(create_model.description, ''))
     ON CONFLICT DO NOTHING RETURNING * INTO created;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'model "%" exists already', name USING ERRCODE = 'duplicate_object';
@@ -150,6 +150,12 @@ BEGIN
     INSERT INTO metric (version_id, name, value, dataset, step, recorded_by)
     SELECT target_version, m.key, m.value::text::double precision, add_metrics.dataset, add_metrics.step, caller()
     FROM jsonb_each(metrics) m;
+    IF FOUND THEN
+        PERFORM add_audit(v.model_id, n.name, 'log metric', jsonb_build_object('version', v.version, 'metrics', metrics,
+            'dataset', add_metrics.dataset, 'step', add_metrics.step))
+        FROM version v JOIN named_model n ON n.id = v.model_id
+        WHERE v.id = target_version;
+    END IF;
 END
 $$;
 

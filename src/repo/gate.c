@@ -17,9 +17,11 @@
 #include "compat.h"
 
 #include "access/htup_details.h"
+#include "access/parallel.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
-#include "parser/parse_func.h"
+#include "miscadmin.h"
 #include "repo/repo.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -30,35 +32,69 @@
 
 PG_FUNCTION_INFO_V1(modelopt_gate);
 PG_FUNCTION_INFO_V1(modelopt_caller);
+PG_FUNCTION_INFO_V1(modelopt_authority);
 PG_FUNCTION_INFO_V1(modelopt_in_verb);
+PG_FUNCTION_INFO_V1(modelopt_act_for);
+PG_FUNCTION_INFO_V1(modelopt_acting_table);
 
-/* What may be found by an unqualified name in there. */
-#define PINNED_SEARCH_PATH "pg_catalog, modelopt_private, pg_temp"
+/*
+ * What decides what a body means must not be the caller's to choose: what
+ * unqualified names find, and whether a backslash in a literal escapes.  And
+ * who called is known in this process alone: a worker of a body's query would
+ * take the repository's owner for the caller, so a body has none.
+ */
+static const struct
+{
+	const char *name;
+	const char *value;
+}			pinned_settings[] = {
+	{"search_path", "pg_catalog, modelopt_private, pg_temp"},
+	{"standard_conforming_strings", "on"},
+	{"max_parallel_workers_per_gather", "0"},
+};
 
-/* Who called the verb that is at work; InvalidOid when none is. */
-static Oid	caller = InvalidOid;
+/* The verb that is at work; all InvalidOid when none is. */
+typedef struct VerbCall
+{
+	Oid			caller;
+	Oid			authority;		/* whose privileges count */
+	Oid			table;			/* for whose owner it acts, or InvalidOid */
+} VerbCall;
+
+static VerbCall call = {InvalidOid, InvalidOid, InvalidOid};
 
 typedef struct GateState
 {
 	FmgrInfo	body;
 	Oid			owner;			/* of the gate: as whom the body runs */
+	char	   *writer;			/* the verb's name if it writes, or NULL */
 } GateState;
 
-/* The body with the gate's name and arguments. */
+/* The body with the gate's name and arguments, in a schema that the caller
+ * need not have access to. */
 static Oid
 find_body(Form_pg_proc gate)
 {
-	List	   *name = list_make2(makeString("modelopt_private"),
-								  makeString(pstrdup(NameStr(gate->proname))));
+	Oid			schema = get_namespace_oid("modelopt_private", false);
+	Oid			body = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+									   NameGetDatum(&gate->proname),
+									   PointerGetDatum(&gate->proargtypes),
+									   ObjectIdGetDatum(schema));
 
-	return LookupFuncName(name, gate->pronargs, gate->proargtypes.values,
-						  false);
+	if (!OidIsValid(body))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("the model repository has no function \"%s\"",
+						NameStr(gate->proname)),
+				 errhint("It belongs to the extension modelopt, which must be installed whole.")));
+	return body;
 }
 
 static GateState *
 open_gate(FmgrInfo *flinfo)
 {
 	HeapTuple	tuple;
+	Form_pg_proc gate;
 	GateState  *state;
 
 	if (flinfo->fn_extra != NULL)
@@ -66,10 +102,13 @@ open_gate(FmgrInfo *flinfo)
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(flinfo->fn_oid));
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", flinfo->fn_oid);
+	gate = (Form_pg_proc) GETSTRUCT(tuple);
 	state = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(GateState));
-	state->owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
-	fmgr_info_cxt(find_body((Form_pg_proc) GETSTRUCT(tuple)), &state->body,
-				  flinfo->fn_mcxt);
+	state->owner = gate->proowner;
+	if (gate->provolatile == PROVOLATILE_VOLATILE)
+		state->writer = MemoryContextStrdup(flinfo->fn_mcxt,
+											psprintf("modelopt.%s()", NameStr(gate->proname)));
+	fmgr_info_cxt(find_body(gate), &state->body, flinfo->fn_mcxt);
 	fmgr_info_set_expr(flinfo->fn_expr, &state->body);
 	ReleaseSysCache(tuple);
 	flinfo->fn_extra = state;
@@ -92,34 +131,51 @@ call_body(FunctionCallInfo fcinfo, GateState *state)
 	return result;
 }
 
+static void
+pin_settings(void)
+{
+	for (int i = 0; i < lengthof(pinned_settings); i++)
+		(void) set_config_option(pinned_settings[i].name,
+								 pinned_settings[i].value, PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+								 false);
+}
+
 /*
+ * A gate may well be called in a parallel worker: the caller is who runs the
+ * query.
+ *
  * When the body raises, the end of the transaction or subtransaction restores
- * user and search_path, as it does for SECURITY DEFINER functions; what it does
+ * user and settings, as it does for SECURITY DEFINER functions; what it does
  * not know is who called.
  */
 Datum
 modelopt_gate(PG_FUNCTION_ARGS)
 {
 	GateState  *volatile state = open_gate(fcinfo->flinfo);
-	const Oid	previous_caller = caller;
+	const VerbCall previous = call;
 	Oid			user;
 	int			security;
-	int			guc_level = NewGUCNestLevel();
+	int			guc_level;
 	Datum		result;
 
+	if (state->writer != NULL)
+		PreventCommandIfReadOnly(state->writer);
+	guc_level = NewGUCNestLevel();
 	GetUserIdAndSecContext(&user, &security);
 	SetUserIdAndSecContext(state->owner,
 						   security | SECURITY_LOCAL_USERID_CHANGE);
-	(void) set_config_option("search_path", PINNED_SEARCH_PATH, PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	caller = user;
+	pin_settings();
+	call.caller = user;
+	call.authority = user;
+	call.table = InvalidOid;
 	PG_TRY();
 	{
 		result = call_body(fcinfo, state);
 	}
 	PG_FINALLY();
 	{
-		caller = previous_caller;
+		call = previous;
 	}
 	PG_END_TRY();
 	AtEOXact_GUC(true, guc_level);
@@ -127,20 +183,65 @@ modelopt_gate(PG_FUNCTION_ARGS)
 	return result;
 }
 
+/* ---------- who it is ---------- */
+
 Oid
 repo_caller(void)
 {
-	return OidIsValid(caller) ? caller : GetUserId();
+	if (OidIsValid(call.caller))
+		return call.caller;
+	if (IsParallelWorker())
+		elog(ERROR, "a parallel worker does not know who called the repository");
+	return GetUserId();
+}
+
+static Datum
+role_name(Oid role)
+{
+	return PointerGetDatum(cstring_to_text(GetUserNameFromId(role, false)));
 }
 
 Datum
 modelopt_caller(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(cstring_to_text(GetUserNameFromId(repo_caller(), false)));
+	PG_RETURN_DATUM(role_name(repo_caller()));
+}
+
+Datum
+modelopt_authority(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_DATUM(role_name(OidIsValid(call.authority) ?
+							  call.authority : GetUserId()));
 }
 
 Datum
 modelopt_in_verb(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(OidIsValid(caller));
+	PG_RETURN_BOOL(OidIsValid(call.caller));
+}
+
+/*
+ * A trigger does what the table's owner may, as the checks of foreign keys do:
+ * who changes a row needs no privileges on models.
+ */
+Datum
+modelopt_act_for(PG_FUNCTION_ARGS)
+{
+	Oid			table = PG_GETARG_OID(0);
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+
+	if (!OidIsValid(call.caller) || !HeapTupleIsValid(tuple))
+		elog(ERROR, "cannot act for the owner of relation %u", table);
+	call.authority = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	call.table = table;
+	ReleaseSysCache(tuple);
+	PG_RETURN_VOID();
+}
+
+Datum
+modelopt_acting_table(PG_FUNCTION_ARGS)
+{
+	if (!OidIsValid(call.table))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(call.table);
 }

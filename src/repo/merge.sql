@@ -109,7 +109,7 @@ BEGIN
     SELECT e.pattern INTO unmatched
     FROM merge_exceptions(per_tensor) e
     WHERE NOT EXISTS (
-        SELECT FROM tree_entry t WHERE t.tree_id IN (ours_tree, theirs_tree) AND t.name LIKE glob_to_like(e.pattern))
+        SELECT FROM tree_entry t WHERE t.tree_id IN (ours_tree, theirs_tree) AND matches(t.name, e.pattern))
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'no tensor matches "%"', unmatched
@@ -193,7 +193,7 @@ CREATE FUNCTION modelopt_private.merge_plan(base_tree bigint, ours_tree bigint, 
         FROM modelopt_private.three_way(base_tree, ours_tree, theirs_tree) w
             LEFT JOIN LATERAL (
                 SELECT e.method, e.numbers FROM exception e
-                WHERE w.tensor LIKE modelopt_private.glob_to_like(e.pattern)
+                WHERE modelopt_private.matches(w.tensor, e.pattern)
                 ORDER BY e.pattern = w.tensor DESC, length(e.pattern) DESC, e.pattern LIMIT 1) x ON w.side IS NULL
     ), judged AS (
         SELECT c.*, CASE

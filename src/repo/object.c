@@ -6,6 +6,7 @@
 
 #include "common/cryptohash.h"
 #include "common/sha2.h"
+#include "port/pg_crc32c.h"
 #include "repo/object.h"
 
 CellLayout
@@ -29,6 +30,17 @@ cell_layout(DType dtype, Encoding encoding, int64 count, uint64 form_bytes)
 		}
 	}
 	return layout;
+}
+
+uint32
+object_block_crc(const void *cells, Size bytes)
+{
+	pg_crc32c	crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, cells, bytes);
+	FIN_CRC32C(crc);
+	return crc;
 }
 
 static void

@@ -19,6 +19,13 @@
 /* Deltas to deltas to ...; beyond this, an object is stored by itself. */
 #define OBJECT_MAX_DEPTH	8
 
+/* What an object's row tells of each of its blocks. */
+typedef struct ObjectBlock
+{
+	uint32		size;			/* coded */
+	uint32		crc;			/* CRC-32C of its cells */
+} ObjectBlock;
+
 typedef struct CellLayout
 {
 	int			width;			/* bytes of a cell, a divisor of bytes */
@@ -37,6 +44,8 @@ object_is_plain(Encoding encoding)
 extern CellLayout cell_layout(DType dtype, Encoding encoding, int64 count,
 							  uint64 form_bytes);
 
+extern uint32 object_block_crc(const void *cells, Size bytes);
+
 /* The identity of what a payload would be stored as. */
 extern void object_digest(Payload *payload, uint8 *digest);
 
@@ -49,7 +58,8 @@ typedef struct ObjectReader ObjectReader;
  * below the current one. */
 extern ObjectReader *object_reader_create(int64 object_id, Snapshot snapshot);
 
-/* Copies a range of the cells' bytes. */
+/* Copies a range of the cells' bytes; raises XX001 when they are not those
+ * that were written. */
 extern void object_reader_read(ObjectReader *reader, uint64 offset, uint64 n,
 							   char *dst);
 extern int64 object_reader_id(const ObjectReader *reader);
@@ -75,6 +85,12 @@ typedef struct StoredObject
  */
 extern StoredObject object_write(Payload *payload, const uint8 *digest,
 								 int64 base);
+
+/*
+ * Codes an object that is there anew, against a base or (0) by itself.  The
+ * caller has locked both, so that nobody else does and the base stays.
+ */
+extern void object_rewrite(int64 object_id, int64 base);
 
 /* ---------- models of objects (object_source.c) ---------- */
 

@@ -30,7 +30,7 @@ enum
 	OBJECT_FORM_BYTES = 7,
 	OBJECT_BASE_ID = 10,
 	OBJECT_DEPTH = 11,
-	OBJECT_BLOCK_SIZES = 12,
+	OBJECT_BLOCKS = 12,
 };
 
 struct ObjectReader
@@ -40,11 +40,14 @@ struct ObjectReader
 	int64		id;
 	CellLayout	layout;
 	int			depth;
+	bool		is_base;		/* whose cells are checked with those that they are
+								 * a part of */
 	int64		base_id;		/* or 0 */
 	ObjectReader *base;			/* once a block needed it */
 	BlockCoder *coder;			/* one for all bases, whose layouts are equal */
 	int64		nblocks;
 	uint64	   *ends;			/* of the coded blocks */
+	uint32	   *crcs;			/* of their cells */
 	char	   *coded;
 	char	   *cells;			/* of the block that was decoded last */
 	int64		decoded;		/* which it is, or -1 */
@@ -90,27 +93,30 @@ read_layout(ObjectReader *reader, TupleDesc columns, HeapTuple row)
 	reader->layout = cell_layout(dtype, encoding, count, form_bytes);
 }
 
-/* Where blocks end, from their sizes. */
+/* Where blocks end, from their sizes, and what their cells must be. */
 static void
-read_block_sizes(ObjectReader *reader, Datum value)
+read_blocks(ObjectReader *reader, Datum value)
 {
-	bytea	   *sizes = DatumGetByteaPP(value);
+	bytea	   *blocks = DatumGetByteaPP(value);
 	uint64		end = 0;
 
 	reader->nblocks = (reader->layout.bytes + OBJECT_BLOCK_BYTES - 1) / OBJECT_BLOCK_BYTES;
-	if (VARSIZE_ANY_EXHDR(sizes) != reader->nblocks * sizeof(uint32))
+	if (VARSIZE_ANY_EXHDR(blocks) != reader->nblocks * sizeof(ObjectBlock))
 		report_damaged(reader->id, "Its list of blocks does not fit its size.");
 	reader->ends = palloc_extended((reader->nblocks + 1) * sizeof(uint64),
 								   MCXT_ALLOC_HUGE);
+	reader->crcs = palloc_extended((reader->nblocks + 1) * sizeof(uint32),
+								   MCXT_ALLOC_HUGE);
 	for (int64 i = 0; i < reader->nblocks; i++)
 	{
-		uint32		size;
+		ObjectBlock block;
 
-		memcpy(&size, VARDATA_ANY(sizes) + i * sizeof(uint32), sizeof(uint32));
-		if (size > block_coded_bound())
+		memcpy(&block, VARDATA_ANY(blocks) + i * sizeof(block), sizeof(block));
+		if (block.size > block_coded_bound())
 			report_damaged(reader->id, "A block is larger than blocks can be.");
-		end += size;
+		end += block.size;
 		reader->ends[i] = end;
+		reader->crcs[i] = block.crc;
 	}
 }
 
@@ -124,7 +130,7 @@ read_row(ObjectReader *reader, TupleDesc columns, HeapTuple row)
 	reader->base_id = DatumGetInt64(heap_getattr(row, OBJECT_BASE_ID, columns, &isnull));
 	if (isnull)
 		reader->base_id = 0;
-	read_block_sizes(reader, get_column(reader, columns, row, OBJECT_BLOCK_SIZES));
+	read_blocks(reader, get_column(reader, columns, row, OBJECT_BLOCKS));
 }
 
 static void
@@ -164,6 +170,7 @@ open_object(int64 object_id, Snapshot snapshot, BlockCoder *coder)
 	reader->decoded = -1;
 	find_row(reader);
 	largest = Min(reader->layout.bytes, (uint64) OBJECT_BLOCK_BYTES);
+	reader->is_base = coder != NULL;
 	reader->coder = coder != NULL ? coder : block_coder_create(reader->layout);
 	reader->coded = palloc(block_coded_bound());
 	reader->cells = palloc(largest + MODEL_ALIGNMENT);
@@ -256,6 +263,8 @@ decode_block_into(ObjectReader *reader, int64 block, char *cells)
 		base = base_cells(reader, block, bytes);
 	if (!block_decode(reader->coder, cells, base, bytes, reader->coded, size))
 		report_damaged(reader->id, "A block cannot be decoded.");
+	if (!reader->is_base && object_block_crc(cells, bytes) != reader->crcs[block])
+		report_damaged(reader->id, "A block is not what was written.");
 }
 
 static const char *

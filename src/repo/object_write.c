@@ -24,6 +24,7 @@
 
 typedef struct ObjectWriter
 {
+	MemoryContext context;		/* of everything here; SPI leaves it */
 	Payload    *payload;
 	CellLayout	layout;
 	BlockCoder *coder;
@@ -34,7 +35,7 @@ typedef struct ObjectWriter
 	Size		filled;
 	char	   *base_cells;
 	uint64		coded;			/* cells' bytes that are coded */
-	uint32	   *sizes;			/* of coded blocks */
+	ObjectBlock *blocks;		/* that are coded */
 	int64		nblocks;
 	KernelStats stats;
 	double	   *numbers;		/* a chunk of elements, to be counted */
@@ -85,7 +86,9 @@ write_block(ObjectWriter *writer)
 						writer->filled, &coded);
 	writer->base_used |= block_needs_base(coded, size);
 	part_writer_append(writer->parts, coded, size);
-	writer->sizes[writer->nblocks++] = size;
+	writer->blocks[writer->nblocks].size = size;
+	writer->blocks[writer->nblocks++].crc = object_block_crc(writer->cells,
+															 writer->filled);
 	writer->coded += writer->filled;
 	writer->filled = 0;
 }
@@ -178,6 +181,18 @@ make_bytea(const void *bytes, Size n)
 	return PointerGetDatum(value);
 }
 
+static int64
+base_id_of(const ObjectWriter *writer)
+{
+	return writer->base_used ? object_reader_id(writer->base) : 0;
+}
+
+static int
+depth_of(const ObjectWriter *writer)
+{
+	return writer->base_used ? object_reader_depth(writer->base) + 1 : 0;
+}
+
 /* Statistics are about finite elements; there may be none. */
 static char
 null_without(bool known)
@@ -187,7 +202,7 @@ null_without(bool known)
 
 static const char insert_object[] =
 "INSERT INTO modelopt_private.object (id, digest, content, dtype, encoding, count, form_bytes, "
-"  raw_bytes, stored_bytes, base_id, depth, block_sizes, zeros, minimum, maximum, mean, l2) "
+"  raw_bytes, stored_bytes, base_id, depth, blocks, zeros, minimum, maximum, mean, l2) "
 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) "
 "ON CONFLICT (digest) DO NOTHING";
 
@@ -216,9 +231,9 @@ insert_row(ObjectWriter *writer, int64 id, const uint8 *digest,
 		Int64GetDatum(payload->stored),
 		Int64GetDatum(dtype_bytes(payload->dtype, payload->count)),
 		Int64GetDatum(stored_bytes),
-		Int64GetDatum(writer->base_used ? object_reader_id(writer->base) : 0),
-		Int16GetDatum(writer->base_used ? object_reader_depth(writer->base) + 1 : 0),
-		make_bytea(writer->sizes, writer->nblocks * sizeof(uint32)),
+		Int64GetDatum(base_id_of(writer)),
+		Int16GetDatum(depth_of(writer)),
+		make_bytea(writer->blocks, writer->nblocks * sizeof(ObjectBlock)),
 		Int64GetDatum(stats->zeros),
 		Float8GetDatum(stats->min),
 		Float8GetDatum(stats->max),
@@ -237,16 +252,25 @@ insert_row(ObjectWriter *writer, int64 id, const uint8 *digest,
 	return SPI_processed == 1;
 }
 
+static void
+delete_parts(int64 object_id)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(object_id)};
+
+	SPI_execute_with_args("DELETE FROM modelopt_private.part WHERE object_id = $1",
+						  1, types, values, NULL, false, 0);
+}
+
 /* The object that was there first; our rows of parts are of no use then. */
 static int64
 take_theirs(int64 ours, const uint8 *digest)
 {
-	Oid			types[2] = {BYTEAOID, INT8OID};
-	Datum		values[2] = {make_bytea(digest, MODEL_DIGEST_LENGTH), Int64GetDatum(ours)};
+	Oid			types[1] = {BYTEAOID};
+	Datum		values[1] = {make_bytea(digest, MODEL_DIGEST_LENGTH)};
 	bool		isnull;
 
-	SPI_execute_with_args("DELETE FROM modelopt_private.part WHERE object_id = $2 AND $1 IS NOT NULL",
-						  2, types, values, NULL, false, 0);
+	delete_parts(ours);
 	SPI_execute_with_args("SELECT id FROM modelopt_private.object WHERE digest = $1 FOR KEY SHARE",
 						  1, types, values, NULL, false, 1);
 	if (SPI_processed != 1)
@@ -258,42 +282,111 @@ take_theirs(int64 ours, const uint8 *digest)
 									   SPI_tuptable->tupdesc, 1, &isnull));
 }
 
-StoredObject
-object_write(Payload *payload, const uint8 *digest, int64 base)
+/* A writer of cells like these, coded against a base or (0) not.  Its context
+ * becomes the current one. */
+static ObjectWriter *
+open_writer(CellLayout layout, int64 base)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "modelopt object writer",
 												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	ObjectWriter writer = {0};
+	ObjectWriter *writer;
+	int64		nblocks = (layout.bytes + OBJECT_BLOCK_BYTES - 1) / OBJECT_BLOCK_BYTES;
+
+	MemoryContextSwitchTo(context);
+	writer = palloc0(sizeof(ObjectWriter));
+	writer->context = context;
+	writer->layout = layout;
+	writer->coder = block_coder_create(layout);
+	writer->base = open_base(base, layout);
+	writer->cells = palloc(OBJECT_BLOCK_BYTES + MODEL_ALIGNMENT);
+	if (writer->base != NULL)
+		writer->base_cells = palloc(OBJECT_BLOCK_BYTES + MODEL_ALIGNMENT);
+	writer->blocks = palloc_extended((nblocks + 1) * sizeof(ObjectBlock),
+									 MCXT_ALLOC_HUGE);
+	return writer;
+}
+
+StoredObject
+object_write(Payload *payload, const uint8 *digest, int64 base)
+{
+	MemoryContext old = CurrentMemoryContext;
 	StoredObject object = {0};
-	int64		nblocks;
+	ObjectWriter *writer;
 
 	(void) payload_digest(payload);
-	writer.payload = payload;
-	writer.layout = cell_layout(payload->dtype, payload->encoding,
-								payload->count, payload->stored);
-	writer.coder = block_coder_create(writer.layout);
-	writer.base = open_base(base, writer.layout);
-	writer.cells = palloc(OBJECT_BLOCK_BYTES + MODEL_ALIGNMENT);
-	if (writer.base != NULL)
-		writer.base_cells = palloc(OBJECT_BLOCK_BYTES + MODEL_ALIGNMENT);
-	nblocks = (writer.layout.bytes + OBJECT_BLOCK_BYTES - 1) / OBJECT_BLOCK_BYTES;
-	writer.sizes = palloc_extended((nblocks + 1) * sizeof(uint32),
-								   MCXT_ALLOC_HUGE);
-	writer.numbers = palloc(PAYLOAD_CHUNK * sizeof(double));
-	kernel_stats_init(&writer.stats);
+	writer = open_writer(cell_layout(payload->dtype, payload->encoding,
+									 payload->count, payload->stored), base);
+	writer->payload = payload;
+	writer->numbers = palloc(PAYLOAD_CHUNK * sizeof(double));
+	kernel_stats_init(&writer->stats);
 
 	object.id = nextval_internal(repo_relation("object_id"), false);
-	writer.parts = part_writer_create(object.id);
-	write_payload(&writer);
-	object.stored_bytes = part_writer_finish(writer.parts);
-	object.zeros = writer.stats.zeros;
-	object.is_new = insert_row(&writer, object.id, digest,
+	writer->parts = part_writer_create(object.id);
+	write_payload(writer);
+	object.stored_bytes = part_writer_finish(writer->parts);
+	object.zeros = writer->stats.zeros;
+	object.is_new = insert_row(writer, object.id, digest,
 							   object.stored_bytes);
 	if (!object.is_new)
 		object.id = take_theirs(object.id, digest);
 	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
+	MemoryContextDelete(writer->context);
 	return object;
+}
+
+/* ---------- the same object, coded otherwise ---------- */
+
+static void
+copy_cells(ObjectWriter *writer, ObjectReader *reader)
+{
+	uint64		bytes = writer->layout.bytes;
+	char	   *buffer = palloc(OBJECT_BLOCK_BYTES + MODEL_ALIGNMENT);
+	uint64		n;
+
+	for (uint64 done = 0; done < bytes; done += n)
+	{
+		n = Min(bytes - done, (uint64) OBJECT_BLOCK_BYTES);
+		object_reader_read(reader, done, n, buffer);
+		write_cells(writer, buffer, n);
+	}
+	if (writer->filled > 0)
+		write_block(writer);
+}
+
+static void
+update_row(ObjectWriter *writer, int64 id, uint64 stored_bytes)
+{
+	Oid			types[5] = {INT8OID, INT8OID, INT8OID, INT2OID, BYTEAOID};
+	Datum		values[5] = {
+		Int64GetDatum(id),
+		Int64GetDatum(stored_bytes),
+		Int64GetDatum(base_id_of(writer)),
+		Int16GetDatum(depth_of(writer)),
+		make_bytea(writer->blocks, writer->nblocks * sizeof(ObjectBlock)),
+	};
+
+	if (SPI_execute_with_args("UPDATE modelopt_private.object SET stored_bytes = $2, "
+							  "base_id = nullif($3, 0), depth = $4, blocks = $5 WHERE id = $1",
+							  5, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not update an object");
+}
+
+/* The old rows go first, since the new ones have their keys, and are read all
+ * the same: by the snapshot from before. */
+void
+object_rewrite(int64 object_id, int64 base)
+{
+	MemoryContext old = CurrentMemoryContext;
+	ObjectReader *reader = object_reader_create(object_id, GetActiveSnapshot());
+	ObjectWriter *writer = open_writer(object_reader_layout(reader), base);
+
+	delete_parts(object_id);
+	MemoryContextSwitchTo(writer->context);
+	writer->parts = part_writer_create(object_id);
+	copy_cells(writer, reader);
+	update_row(writer, object_id, part_writer_finish(writer->parts));
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(writer->context);
+	object_reader_free(reader);
 }

@@ -26,9 +26,8 @@ BEGIN
         WHEN found_parts[1] IS NOT NULL THEN 'digest'
         ELSE coalesce(('{"#": "version", "@": "alias", ":": "tag", "/": "branch"}'::jsonb) ->> found_parts[3], 'head') END;
     name := coalesce(found_parts[1], found_parts[4]);
-    back := (SELECT coalesce(sum(CASE step WHEN '' THEN 1 ELSE step::integer END), 0)
-             FROM string_to_table(substr(found_parts[5], 2), '~') step
-             WHERE found_parts[5] <> '');
+    back := (SELECT coalesce(sum(CASE step[1] WHEN '' THEN 1 ELSE step[1]::integer END), 0)
+             FROM regexp_matches(found_parts[5], '~([0-9]*)', 'g') step);
     IF kind = 'version' AND name !~ '^[0-9]{1,9}$' THEN
         RAISE EXCEPTION 'invalid reference "%"', ref
             USING ERRCODE = 'invalid_parameter_value', DETAIL = 'A number is expected after "#".';
@@ -86,7 +85,7 @@ $$;
 -- The version, or the content, with a digest that starts so, among what the
 -- caller may see.
 CREATE FUNCTION modelopt_private.find_digest(ref text, prefix text, privilege text) RETURNS bigint
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     AS $$
 DECLARE
     low bytea := decode(rpad(prefix, 64, '0'), 'hex');
@@ -114,7 +113,7 @@ $$;
 
 -- The version of a reference, for a caller with that privilege on its model.
 CREATE FUNCTION modelopt_private.find_version(ref text, privilege text) RETURNS modelopt_private.version
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     AS $$
 DECLARE
     parts record;
@@ -147,6 +146,10 @@ BEGIN
         RAISE EXCEPTION 'reference "%" names no version', ref
             USING ERRCODE = 'undefined_object',
                 HINT = 'modelopt.log() lists the versions of a model, and modelopt.refs its branches, tags and aliases.';
+    END IF;
+    -- Parents may be versions of other models.
+    IF found_version.model_id IS DISTINCT FROM target.id THEN
+        PERFORM require(found_version.model_id, privilege);
     END IF;
     RETURN found_version;
 END
@@ -191,11 +194,11 @@ COMMENT ON FUNCTION modelopt_private.resolve_at(text, text, timestamptz) IS
 
 -- ---------- moving ----------
 
--- A pattern with * and ? as one of LIKE.
-CREATE FUNCTION modelopt_private.glob_to_like(pattern text) RETURNS text
+-- Whether a name matches a pattern in which * and ? stand for anything.
+CREATE FUNCTION modelopt_private.matches(name text, pattern text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
-    SELECT translate(replace(replace(replace(pattern, '\', '\\'), '%', '\%'), '_', '\_'), '*?', '%_')
+    SELECT name LIKE translate(replace(replace(replace(pattern, '\', '\\'), '%', '\%'), '_', '\_'), '*?', '%_')
 $$;
 
 -- Raises when the caller may not move a protected reference.
@@ -208,7 +211,7 @@ DECLARE
 BEGIN
     FOR rule IN
         SELECT * FROM protection p
-        WHERE p.model_id = target.id AND p.kind = ref_kind AND ref_name LIKE glob_to_like(p.pattern)
+        WHERE p.model_id = target.id AND p.kind = ref_kind AND matches(ref_name, p.pattern)
     LOOP
         IF NOT EXISTS (SELECT FROM unnest(rule.roles) r WHERE caller_is(r)) THEN
             RAISE EXCEPTION '% "%" of model "%" is protected', ref_kind, ref_name, target.name
@@ -234,6 +237,7 @@ DECLARE
     old_id bigint;
 BEGIN
     PERFORM check_protection(target, ref_kind, ref_name, reason);
+    PERFORM check_follows_row(target, ref_kind, ref_name);
     SELECT version_id INTO old_id FROM ref
     WHERE model_id = target.id AND kind = ref_kind AND name = ref_name FOR UPDATE;
     IF new_id IS NULL THEN
@@ -246,7 +250,8 @@ BEGIN
     INSERT INTO reflog (model_id, kind, name, old_version_id, new_version_id, actor, at, operation, reason)
     VALUES (target.id, ref_kind, ref_name, old_id, new_id, caller(), clock_timestamp(), operation, coalesce(reason, ''));
     PERFORM add_audit(target.id, target.name, operation, jsonb_build_object('kind', ref_kind, 'name', ref_name,
-        'before', version_name(old_id), 'after', version_name(new_id), 'reason', reason));
+        'before', version_name(old_id), 'after', version_name(new_id), 'reason', reason,
+        'digest', (SELECT encode(v.digest, 'hex') FROM version v WHERE v.id = new_id)));
 END
 $$;
 
@@ -554,15 +559,19 @@ CREATE FUNCTION modelopt_private.protect(model text, pattern text, roles text[],
     AS $$
 DECLARE
     target modelopt_private.named_model := lock_model(model, 'admin');
+    before text[];
 BEGIN
     IF kind NOT IN ('alias', 'branch', 'tag') THEN
         RAISE EXCEPTION 'unrecognized kind of reference "%"', kind
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Kinds are alias, branch and tag.';
     END IF;
     PERFORM check_role(r) FROM unnest(roles) r;
+    SELECT p.roles INTO before FROM protection p
+    WHERE p.model_id = target.id AND p.kind = protect.kind AND p.pattern = protect.pattern;
     INSERT INTO protection (model_id, kind, pattern, roles) VALUES (target.id, protect.kind, protect.pattern, protect.roles)
     ON CONFLICT ON CONSTRAINT protection_pkey DO UPDATE SET roles = excluded.roles;
-    PERFORM add_audit(target.id, target.name, 'protect', jsonb_build_object('kind', kind, 'pattern', pattern, 'roles', roles));
+    PERFORM add_audit(target.id, target.name, 'protect', jsonb_build_object('kind', kind, 'pattern', pattern, 'roles', roles,
+        'before', before));
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.protect(text, text, text[], text) IS
@@ -573,12 +582,15 @@ CREATE FUNCTION modelopt_private.unprotect(model text, pattern text, kind text D
     AS $$
 DECLARE
     target modelopt_private.named_model := lock_model(model, 'admin');
+    before text[];
 BEGIN
-    DELETE FROM protection p WHERE p.model_id = target.id AND p.kind = unprotect.kind AND p.pattern = unprotect.pattern;
+    DELETE FROM protection p WHERE p.model_id = target.id AND p.kind = unprotect.kind AND p.pattern = unprotect.pattern
+    RETURNING p.roles INTO before;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM add_audit(target.id, target.name, 'unprotect', jsonb_build_object('kind', kind, 'pattern', pattern));
+    PERFORM add_audit(target.id, target.name, 'unprotect', jsonb_build_object('kind', kind, 'pattern', pattern,
+        'before', before));
     RETURN true;
 END
 $$;

@@ -60,8 +60,8 @@ CREATE TABLE modelopt_private.object (
     raw_bytes bigint NOT NULL,                  -- decoded
     stored_bytes bigint NOT NULL,               -- here
     base_id bigint REFERENCES modelopt_private.object,  -- blocks are differences to its blocks
-    depth smallint NOT NULL,                    -- bases below it
-    block_sizes bytea NOT NULL,                 -- four bytes each, little endian
+    depth smallint NOT NULL,                    -- at least one more than its base's, or 0
+    blocks bytea NOT NULL,                      -- of each: its size, and CRC-32C of its cells
     zeros bigint,                               -- of floats and integers, so that nobody reads
     minimum double precision,                   -- weights to list and compare
     maximum double precision,
@@ -82,7 +82,8 @@ CREATE TABLE modelopt_private.part (
 );
 ALTER TABLE modelopt_private.part ALTER data SET STORAGE PLAIN;
 
--- What a version contains.
+-- What a version contains.  What is kept of a tree that was forgotten is what
+-- lists and digests of versions need.
 CREATE SEQUENCE modelopt_private.tree_id;
 CREATE TABLE modelopt_private.tree (
     id bigint PRIMARY KEY DEFAULT nextval('modelopt_private.tree_id'),
@@ -93,7 +94,8 @@ CREATE TABLE modelopt_private.tree (
     tensors integer NOT NULL,
     parameters bigint NOT NULL,
     zeros bigint NOT NULL,
-    raw_bytes bigint NOT NULL
+    raw_bytes bigint NOT NULL,
+    forgotten_at timestamptz                    -- when gc took its entries, metadata and graph
 );
 CREATE INDEX tree_model_digest ON modelopt_private.tree (model_digest);
 CREATE INDEX tree_metadata ON modelopt_private.tree (metadata_id) WHERE metadata_id IS NOT NULL;
@@ -213,6 +215,8 @@ CREATE TABLE modelopt_private.audit (
     at timestamptz NOT NULL,
     actor text NOT NULL,
     session_role text NOT NULL,
+    application text NOT NULL,
+    client text,
     operation text NOT NULL,
     model_name text NOT NULL,
     details jsonb NOT NULL,                     -- arguments, before and after
@@ -222,7 +226,7 @@ CREATE TABLE modelopt_private.audit (
 
 CREATE TABLE modelopt_private.signing_key (
     name text PRIMARY KEY,
-    public_key bytea NOT NULL CHECK (octet_length(public_key) = 32),
+    public_key bytea NOT NULL UNIQUE CHECK (octet_length(public_key) = 32),
     registered_by text NOT NULL,
     registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     revoked_at timestamptz
@@ -239,13 +243,13 @@ CREATE TABLE modelopt_private.signature (
 
 -- ---------- doors ----------
 
--- Columns whose changes become versions.
-CREATE TABLE modelopt_private.tracked (
-    relation regclass PRIMARY KEY,
-    column_name text NOT NULL,
-    key_columns text[] NOT NULL,
-    message_column text,
-    prefix text NOT NULL                        -- of the models' names
+-- Models that follow a row of a user's table.  Which tables and columns is in
+-- the tables' own triggers, which their dumps, renames and drops take along.
+CREATE TABLE modelopt_private.tracked_row (
+    model_id bigint PRIMARY KEY REFERENCES modelopt_private.named_model ON DELETE CASCADE,
+    prefix text NOT NULL,                       -- what the table's triggers call it
+    key text[] NOT NULL,
+    UNIQUE (prefix, key)
 );
 
 -- Models that come in parts, until they are complete.
@@ -328,3 +332,41 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- Where the extension's owner is no superuser, a superuser owns what is in it.
+-- The owner may dump it and restore it: so may insert, but only what pg_restore
+-- does, which fills empty tables, and nothing into a history that is there.
+CREATE FUNCTION modelopt_private.refuse_forgery() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    filled boolean;
+BEGIN
+    IF pg_catalog.pg_has_role(current_user, (SELECT relowner FROM pg_catalog.pg_class WHERE oid = TG_RELID), 'USAGE') THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %I.%I)', TG_TABLE_SCHEMA, TG_TABLE_NAME) INTO filled;
+    IF filled THEN
+        RAISE EXCEPTION 'rows of % are made by the functions of the schema modelopt', TG_TABLE_NAME
+            USING ERRCODE = 'insufficient_privilege', DETAIL = 'Only a table that is empty can be filled from a dump.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+DO $$
+DECLARE
+    guarded regclass;
+BEGIN
+    FOR guarded IN
+        SELECT oid FROM pg_class WHERE relnamespace = 'modelopt_private'::regnamespace AND relkind = 'r' ORDER BY oid
+    LOOP
+        EXECUTE format('CREATE TRIGGER refuse_forgery BEFORE INSERT ON %s '
+            'FOR EACH STATEMENT EXECUTE FUNCTION modelopt_private.refuse_forgery()', guarded);
+    END LOOP;
+END
+$$;
+
+GRANT USAGE ON SCHEMA modelopt_private TO @extowner@;
+GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA modelopt_private TO @extowner@;
+GRANT SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA modelopt_private TO @extowner@;

@@ -1,6 +1,6 @@
 /*
  * tree_sql.c
- *		Trees as functions, for the repository's own SQL.
+ *		Trees and objects as functions, for the repository's own SQL.
  */
 #include "postgres.h"
 
@@ -9,10 +9,12 @@
 #include "access/htup_details.h"
 #include "executor/spi.h"
 #include "model/model_sql.h"
+#include "repo/object.h"
 #include "repo/tree.h"
 
 PG_FUNCTION_INFO_V1(modelopt_store_model);
 PG_FUNCTION_INFO_V1(modelopt_open_tree);
+PG_FUNCTION_INFO_V1(modelopt_rewrite_object);
 
 Datum
 modelopt_store_model(PG_FUNCTION_ARGS)
@@ -47,4 +49,14 @@ modelopt_open_tree(PG_FUNCTION_ARGS)
 	model = tree_read(context, PG_GETARG_INT64(0), recipe);
 	SPI_finish();
 	PG_RETURN_MODEL(model);
+}
+
+Datum
+modelopt_rewrite_object(PG_FUNCTION_ARGS)
+{
+	PreventCommandIfReadOnly("repacking a model");
+	SPI_connect();
+	object_rewrite(PG_GETARG_INT64(0), PG_GETARG_INT64(1));
+	SPI_finish();
+	PG_RETURN_VOID();
 }

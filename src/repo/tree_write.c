@@ -9,8 +9,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "common/cryptohash.h"
-#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "model/model_sql.h"
@@ -197,21 +195,41 @@ index_new_payloads(TreeWriter *writer)
 	return index;
 }
 
-/* Finds the objects that new tensors had in an older tree. */
+/* The names of tensors that are new. */
+static Datum
+new_names(TreeWriter *writer)
+{
+	Datum	   *names = palloc_extended((writer->npayloads + 1) * sizeof(Datum),
+										MCXT_ALLOC_HUGE);
+	int			n = 0;
+
+	for (int i = 0; i < writer->npayloads; i++)
+	{
+		if (writer->payloads[i].object_id == 0 && writer->payloads[i].name != NULL)
+			names[n++] = PointerGetDatum(utf8_to_text(writer->payloads[i].name));
+	}
+	return PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* Finds the objects that new tensors had in an older tree, and locks them, so
+ * that gc leaves them alone until there are others that need them. */
 static void
 find_bases(TreeWriter *writer, int64 base)
 {
 	HTAB	   *index;
-	Oid			types[1] = {INT8OID};
-	Datum		values[1] = {Int64GetDatum(base)};
+	Oid			types[2] = {INT8OID, TEXTARRAYOID};
+	Datum		values[2] = {Int64GetDatum(base)};
 
 	if (base == 0)
 		return;
 	index = index_new_payloads(writer);
 	if (hash_get_num_entries(index) > 0)
 	{
-		SPI_execute_with_args("SELECT name, object_id FROM modelopt_private.tree_entry WHERE tree_id = $1",
-							  1, types, values, NULL, false, 0);
+		values[1] = new_names(writer);
+		SPI_execute_with_args("SELECT e.name, o.id FROM modelopt_private.tree_entry e "
+							  "JOIN modelopt_private.object o ON o.id = e.object_id "
+							  "WHERE e.tree_id = $1 AND e.name = ANY ($2) ORDER BY o.digest FOR KEY SHARE OF o",
+							  2, types, values, NULL, false, 0);
 		for (uint64 row = 0; row < SPI_processed; row++)
 		{
 			char	   *name = text_to_utf8(DatumGetTextPP(get_value(row, 1)));
@@ -256,33 +274,18 @@ write_objects(TreeWriter *writer, TreePayload **sorted)
 	}
 }
 
-/* Over the content's digest, and the objects, which tell encodings apart. */
+/* The tree's digest, as a new value. */
 static Datum
-tree_digest(TreeWriter *writer)
+digest_of_tree(TreeWriter *writer)
 {
-	StringInfoData bytes;
-	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
+	int			n = writer->model->npayloads;
+	uint8		(*objects)[MODEL_DIGEST_LENGTH] = palloc(((Size) n + 1) * MODEL_DIGEST_LENGTH);
 	uint8		digest[MODEL_DIGEST_LENGTH];
 
-	initStringInfo(&bytes);
-	appendBinaryStringInfo(&bytes, (const char *) model_digest(writer->model),
-						   MODEL_DIGEST_LENGTH);
-	for (int i = 0; i < writer->model->ntensors; i++)
-	{
-		int32		payload = writer->model->tensors[i].payload;
-
-		appendBinaryStringInfo(&bytes, (const char *) &payload, sizeof(payload));
-		appendBinaryStringInfo(&bytes, (const char *) writer->payloads[payload].digest,
-							   MODEL_DIGEST_LENGTH);
-	}
-	if (hash == NULL || pg_cryptohash_init(hash) < 0 ||
-		pg_cryptohash_update(hash, (uint8 *) bytes.data, bytes.len) < 0 ||
-		pg_cryptohash_final(hash, digest, sizeof(digest)) < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not compute SHA-256")));
-	pg_cryptohash_free(hash);
-	pfree(bytes.data);
+	for (int i = 0; i < n; i++)
+		memcpy(objects[i], writer->payloads[i].digest, MODEL_DIGEST_LENGTH);
+	tree_digest(writer->model, objects, digest);
+	pfree(objects);
 	return digest_datum(digest);
 }
 
@@ -300,7 +303,28 @@ sum_payloads(TreeWriter *writer, int64 *zeros, int64 *raw_bytes)
 	}
 }
 
-/* True when the tree is new. */
+static void
+check_found(void)
+{
+	if (SPI_processed != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not store a model, because it was stored and removed again meanwhile"),
+				 errhint("Try the transaction again.")));
+}
+
+/* Makes a tree that gc has forgotten one that has content, of the same values
+ * as a new one; false when another transaction was faster. */
+static bool
+fill_tree(Oid *types, Datum *values, const char *nulls)
+{
+	SPI_execute_with_args("UPDATE modelopt_private.tree SET metadata_id = $3, graph_id = $4, forgotten_at = NULL "
+						  "WHERE digest = $1 AND forgotten_at IS NOT NULL",
+						  4, types, values, nulls, false, 0);
+	return SPI_processed == 1;
+}
+
+/* True when the tree's entries are to be written. */
 static bool
 write_tree(TreeWriter *writer)
 {
@@ -314,7 +338,7 @@ write_tree(TreeWriter *writer)
 
 	sum_payloads(writer, &zeros, &raw_bytes);
 	memset(nulls, ' ', sizeof(nulls));
-	values[0] = tree_digest(writer);
+	values[0] = digest_of_tree(writer);
 	values[1] = digest_datum(model_digest(model));
 	values[2] = Int64GetDatum(writer->metadata ? writer->metadata->object_id : 0);
 	values[3] = Int64GetDatum(writer->graph ? writer->graph->object_id : 0);
@@ -330,15 +354,15 @@ write_tree(TreeWriter *writer)
 						  8, types, values, nulls, false, 0);
 	is_new = SPI_processed == 1;
 	if (!is_new)
-		SPI_execute_with_args("SELECT id FROM modelopt_private.tree WHERE digest = $1 FOR KEY SHARE",
+	{
+		SPI_execute_with_args("SELECT id, (forgotten_at IS NOT NULL)::integer FROM modelopt_private.tree "
+							  "WHERE digest = $1 FOR KEY SHARE",
 							  1, types, values, NULL, false, 1);
-	if (SPI_processed != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not store a model, because it was stored and removed again meanwhile"),
-				 errhint("Try the transaction again.")));
+		check_found();
+	}
 	writer->result.id = DatumGetInt64(get_value(0, 1));
-	return is_new;
+	return is_new ||
+		(DatumGetInt32(get_value(0, 2)) != 0 && fill_tree(types, values, nulls));
 }
 
 static Datum

@@ -50,16 +50,39 @@ WHERE modelopt.has_privilege(m.name, 'usage');
 COMMENT ON VIEW modelopt.metrics IS 'numbers measured of versions, when they were committed or later';
 
 CREATE VIEW modelopt.privileges WITH (security_barrier) AS
-SELECT m.name AS model, CASE a.role WHEN '' THEN 'public' ELSE a.role END AS role, a.privilege, a.granted_by
-FROM modelopt_private.named_model m JOIN modelopt_private.access a ON a.model_id = m.id
-WHERE modelopt.has_privilege(m.name, 'usage');
-COMMENT ON VIEW modelopt.privileges IS 'what was granted to whom; owners of models have all privileges';
+SELECT m.name AS model, CASE a.role WHEN '' THEN 'public' ELSE a.role END AS role, a.privilege, a.granted_by,
+    a.role = '' OR EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = a.role) AS role_exists
+FROM modelopt_private.access a LEFT JOIN modelopt_private.named_model m ON m.id = a.model_id
+WHERE CASE WHEN m.id IS NULL THEN modelopt.owns_extension() ELSE modelopt.has_privilege(m.name, 'usage') END;
+COMMENT ON VIEW modelopt.privileges IS 'what was granted to whom; without a model, for the owner of the extension, who may create models. Owners of models have all privileges. Grants are to names: where role_exists is false, whoever gets that name has them';
 
 CREATE VIEW modelopt.audit WITH (security_barrier) AS
-SELECT a.model_name AS model, a.number, a.at, a.actor, a.session_role, a.operation, a.details, encode(a.hash, 'hex') AS hash
+SELECT a.model_name AS model, a.number, a.at, a.actor, a.session_role, a.application, a.client, a.operation, a.details, encode(a.hash, 'hex') AS hash
 FROM modelopt_private.audit a
     LEFT JOIN modelopt_private.named_model m ON m.id = a.model_id
 WHERE CASE WHEN m.id IS NULL THEN modelopt.owns_extension() ELSE modelopt.has_privilege(m.name, 'usage') END;
 COMMENT ON VIEW modelopt.audit IS 'every action on the repository: who, when, what, with which arguments; of models that the current role may see, and for the owner of the extension also of those that are gone';
+
+CREATE VIEW modelopt.signing_keys WITH (security_barrier) AS
+SELECT k.name, k.public_key, k.registered_by, k.registered_at, k.revoked_at
+FROM modelopt_private.signing_key k;
+COMMENT ON VIEW modelopt.signing_keys IS 'Ed25519 public keys, raw, that versions may be signed with, until they are revoked';
+
+CREATE VIEW modelopt.signatures WITH (security_barrier) AS
+SELECT m.name AS model, v.version, s.key_name AS key, s.signature, s.added_by, s.added_at
+FROM modelopt_private.named_model m
+    JOIN modelopt_private.version v ON v.model_id = m.id
+    JOIN modelopt_private.signature s ON s.version_id = v.id
+WHERE modelopt.has_privilege(m.name, 'usage');
+COMMENT ON VIEW modelopt.signatures IS 'signatures of versions; modelopt.verify_signature() says whether they are valid now';
+CREATE VIEW modelopt.tracked AS
+SELECT * FROM modelopt.trackings();
+COMMENT ON VIEW modelopt.tracked IS 'tables whose models are versioned by modelopt.track(), and by which columns';
+
+CREATE VIEW modelopt.tracked_rows WITH (security_barrier) AS
+SELECT r.prefix, r.key, m.name AS model
+FROM modelopt_private.tracked_row r JOIN modelopt_private.named_model m ON m.id = r.model_id
+WHERE modelopt.has_privilege(m.name, 'usage');
+COMMENT ON VIEW modelopt.tracked_rows IS 'models that follow rows of tracked tables; prefix is that of modelopt.tracked';
 
 GRANT SELECT ON ALL TABLES IN SCHEMA modelopt TO PUBLIC;

@@ -86,6 +86,44 @@ def make_external():
     os.chmod(path("external.bin"), 0o644)
 
 
+def tensors_of(message):
+    """Every tensor in a message, however deep."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        repeated = value if field.is_repeated else [value]
+        for item in repeated:
+            if isinstance(item, onnx.TensorProto):
+                yield item
+            else:
+                yield from tensors_of(item)
+
+
+def make_scattered():
+    """Graphs whose tensors have their elements in one file beside them,
+    wherever in a graph they are; and those that were not raw_data before,
+    whole."""
+    data = b""
+    for name in ("nested", "attributes", "functions", "sparse"):
+        model = onnx.load(path("graph_%s.onnx" % name))
+        tensors = [t for t in tensors_of(model) if name in ("functions", "sparse")
+                   or t.HasField("raw_data")]
+        if name in ("functions", "sparse"):
+            for t in tensors:
+                array = onnx.numpy_helper.to_array(t)
+                t.CopyFrom(onnx.numpy_helper.from_array(array, t.name))
+            save(model, "whole_%s.onnx" % name)
+        for t in tensors:
+            data += b"\xee" * (-len(data) % 16)
+            onnx.external_data_helper.set_external_data(
+                t, "scattered.bin", len(data), len(t.raw_data))
+            data += t.raw_data
+            t.ClearField("raw_data")
+        save(model, "scattered_%s.onnx" % name)
+    with open(path("scattered.bin"), "wb") as f:
+        f.write(data)
+
+
 def describe(file):
     model = onnx.load(path(file))
     for t in model.graph.initializer:
@@ -105,6 +143,7 @@ def main():
     make_types()
     make_graphs()
     make_external()
+    make_scattered()
     with open(path("sums_onnx.csv"), "w", newline="", encoding="utf-8") as f:
         out = csv.writer(f, lineterminator="\n")
         out.writerow(["file", "tensor", "dtype", "shape", "finite_sum",

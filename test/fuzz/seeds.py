@@ -24,6 +24,7 @@ import seeds_flat  # noqa: E402
 import seeds_gguf  # noqa: E402
 import seeds_numpy  # noqa: E402
 import seeds_onnx  # noqa: E402
+import seeds_pack  # noqa: E402
 import seeds_safetensors  # noqa: E402
 import seeds_torch  # noqa: E402
 
@@ -310,14 +311,25 @@ def onnx_seeds(folder):
     for name, data in seeds_onnx.invalid():
         folder.refuse(name, data)
     for name in sorted(os.listdir(DATA)):
-        if name.endswith(".onnx") and name != "external.onnx":
+        if name.endswith(".onnx") and not name.startswith(("external",
+                                                           "scattered")):
             with open(os.path.join(DATA, name), "rb") as f:
                 folder.read(name, f.read())
 
 
+# ---------- packed blocks ----------
+
+def pack_seeds(folder):
+    for name, data in seeds_pack.valid():
+        folder.read(name, data)
+    for name, data in seeds_pack.invalid():
+        folder.refuse(name, data)
+
+
 TARGETS = {"gguf": gguf_seeds, "zip": zip_seeds, "pickle": pickle_seeds,
            "pytorch": pytorch_seeds, "flat": flat_seeds}
-TARGETS.update(npz=npz_seeds, onnx=onnx_seeds, safetensors=safetensors_seeds)
+TARGETS.update(npz=npz_seeds, onnx=onnx_seeds, safetensors=safetensors_seeds,
+               pack=pack_seeds)
 
 
 def main():

@@ -46,6 +46,15 @@ def valid():
         tensor("t", 1, (4,), more=external("w", 0, 16)),
         tensor("u", 9, (64,), more=external("w")),
         tensor("v", 2, (3,), more=external("w", 8, 3)))
+    outside = tensor("q", 1, (4,), more=external("w", 16, 16))
+    yield "scattered", model(
+        graph([node("If", ["x"], ["y"], [attribute("then_branch", "g", graph(
+            [node("Constant", [], ["z"], [attribute("value", "t", outside)])],
+            [tensor("s", 9, (4,), more=external("w", 60, 4))], (), ("z",)))])],
+              []),
+        opsets=[opset(), opset("f", 1)],
+        functions=[function("F", [node("Constant", [], ["b"], [
+            attribute("values", "tensors", outside)])])])
     index = tensor("i", 7, (2,), struct.pack("<2q", 0, 3))
     yield "sparse", model(graph(more=sub(15, sparse(
         tensor("s", raw=floats(1, 2)), index, (4,)))))

@@ -290,12 +290,16 @@ def check_runtime(what, trips, folders):
 
 
 def computed(model, inputs):
-    """What ONNX Runtime makes of a batch, or None."""
+    """What ONNX Runtime makes of a batch with a model, its bytes or its path, or
+    None."""
     with tempfile.TemporaryDirectory() as scratch:
-        with open(os.path.join(scratch, "model.onnx"), "wb") as f:
-            f.write(model)
+        path = model
+        if isinstance(model, bytes):
+            path = os.path.join(scratch, "model.onnx")
+            with open(path, "wb") as f:
+                f.write(model)
         numpy.save(os.path.join(scratch, "input.npy"), inputs)
-        done = run("compute", scratch)
+        done = run("compute", scratch, path)
         if done.returncode != 0:
             check(False, "ONNX Runtime computes", done.stderr[-2000:])
             return None
@@ -440,6 +444,56 @@ def check_external():
             check(found == expected, what)
 
 
+def save_apart(name, path):
+    """Saves a model with its weights in a second file; false when the server
+    cannot write files of this host."""
+    try:
+        sql("SET modelopt.onnx_external_data_threshold = 0;"
+            "SELECT model_save(m, %s) FROM interop.models WHERE name = %s;"
+            % (quote(path), quote(name)))
+    except DatabaseError as e:
+        if e.sqlstate in ("58P01", "42501"):
+            return False
+        raise
+    return True
+
+
+def check_apart():
+    """Models in two files, as those beyond the limit of the format are."""
+    title = "saved in two files"
+    if onnx is None:
+        skip(title, "there is no onnx package")
+        return
+    pixels, _ = digits()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        for name in ("exported.mlp", "exported.cnn"):
+            path = os.path.join(folder, name + ".onnx")
+            if not save_apart(name, path):
+                skip(title, "the server cannot write files of this host")
+                return
+            whole = as_onnx(name)
+            beside = [f for f in os.listdir(folder)
+                      if f.startswith(name + ".onnx.")]
+            check(len(beside) == 1 and os.path.getsize(path) < len(whole) / 2,
+                  "%s: %s has its weights in the second one" % (title, name))
+            onnx.checker.check_model(path, full_check=True)
+            loaded = onnx.load(path)
+            for tensor in loaded.graph.initializer:
+                tensor.ClearField("data_location")
+                tensor.ClearField("external_data")
+            check(loaded == onnx.load_from_string(whole),
+                  "%s: onnx checks %s and loads it as the whole one"
+                  % (title, name))
+            if not has_runtime():
+                skip("%s: ONNX Runtime" % title, "there is no onnxruntime")
+                continue
+            found = computed(path, pixels.numpy())
+            expected = computed(whole, pixels.numpy())
+            check(found is not None and found.tobytes() == expected.tobytes(),
+                  "%s: ONNX Runtime computes the same with %s" % (title, name))
+
+
 # ---------- damaged models ----------
 
 def mutants(data, rng, count):
@@ -532,4 +586,5 @@ def check_damaged():
 CHECKS = [("onnx: test set", check_corpus), ("onnx: made here", check_made),
           ("onnx: exported", check_exported),
           ("onnx: other files", check_external),
+          ("onnx: in two files", check_apart),
           ("onnx: damaged", check_damaged)]

@@ -9,9 +9,9 @@ in DATA/NAME/test_data_set_0, where a slash in the name is a dot in the folder.
 Models without such inputs get made-up ones.  Prints "same", "differs" or
 "refused" and the name for each.
 
-    onnx_run.py compute FOLDER
+    onnx_run.py compute FOLDER MODEL
 
-with FOLDER/model.onnx, input.npy to output.npy.
+with a file, which may have others beside it, FOLDER/input.npy to output.npy.
 """
 import glob
 import os
@@ -29,13 +29,13 @@ ELEMENTS = {"tensor(float)": "float32", "tensor(double)": "float64",
             "tensor(int32)": "int32", "tensor(bool)": "bool"}
 
 
-def session(path):
+def session(model):
+    """Of a file's bytes, or of its path."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    with open(path, "rb") as f:
-        return onnxruntime.InferenceSession(
-            f.read(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model, options, providers=["CPUExecutionProvider"])
 
 
 def given_inputs(folder, wanted):
@@ -62,7 +62,8 @@ def made_inputs(wanted):
 
 
 def results(path, folder):
-    ready = session(path)
+    with open(path, "rb") as f:
+        ready = session(f.read())
     wanted = ready.get_inputs()
     inputs = (given_inputs(folder, wanted) if folder
               else made_inputs(wanted))
@@ -107,8 +108,8 @@ def compare(scratch, data):
         print("same" if same else "differs", name, flush=True)
 
 
-def compute(scratch):
-    ready = session(os.path.join(scratch, "model.onnx"))
+def compute(scratch, model):
+    ready = session(model)
     inputs = numpy.load(os.path.join(scratch, "input.npy"))
     outputs = ready.run(None, {ready.get_inputs()[0].name: inputs})
     numpy.save(os.path.join(scratch, "output.npy"), outputs[0])

@@ -5,6 +5,7 @@ use warnings;
 use File::Copy qw(copy);
 use FindBin;
 use Test::More;
+use Time::HiRes qw(sleep);
 
 use Session qw(create_database query run_sql);
 
@@ -91,6 +92,62 @@ load_fails(changed('offset', 'basepa'), qr/ERROR:  22P03: .*has external_data th
 spew("$folder/external.bin", substr($weights, 0, -1));
 load_fails("$folder/perceptron.onnx", qr/ERROR:  22P03: .*outside of the 11007 bytes/s, 'a file that is too short');
 
+
+# ---------- elements beside the model that stay in its graph ----------
+
+# Where attributes, nested graphs, functions and sparse tensors have theirs; the
+# onnx package took the same models apart (make_onnx.py).
+copy("$DATA/scattered.bin", "$folder/scattered.bin") or die $!;
+my %scattered = (nested => 'graph', attributes => 'graph', functions => 'whole', sparse => 'whole');
+for my $name (sort keys %scattered)
+{
+	copy("$DATA/scattered_$name.onnx", "$folder/scattered_$name.onnx") or die $!;
+	copy("$DATA/$scattered{$name}_$name.onnx", "$folder/$scattered{$name}_$name.onnx") or die $!;
+	is(query('onnx_files', "SELECT model_load('$folder/scattered_$name.onnx') = model_load('$folder/$scattered{$name}_$name.onnx')"),
+		't', "$name: elements in another file become part of the graph");
+	query('onnx_files', "SELECT model_save(model_load('$folder/scattered_$name.onnx'), '$scratch/saved.onnx')")
+	  if chmod 0777, "$scratch";
+	ok(slurp("$scratch/saved.onnx") eq slurp("$DATA/$scattered{$name}_$name.onnx"), "$name: and it is saved as the one whole file");
+	like((run_sql('onnx_files', 'SELECT model_read(\'\x' . unpack('H*', slurp("$DATA/scattered_$name.onnx")) . '\')'))[2],
+		qr/ERROR:  22P03: external data is not allowed in a stored model.*HINT:  model_load reads a file together with those beside it/s,
+		"$name: and is refused as a value");
+}
+my $scattered = slurp("$DATA/scattered_nested.onnx");
+# What becomes of a name, an offset or a length that is another one everywhere.
+sub scattered_fails
+{
+	my ($from, $to, $expect, $title) = @_;
+	(my $bytes = $scattered) =~ s/\Q$from\E/$to/g or die "there is no $from";
+	die "$to is not as long as $from" if length $bytes != length $scattered;
+	return load_fails(spew("$folder/changed.onnx", $bytes), $expect, "in a nested graph: $title");
+}
+symlink $secret, "$folder/linked_to.bin" or die $!;
+scattered_fails('scattered.bin', $_, qr/ERROR:  22P03: model file names a file that is not beside it/, "\"$_\"")
+  for '../scatte.bin', '/etc/passwd_x', 'a/../../x.bin', 'linked_to.bin';
+scattered_fails('scattered.bin', 'nowhere13.bin', qr/ERROR:  58P01: /, 'a file that is not there');
+scattered_fails('offset', 'basepa', qr/ERROR:  22P03: .*has external_data that is no location/s, 'an unknown key');
+scattered_fails("location", "losation", qr/ERROR:  22P03: /, 'no name');
+spew("$folder/scattered.bin", substr(slurp("$DATA/scattered.bin"), 0, 8));
+load_fails("$folder/scattered_nested.onnx", qr/ERROR:  22P03: .*outside of the 8 bytes of file "scattered\.bin"/s, 'in a nested graph: a file that is too short');
+# The indices of a sparse tensor are looked at when they are here.
+spew("$folder/scattered.bin", "\x7f" x 4096);
+load_fails("$folder/scattered_sparse.onnx", qr/ERROR:  22P03: .*has an index that is not in the tensor/s, 'indices in another file that are none');
+
+# A kilobyte of model must not make gigabytes of the same bytes: 4000 tensors
+# that are each all of a file of 4 MB.
+{
+	my $varint = sub { my ($n) = @_; my $out = ''; while ($n > 127) { $out .= chr($n & 127 | 128); $n >>= 7 } return $out . chr $n };
+	my $field = sub { my ($number, $content) = @_; return $varint->($number << 3 | 2) . $varint->(length $content) . $content };
+	my $place = $field->(13, $field->(1, 'location') . $field->(2, 'zeros.bin')) . "\x70\x01";
+	my $initializers = join '', map { $field->(5, "\x08" . $varint->(1048576) . "\x10\x01" . $field->(8, "t$_") . $place) } 0 .. 3999;
+	my $node = $field->(1, 't0') . $field->(2, 'y') . $field->(4, 'Identity');
+	my $graph = $field->(1, $node) . $field->(2, 'g') . $initializers . $field->(12, $field->(1, 'y'));
+	spew("$folder/many.onnx", "\x08\x08" . $field->(7, $graph) . $field->(8, "\x10\x11"));
+	spew("$folder/zeros.bin", "\0" x 4194304);
+	load_fails("$folder/many.onnx", qr/ERROR:  54000: ONNX model would grow too much when it is read/, 'the same bytes four thousand times');
+	unlink "$folder/zeros.bin", "$folder/many.onnx";
+}
+
 # ---------- saving ----------
 
 chmod 0777, $folder;
@@ -98,5 +155,106 @@ is(query('onnx_files', "SELECT model_save(m, '$folder/saved.onnx') FROM zoo"), -
 is(query('onnx_files', "SELECT model_load('$folder/saved.onnx') = m FROM zoo"), 't', 'and loaded as it was');
 query('onnx_files', "SELECT model_save(model_read('\\x$whole'), '$folder/saved.onnx')");
 ok(slurp("$folder/saved.onnx") eq slurp("$DATA/digits_mlp.onnx"), 'a file whose elements are raw_data is saved as it was');
+
+# ---------- saving in two files ----------
+
+mkdir "$folder/out" or die $!;
+chmod 0777, "$folder/out";
+my $SET = "SET modelopt.onnx_external_data_threshold = '4kB'";
+sub entries { opendir my $dir, "$folder/out" or die $!; return join ' ', sort grep { !/^\.\.?$/ } readdir $dir }
+
+my ($status, $size, $notice) = run_sql('onnx_files', "$SET; SELECT model_save(m, '$folder/out/mlp.onnx') FROM zoo");
+is($status, 0, 'a file beyond the threshold is saved');
+my ($first) = entries() =~ /^mlp\.onnx (mlp\.onnx\.[0-9a-f]{16}\.data)$/;
+ok($first, 'as two') or diag entries();
+like($notice, qr{NOTICE:  00000: weights of the model are in file "$folder/out/$first"}, 'and says so');
+is($size, (-s "$folder/out/mlp.onnx") + (-s "$folder/out/$first"), 'with the size of both');
+cmp_ok(-s "$folder/out/mlp.onnx", '<', 4096, 'weights are not in the model');
+is((-s "$folder/out/$first") % 4096, 2048, 'and start at a page: 8 kB, and 2 kB');
+is(query('onnx_files', "SELECT model_load('$folder/out/mlp.onnx') = m FROM zoo"), 't', 'they are loaded as they were');
+is(query('onnx_files', "$SET; SELECT length(model_write(m, 'onnx')) FROM zoo"), length slurp("$DATA/digits_mlp.onnx"), 'a value is always whole');
+query('onnx_files', "SET modelopt.onnx_external_data_threshold = '16kB'; SELECT model_save(m, '$folder/out/small.onnx') FROM zoo");
+unlike(entries(), qr/small\.onnx\./, 'a file below the threshold is one');
+unlink "$folder/out/small.onnx";
+
+# A file that moves with its data stays whole; one that was replaced, too.
+copy("$folder/out/mlp.onnx", "$folder/out/copy.onnx") or die $!;
+my $pruned = query('onnx_files', "$SET; SELECT model_save(prune(m, 0.5), '$folder/out/mlp.onnx') FROM zoo");
+my ($second) = grep { $_ ne $first } entries() =~ /(mlp\.onnx\.[0-9a-f]{16}\.data)/g;
+ok($second, 'a model that takes the place of another brings data of its own');
+is(query('onnx_files', "SELECT model_load('$folder/out/copy.onnx') = m, model_load('$folder/out/mlp.onnx') = decompress(prune(m, 0.5)) FROM zoo"),
+	't|t', 'and who has the model of before finds the data that belong to it');
+is((stat "$folder/out/$second")[2] & 0777, (stat "$folder/out/mlp.onnx")[2] & 0777, 'both files have the same permissions');
+
+# Nothing is left when it fails, before the first byte or after the last one.
+unlink glob "$folder/out/*";
+my $before = spew("$folder/out/mlp.onnx", 'precious');
+mkdir "$folder/out/dir.onnx" or die $!;
+like((run_sql('onnx_files', "$SET; SELECT model_save(model_set(m, 'nothing', '{1}'), '$folder/out/mlp.onnx') FROM zoo"))[2],
+	qr/ERROR:  /, 'a tensor that is not in the graph');
+like((run_sql('onnx_files', "$SET; SELECT model_save(m, '$folder/out/dir.onnx') FROM zoo"))[2], qr/ERROR:  42809: /, 'a directory of that name');
+like((run_sql('onnx_files', "$SET; SELECT model_save(m, '$folder/out/back\\slash.onnx') FROM zoo"))[2],
+	qr/ERROR:  42602: a file beside ".*" cannot be named in it/, 'a name that no model can say');
+like((run_sql('onnx_files', "$SET; SELECT model_save(m, '$folder/out/" . 'x' x 230 . ".onnx') FROM zoo"))[2],
+	qr/ERROR:  \w+: could not (create|rename) file /, 'a name with which that of the second file is too long');
+is(entries(), 'dir.onnx mlp.onnx', 'nothing is left of these');
+is(slurp($before), 'precious', 'and what was there is as it was');
+
+# ---------- at the limit of the format ----------
+
+# Two tensors of a gigabyte of zeros each, which take little until they are
+# written; as in sql/onnx.sql.
+unlink glob "$folder/out/*.onnx*";
+query('onnx_files', q{
+	CREATE FUNCTION field(number int, content bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+	$$ SELECT set_byte('\x00', 0, number << 3 | 2) || set_byte('\x00', 0, length(content)) || content $$;
+	CREATE FUNCTION graph(content bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+	$$ SELECT '\x08084202100f' || field(7, content) $$;
+	CREATE FUNCTION little(n bigint, bytes int) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+	$$ SELECT coalesce(string_agg(set_byte('\x00', 0, (n >> (8 * i))::int & 255), '' ORDER BY i), '') FROM generate_series(0, bytes - 1) i $$;
+	CREATE FUNCTION zeros(n int) RETURNS model LANGUAGE plpgsql IMMUTABLE AS
+	$$
+	DECLARE
+	    digest bytea = '\x49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14';   -- of 2^30 bytes
+	    names bytea[] = (SELECT array_agg(set_byte('\x00', 0, 64 + i)) FROM generate_series(1, n) i);
+	    graph bytea = graph((SELECT string_agg(field(5, '\x0880808040100b' || field(8, t) || '\x4a00'), '') FROM unnest(names) t));
+	    size int = 80 + 64 + 24 * n + 4 + length(graph);
+	    padding bytea = little(0, 63 - (size + 63) % 64);
+	BEGIN
+	    RETURN ('mdlo'::bytea || '\x01010000' || little(n, 4) || little(1, 4) || little(64 + 24 * n, 4) || little(2, 4) || little(2, 4) ||
+	        little(size + length(padding) + 16777216, 8) ||
+	        sha256((SELECT string_agg('\x01000000'::bytea || t || '\x0101' || little(134217728, 8) || digest, '') FROM unnest(names) t) ||
+	               '\x02000000'::bytea || '{}'::bytea || little(length(graph), 8) || graph) ||
+	        little(length(graph), 8) || little(16777216, 8) || little(134217728, 8) || '\x0101' || little(0, 14) || digest ||
+	        (SELECT string_agg(little(0, 4) || '\x01000100' || little(134217728, 8) || t || little(0, 7), '') FROM unnest(names) t) ||
+	        '{}'::bytea || '[]'::bytea || graph || padding || decode(repeat('00', 16777216), 'hex'))::model;
+	END
+	$$;});
+($status, $size, $notice) = run_sql('onnx_files', "SELECT model_save(zeros(2), '$folder/out/huge.onnx')");
+is($status, 0, 'a model of more than 2 GB is saved without being told how');
+like($notice, qr/NOTICE:  00000: weights of the model are in file/, 'in two files');
+my ($data) = glob "$folder/out/huge.onnx.*.data";
+is(-s $data, 2147483648, 'all of its elements in one');
+is($size, (-s $data) + (-s "$folder/out/huge.onnx"), 'and the rest in the other');
+unlink glob "$folder/out/*";
+spew("$folder/out/huge.onnx", 'precious');
+{
+	my $session = Session->new('onnx_files');
+	my $pid = $session->run('SELECT pg_backend_pid()');
+	$session->start("SELECT model_save(zeros(2), '$folder/out/huge.onnx')");
+	my $seen = 0;
+	for (1 .. 3000)
+	{
+		$seen = grep { (-s $_ // 0) > 0 } glob "$folder/out/.modelopt-*.tmp";
+		last if $seen;
+		sleep 0.01;
+	}
+	ok($seen, 'a second file grows beside it');
+	query('onnx_files', "SELECT pg_cancel_backend($pid)");
+	like($session->finish, qr/ERROR:  57014: /, 'the query is cancelled');
+	$session->quit;
+	is(entries(), 'dir.onnx huge.onnx', 'nothing is left of either file');
+	is(slurp("$folder/out/huge.onnx"), 'precious', 'and what was there is as it was');
+}
 
 done_testing();

@@ -1,15 +1,51 @@
 /*
- * strided.c
- *		Copies of tensors whose elements are not in row-major order.
+ * elements.c
+ *		Elements on their way from a file into a payload.
  */
 #include "postgres.h"
 
-#include "format/strided.h"
+#include "format/elements.h"
 #include "kernel/kernel.h"
 #include "miscadmin.h"
 #include "model/model.h"
 
 #define SLICE_BYTES	(1024 * 1024)	/* between looks for interrupts */
+
+/* Likewise, where each byte takes less time. */
+#define STRETCH		((uint64) 4 * 1024 * 1024)
+
+void
+elements_copy(char *dst, const char *src, uint64 n)
+{
+	for (uint64 done = 0; done < n; done += STRETCH)
+	{
+		CHECK_FOR_INTERRUPTS();
+		memcpy(dst + done, src + done, Min(STRETCH, n - done));
+	}
+}
+
+void
+elements_swap(char *elements, uint64 n, int width)
+{
+	for (uint64 done = 0; done < n; done += STRETCH)
+	{
+		CHECK_FOR_INTERRUPTS();
+		kernel_byteswap(elements + done, Min(STRETCH, n - done) / width, width);
+	}
+}
+
+bool
+elements_are_bool(const char *elements, uint64 n)
+{
+	for (uint64 done = 0; done < n; done += STRETCH)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!kernel_is_bool((const uint8 *) elements + done,
+							Min(STRETCH, n - done)))
+			return false;
+	}
+	return true;
+}
 
 /*
  * The view is gathered in slices of bounded size: the dimensions from some
@@ -17,8 +53,8 @@
  * are stepped through.
  */
 void
-strided_copy(char *dst, const char *src, int width, int ndim,
-			 const int64 *dims, const int64 *strides)
+elements_gather(char *dst, const char *src, int width, int ndim,
+				const int64 *dims, const int64 *strides)
 {
 	int64		room = SLICE_BYTES / width;
 	int64		slice[MODEL_MAX_DIMS];

@@ -141,8 +141,29 @@ COMMENT ON FUNCTION modelopt_private.retention(text, integer, interval) IS
 
 -- ---------- content that is gone ----------
 
--- Locks the content of a version, which must be there, until the transaction
--- ends.
+CREATE FUNCTION modelopt_private.report_forgotten(wanted bigint) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'content of version "%" is gone', version_name(wanted)
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'No reference and no retention policy kept it, and gc freed its space.',
+            HINT = 'Committing the same model again brings it back.';
+END
+$$;
+
+-- Raises when the content of a version is gone.
+CREATE FUNCTION modelopt_private.require_content(wanted bigint) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    IF EXISTS (SELECT FROM version v JOIN tree t ON t.id = v.tree_id WHERE v.id = wanted AND t.forgotten_at IS NOT NULL) THEN
+        PERFORM report_forgotten(wanted);
+    END IF;
+END
+$$;
+
+-- The same, and locks the content until the transaction ends.
 CREATE FUNCTION modelopt_private.lock_content(wanted bigint) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -152,17 +173,6 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM report_forgotten(wanted);
     END IF;
-END
-$$;
-
-CREATE FUNCTION modelopt_private.report_forgotten(wanted bigint) RETURNS void
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
-    AS $$
-BEGIN
-    RAISE EXCEPTION 'content of version "%" is gone', version_name(wanted)
-        USING ERRCODE = 'object_not_in_prerequisite_state',
-            DETAIL = 'No reference and no retention policy kept it, and gc freed its space.',
-            HINT = 'Committing the same model again brings it back.';
 END
 $$;
 

@@ -152,8 +152,8 @@ BEGIN
     IF found_version.model_id IS DISTINCT FROM target.id THEN
         PERFORM require(found_version.model_id, privilege);
     END IF;
-    IF privilege = 'read' AND (SELECT t.forgotten_at IS NOT NULL FROM tree t WHERE t.id = found_version.tree_id) THEN
-        PERFORM report_forgotten(found_version.id);
+    IF privilege = 'read' THEN
+        PERFORM require_content(found_version.id);
     END IF;
     RETURN found_version;
 END

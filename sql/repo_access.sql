@@ -99,6 +99,24 @@ INSERT INTO verb (function, call, needs) VALUES
 INSERT INTO verb VALUES
     ('modelopt.sign(text,text,bytea)', 'sign(''secret'', ''rfc'', ''\x00'')', 'write', '22023');
 
+-- Of tables and loads, which repo_track and repo_load have.
+INSERT INTO verb VALUES
+    ('modelopt.trackings(oid[])', 'trackings()', 'none', '00000'),
+    ('modelopt.track_row()', 'track_row()', 'none', '42804'),
+    ('modelopt.track_table()', 'track_table()', 'none', '42804'),
+    ('modelopt.track(regclass,name,text,name,text)', 'track(''actor'', ''role'')', 'all', '42804'),
+    ('modelopt.untrack(regclass)', 'untrack(''actor'')', 'all', '55000'),
+    ('modelopt.tracked_row(regclass,jsonb)', 'tracked_row(''actor'', ''1'')', 'none', '55000'),
+    ('modelopt.restore_row(regclass,jsonb,integer)', 'restore_row(''actor'', ''1''::jsonb, 1)', 'none', '55000'),
+    ('modelopt.restore_row(regclass,text,integer)', 'restore_row(''actor'', ''1'', 1)', 'none', '55000'),
+    ('modelopt.begin_load(text,jsonb,jsonb)', 'begin_load(''secret'', ''[]'')', 'write', '00000'),
+    ('modelopt.put_part(bigint,text,bigint,bytea)', 'put_part(0, ''bias'', 0, ''\x00'')', 'none', '42704'),
+    ('modelopt.load_status(bigint)', 'load_status(0)', 'none', '42704'),
+    ('modelopt.finish_load(bigint,text,text,jsonb,jsonb,jsonb,text,text[],boolean)', 'finish_load(0)', 'none', '42704'),
+    ('modelopt.abort_load(bigint)', 'abort_load(0)', 'none', '42704'),
+    ('modelopt.load(text,text,text,text,text,boolean,boolean,text,text,jsonb,jsonb,jsonb,text,text[],boolean)',
+        'load(''secret'', ''/nowhere'')', 'all', '58P01');
+
 SELECT p.oid::regprocedure AS "function that this test does not know"
 FROM pg_proc p
 WHERE p.pronamespace = 'modelopt'::regnamespace AND NOT EXISTS (SELECT FROM verb v WHERE v.function = p.oid)

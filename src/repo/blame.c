@@ -63,7 +63,7 @@ static const char select_parents[] =
 
 static const char select_entries[] =
 "SELECT e.name, e.number, e.object_id, e.shape FROM modelopt_private.tree_entry e "
-"WHERE e.tree_id = $1 AND e.object_id = ANY ($2)";
+"WHERE e.tree_id = $1";
 
 static Datum
 get_value(SPITupleTable *table, uint64 row, int column)
@@ -187,29 +187,13 @@ take_newest(Blame *blame)
 	return stop;
 }
 
-static Datum
-objects_of(const BlamedTensor *list)
-{
-	int			n = 0;
-	Datum	   *objects;
-
-	for (const BlamedTensor *tensor = list; tensor != NULL; tensor = tensor->next)
-		n++;
-	objects = palloc(n * sizeof(Datum));
-	n = 0;
-	for (const BlamedTensor *tensor = list; tensor != NULL; tensor = tensor->next)
-		objects[n++] = Int64GetDatum(tensor->object_id);
-	return PointerGetDatum(construct_array(objects, n, INT8OID, 8,
-										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
 /* ---------- moving ---------- */
 
 /* Marks the tensors that a parent has too as being there. */
 static void
 mark_same(Blame *blame, const Stop *from, const Stop *to)
 {
-	Datum		values[2] = {Int64GetDatum(to->tree_id), objects_of(from->tensors)};
+	Datum		values[1] = {Int64GetDatum(to->tree_id)};
 
 	run(blame->entries, values);
 	for (uint64 row = 0; row < SPI_processed; row++)
@@ -290,12 +274,12 @@ start_at(Blame *blame, int64 version_id)
 static void
 settle(Blame *blame, int64 version_id)
 {
-	Oid			types[2] = {INT8OID, INT8ARRAYOID};
+	Oid			types[1] = {INT8OID};
 	MemoryContext step_context;
 	MemoryContext old;
 
 	blame->parents = prepare(select_parents, 1, types);
-	blame->entries = prepare(select_entries, 2, types);
+	blame->entries = prepare(select_entries, 1, types);
 	start_at(blame, version_id);
 	step_context = AllocSetContextCreate(CurrentMemoryContext, "blame step",
 										 ALLOCSET_DEFAULT_SIZES);

@@ -87,6 +87,18 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION modelopt_private.check_may_create(name text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    AS $$
+BEGIN
+    IF NOT may_create() THEN
+        RAISE EXCEPTION 'permission denied to create model "%"', name
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = 'The owner of the extension may grant it with modelopt.grant_create().';
+    END IF;
+END
+$$;
+
 -- Makes a model of that name for the caller (or for whom it acts); null when
 -- there is one, maybe since just now.
 CREATE FUNCTION modelopt_private.try_to_create_model(name text, description text DEFAULT '') RETURNS modelopt_private.named_model
@@ -96,11 +108,7 @@ DECLARE
     created modelopt_private.named_model;
 BEGIN
     PERFORM check_name(name, 'model');
-    IF NOT may_create() THEN
-        RAISE EXCEPTION 'permission denied to create model "%"', name
-            USING ERRCODE = 'insufficient_privilege',
-                HINT = 'The owner of the extension may grant it with modelopt.grant_create().';
-    END IF;
+    PERFORM check_may_create(name);
     INSERT INTO named_model (name, owner, description)
     VALUES (try_to_create_model.name, authority(), coalesce(try_to_create_model.description, ''))
     ON CONFLICT DO NOTHING RETURNING * INTO created;

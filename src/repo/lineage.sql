@@ -1,13 +1,15 @@
 -- Where versions, and the tensors in them, come from.
 
--- All that comes from a version, and it itself.
+-- All that comes from a version, and it itself; step by step, as ancestors().
 CREATE FUNCTION modelopt_private.descendants(start bigint) RETURNS TABLE (id bigint)
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     WITH RECURSIVE known (id) AS (
         SELECT start
         UNION
-        SELECT p.version_id FROM known JOIN modelopt_private.version_parent p ON p.parent_id = known.id)
+        SELECT p.version_id
+        FROM known, LATERAL (
+            SELECT p.version_id FROM modelopt_private.version_parent p WHERE p.parent_id = known.id OFFSET 0) p)
     SELECT known.id FROM known
 $$;
 

@@ -165,14 +165,19 @@ SELECT * FROM modelopt.verify();
 
 -- ---------- loads and orphans ----------
 
-INSERT INTO modelopt_private.load (model_name, role, metadata, began_at)
-VALUES ('stale', current_user, '{}', now() - interval '8 days'), ('fresh', current_user, '{}', now() - interval '6 days');
+INSERT INTO modelopt_private.load (target, role, metadata, began_at)
+VALUES ('stale', current_user, '{}', now() - interval '9 days'), ('fresh', current_user, '{}', now() - interval '6 days'),
+    ('slow', current_user, '{}', now() - interval '9 days');
+INSERT INTO modelopt_private.load_tensor SELECT id, 1, 'w', 'f32', '{100}', 400 FROM modelopt_private.load;
+INSERT INTO modelopt_private.load_part
+SELECT id, 1, 0, decode(repeat('00', 100), 'hex'), began_at + CASE target WHEN 'slow' THEN interval '5 days' ELSE '0' END FROM modelopt_private.load;
 INSERT INTO modelopt_private.part SELECT 1000000, n, '\x0102' FROM generate_series(0, 4) n;
 SELECT what, name, problem FROM modelopt.verify();
 SELECT what, count, bytes FROM modelopt.gc(grace => '0');
 SELECT what, count FROM modelopt.gc(grace => '10 days') WHERE what = 'loads';
 SELECT * FROM collect();
-SELECT model_name FROM modelopt_private.load;
+SELECT target FROM modelopt_private.load ORDER BY id;
+SELECT modelopt.abort_load(id) FROM modelopt_private.load;
 SELECT * FROM modelopt.verify();
 
 -- ---------- who may, and what is refused ----------

@@ -225,10 +225,14 @@ CREATE FUNCTION modelopt_private.orphans() RETURNS SETOF bigint
     WHERE owner.id IS NOT NULL AND NOT EXISTS (SELECT FROM modelopt_private.object o WHERE o.id = owner.id)
 $$;
 
+-- Loads that nobody has put a part into for seven days, or longer.
 CREATE FUNCTION modelopt_private.stale_loads(since timestamptz) RETURNS SETOF bigint
     LANGUAGE sql STABLE
     AS $$
-    SELECT l.id FROM modelopt_private.load l WHERE l.began_at < least(since, clock_timestamp() - interval '7 days')
+    SELECT l.id
+    FROM modelopt_private.load l, LATERAL (SELECT least(since, clock_timestamp() - interval '7 days')) stale (before)
+    WHERE l.began_at < stale.before
+        AND NOT EXISTS (SELECT FROM modelopt_private.load_part p WHERE p.load_id = l.id AND p.put_at >= stale.before)
 $$;
 
 -- What there is to say of garbage, before it is gone.
@@ -323,6 +327,7 @@ BEGIN
         loads := lock_free('load', loads);
         expired := ARRAY(SELECT e FROM expired_trees(since) e WHERE e = ANY (expired));
         unused := ARRAY(SELECT u FROM unused_trees() u WHERE u = ANY (unused));
+        loads := ARRAY(SELECT l FROM stale_loads(since) l WHERE l = ANY (loads));
     END IF;
     objects := deepest(free_objects(ARRAY(SELECT o.id FROM object o), expired || unused), max_objects);
     IF NOT dry_run THEN
@@ -342,4 +347,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.gc(boolean, interval, bigint) IS
-    'frees the space of what nothing keeps, or with dry_run says what that would be: the content of versions (whose history stays) that no reference, policy or move younger than the grace keeps, trees that no version has, tensors that no version has and no other tensor is coded against, their rows, and loads that were begun more than 7 days ago. Stops nobody; with max_objects, at most so many tensors go, to be called again. bytes of versions, trees and objects are those of the tensors, and of parts those that they take here; for the owner of the extension';
+    'frees the space of what nothing keeps, or with dry_run says what that would be: the content of versions (whose history stays) that no reference, policy or move younger than the grace keeps, trees that no version has, tensors that no version has and no other tensor is coded against, their rows, and loads without a new part for 7 days. Stops nobody; with max_objects, at most so many tensors go, to be called again. bytes of versions, trees and objects are those of the tensors, and of parts those that they take here; for the owner of the extension';

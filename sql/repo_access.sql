@@ -89,7 +89,12 @@ INSERT INTO verb (function, call, needs) VALUES
     ('modelopt.revoke_key(text,text)', 'revoke_key(''rfc'')', 'all'),
     ('modelopt.manifest(text)', 'manifest(''secret'')', 'read'),
     ('modelopt.verify_signature(text,text)', 'verify_signature(''secret'')', 'usage'),
-    ('modelopt.sync_sequences()', 'sync_sequences()', 'all');
+    ('modelopt.sync_sequences()', 'sync_sequences()', 'all'),
+    ('modelopt.retention(text,integer,interval)', 'retention(''secret'', keep_last => 100)', 'admin'),
+    ('modelopt.gc(boolean,interval,bigint)', 'gc(dry_run => false)', 'all'),
+    ('modelopt.size(text)', 'size(''secret'')', 'usage'),
+    ('modelopt.repack(text,integer)', 'repack(''secret'')', 'admin'),
+    ('modelopt.verify(text,boolean)', 'verify(''secret'')', 'usage');
 -- Nobody can make a signature in here; repo_sign has some.
 INSERT INTO verb VALUES
     ('modelopt.sign(text,text,bytea)', 'sign(''secret'', ''rfc'', ''\x00'')', 'write', '22023');

@@ -78,6 +78,7 @@ BEGIN
     v.committed_at := clock_timestamp();
     v.relation := coalesce(relations[1], 'first');
     v.digest := version_digest(v, parents);
+    PERFORM share_versions(parents);
     INSERT INTO version VALUES (v.*);
     INSERT INTO version_parent (version_id, number, parent_id, relation)
     SELECT v.id, p.number, p.id, p.relation
@@ -279,6 +280,7 @@ CREATE FUNCTION modelopt_private.log_metric(ref text, name text, value double pr
 DECLARE
     measured modelopt_private.version := find_version(ref, 'write');
 BEGIN
+    PERFORM share_versions(ARRAY[measured.id]);
     INSERT INTO metric (version_id, name, value, dataset, step, recorded_by)
     VALUES (measured.id, log_metric.name, log_metric.value, log_metric.dataset, log_metric.step, caller());
     PERFORM add_audit(measured.model_id, (SELECT n.name FROM named_model n WHERE n.id = measured.model_id), 'log metric',

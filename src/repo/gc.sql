@@ -141,8 +141,29 @@ COMMENT ON FUNCTION modelopt_private.retention(text, integer, interval) IS
 
 -- ---------- content that is gone ----------
 
--- Locks the content of a version, which must be there, until the transaction
--- ends.
+CREATE FUNCTION modelopt_private.report_forgotten(wanted bigint) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'content of version "%" is gone', version_name(wanted)
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'No reference and no retention policy kept it, and gc freed its space.',
+            HINT = 'Committing the same model again brings it back.';
+END
+$$;
+
+-- Raises when the content of a version is gone.
+CREATE FUNCTION modelopt_private.require_content(wanted bigint) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    IF EXISTS (SELECT FROM version v JOIN tree t ON t.id = v.tree_id WHERE v.id = wanted AND t.forgotten_at IS NOT NULL) THEN
+        PERFORM report_forgotten(wanted);
+    END IF;
+END
+$$;
+
+-- The same, and locks the content until the transaction ends.
 CREATE FUNCTION modelopt_private.lock_content(wanted bigint) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -152,17 +173,6 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM report_forgotten(wanted);
     END IF;
-END
-$$;
-
-CREATE FUNCTION modelopt_private.report_forgotten(wanted bigint) RETURNS void
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
-    AS $$
-BEGIN
-    RAISE EXCEPTION 'content of version "%" is gone', version_name(wanted)
-        USING ERRCODE = 'object_not_in_prerequisite_state',
-            DETAIL = 'No reference and no retention policy kept it, and gc freed its space.',
-            HINT = 'Committing the same model again brings it back.';
 END
 $$;
 
@@ -215,10 +225,14 @@ CREATE FUNCTION modelopt_private.orphans() RETURNS SETOF bigint
     WHERE owner.id IS NOT NULL AND NOT EXISTS (SELECT FROM modelopt_private.object o WHERE o.id = owner.id)
 $$;
 
+-- Loads that nobody has put a part into for seven days, or longer.
 CREATE FUNCTION modelopt_private.stale_loads(since timestamptz) RETURNS SETOF bigint
     LANGUAGE sql STABLE
     AS $$
-    SELECT l.id FROM modelopt_private.load l WHERE l.began_at < least(since, clock_timestamp() - interval '7 days')
+    SELECT l.id
+    FROM modelopt_private.load l, LATERAL (SELECT least(since, clock_timestamp() - interval '7 days')) stale (before)
+    WHERE l.began_at < stale.before
+        AND NOT EXISTS (SELECT FROM modelopt_private.load_part p WHERE p.load_id = l.id AND p.put_at >= stale.before)
 $$;
 
 -- What there is to say of garbage, before it is gone.
@@ -313,6 +327,7 @@ BEGIN
         loads := lock_free('load', loads);
         expired := ARRAY(SELECT e FROM expired_trees(since) e WHERE e = ANY (expired));
         unused := ARRAY(SELECT u FROM unused_trees() u WHERE u = ANY (unused));
+        loads := ARRAY(SELECT l FROM stale_loads(since) l WHERE l = ANY (loads));
     END IF;
     objects := deepest(free_objects(ARRAY(SELECT o.id FROM object o), expired || unused), max_objects);
     IF NOT dry_run THEN
@@ -332,4 +347,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.gc(boolean, interval, bigint) IS
-    'frees the space of what nothing keeps, or with dry_run says what that would be: the content of versions (whose history stays) that no reference, policy or move younger than the grace keeps, trees that no version has, tensors that no version has and no other tensor is coded against, their rows, and loads that were begun more than 7 days ago. Stops nobody; with max_objects, at most so many tensors go, to be called again. bytes of versions, trees and objects are those of the tensors, and of parts those that they take here; for the owner of the extension';
+    'frees the space of what nothing keeps, or with dry_run says what that would be: the content of versions (whose history stays) that no reference, policy or move younger than the grace keeps, trees that no version has, tensors that no version has and no other tensor is coded against, their rows, and loads without a new part for 7 days. Stops nobody; with max_objects, at most so many tensors go, to be called again. bytes of versions, trees and objects are those of the tensors, and of parts those that they take here; for the owner of the extension';

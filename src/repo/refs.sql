@@ -152,8 +152,8 @@ BEGIN
     IF found_version.model_id IS DISTINCT FROM target.id THEN
         PERFORM require(found_version.model_id, privilege);
     END IF;
-    IF privilege = 'read' AND (SELECT t.forgotten_at IS NOT NULL FROM tree t WHERE t.id = found_version.tree_id) THEN
-        PERFORM report_forgotten(found_version.id);
+    IF privilege = 'read' THEN
+        PERFORM require_content(found_version.id);
     END IF;
     RETURN found_version;
 END
@@ -262,6 +262,40 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION modelopt_private.report_dropped(what text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% does not exist', what
+        USING ERRCODE = 'undefined_object', DETAIL = 'It was dropped just now.';
+END
+$$;
+
+-- Whoever adds something to a model or a version, of which drop must not know
+-- too late, holds one of these locks until the transaction ends.
+CREATE FUNCTION modelopt_private.share_model(target modelopt_private.named_model) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM FROM named_model m WHERE m.id = target.id FOR KEY SHARE;
+    IF NOT FOUND THEN
+        PERFORM report_dropped('model "' || target.name || '"');
+    END IF;
+END
+$$;
+
+CREATE FUNCTION modelopt_private.share_versions(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    there bigint[] := ARRAY(SELECT v.id FROM version v WHERE v.id = ANY (ids) ORDER BY v.id FOR KEY SHARE);
+BEGIN
+    IF NOT there @> ids THEN
+        PERFORM report_dropped('version');
+    END IF;
+END
+$$;
+
 -- Whoever changes a model's references holds this lock until the transaction
 -- ends, so that what was checked stays true.
 CREATE FUNCTION modelopt_private.lock_model(name text, privilege text) RETURNS modelopt_private.named_model
@@ -272,8 +306,7 @@ DECLARE
 BEGIN
     SELECT * INTO target FROM named_model m WHERE m.id = target.id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'model "%" does not exist', name
-            USING ERRCODE = 'undefined_object', DETAIL = 'It was dropped just now.';
+        PERFORM report_dropped('model "' || name || '"');
     END IF;
     IF target.archived_at IS NOT NULL AND privilege = 'write' THEN
         RAISE EXCEPTION 'model "%" is archived', target.name

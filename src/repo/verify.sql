@@ -141,8 +141,8 @@ BEGIN
         END IF;
     END IF;
     trees := ARRAY(SELECT DISTINCT t.id FROM version v JOIN tree t ON t.id = v.tree_id
-                   WHERE v.id = ANY (ids) AND t.forgotten_at IS NULL);
-    objects := coalesce(objects, ARRAY(SELECT with_bases(ARRAY(SELECT objects_of(trees)))));
+                   WHERE v.id = ANY (ids) AND t.forgotten_at IS NULL ORDER BY t.id);
+    objects := coalesce(objects, ARRAY(SELECT with_bases(ARRAY(SELECT objects_of(trees))) ORDER BY 1));
 
     RETURN QUERY SELECT * FROM model_problems(models);
     RETURN QUERY SELECT * FROM version_problems(ids);

@@ -75,7 +75,8 @@ FROM modelopt_private.named_model m
     JOIN modelopt_private.signature s ON s.version_id = v.id
 WHERE modelopt.has_privilege(m.name, 'usage');
 COMMENT ON VIEW modelopt.signatures IS 'signatures of versions; modelopt.verify_signature() says whether they are valid now';
-CREATE VIEW modelopt.tracked AS
+
+CREATE VIEW modelopt.tracked WITH (security_barrier) AS
 SELECT * FROM modelopt.trackings();
 COMMENT ON VIEW modelopt.tracked IS 'tables whose models are versioned by modelopt.track(), and by which columns';
 

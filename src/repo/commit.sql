@@ -159,8 +159,12 @@ CREATE FUNCTION modelopt_private.commit_target(name text, branch text, OUT model
     LANGUAGE plpgsql STABLE
     AS $$
 DECLARE
-    parts record := parse_ref(name);
+    parts record;
 BEGIN
+    IF name IS NULL THEN
+        RAISE EXCEPTION 'name of a model must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    parts := parse_ref(name);
     IF parts.kind NOT IN ('head', 'branch') OR parts.back > 0 OR (parts.kind = 'branch' AND branch IS NOT NULL) THEN
         RAISE EXCEPTION 'cannot commit to "%"', name
             USING ERRCODE = 'invalid_parameter_value',

@@ -16,7 +16,7 @@ COMMENT ON FUNCTION @extschema@.diff(@extschema@.model, @extschema@.model, boole
 -- come from.
 CREATE FUNCTION modelopt_private.compared(a text, b text, mode text, privilege text,
     OUT older modelopt_private.version, OUT newer modelopt_private.version)
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     AS $$
 DECLARE
     base bigint;

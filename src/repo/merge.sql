@@ -10,12 +10,12 @@ CREATE FUNCTION modelopt_private.merge_models(base @extschema@.model, ours @exts
 
 -- ---------- methods ----------
 
--- Raises for an argument that is not what its method takes.
+-- Raises for an argument that its method does not take.
 CREATE FUNCTION modelopt_private.refuse_merge_argument(method text, argument text, meant text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     AS $$
 BEGIN
-    RAISE EXCEPTION '% does not fit method "%"', argument, method
+    RAISE EXCEPTION 'invalid % for method "%"', argument, method
         USING ERRCODE = 'invalid_parameter_value', DETAIL = meant;
 END
 $$;
@@ -89,6 +89,15 @@ BEGIN
             RAISE EXCEPTION 'per_tensor has an unrecognized key "%" for "%"', unknown, spec.key
                 USING ERRCODE = 'invalid_parameter_value', HINT = 'Keys are method, weights, density and lambda.';
         END IF;
+        IF jsonb_typeof(coalesce(spec.value -> 'weights', '[]')) <> 'array'
+            OR EXISTS (
+                SELECT FROM (SELECT jsonb_path_query(spec.value, 'strict $.weights[*]', silent => true)
+                    UNION ALL SELECT spec.value -> 'density' UNION ALL SELECT spec.value -> 'lambda') n (number)
+                WHERE jsonb_typeof(n.number) <> 'number') THEN
+            RAISE EXCEPTION 'per_tensor has no numbers for "%" where they are wanted', spec.key
+                USING ERRCODE = 'invalid_parameter_value',
+                    DETAIL = 'weights is an array of two numbers, density and lambda are numbers.';
+        END IF;
         pattern := spec.key;
         method := spec.value ->> 'method';
         numbers := merge_numbers(method,
@@ -144,15 +153,22 @@ CREATE FUNCTION modelopt_private.tree_tensors(wanted bigint)
     WHERE e.tree_id = wanted
 $$;
 
+-- The names of a tree's tensors in order, null for null.
+CREATE FUNCTION modelopt_private.tree_names(wanted bigint) RETURNS text[]
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$ SELECT array_agg(e.name ORDER BY e.number) FROM modelopt_private.tree_entry e WHERE e.tree_id = wanted $$;
+
 -- Which side the result is on where only one side changed; where both did, why
 -- their elements cannot be merged, alone and with those of the base.  dtypes to
--- 6 are floats, and encodings from 2 on blocks of quantized ones.
+-- 6 are floats, and encodings from 2 on blocks of quantized ones.  The order
+-- is theirs if ours is still that of the base, so that undoing the last version
+-- makes just what was before.
 CREATE FUNCTION modelopt_private.three_way(base_tree bigint, ours_tree bigint, theirs_tree bigint)
     RETURNS TABLE (tensor text, number bigint, ours text, theirs text, side text, obstacle text, base_obstacle text,
         in_base boolean, in_ours boolean, in_theirs boolean)
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
-    SELECT name, row_number() OVER (ORDER BY o.number NULLS LAST, t.number, b.number),
+    SELECT name, row_number() OVER (ORDER BY CASE WHEN l.follow_theirs THEN t.number ELSE o.number END NULLS LAST, o.number, t.number, b.number),
         modelopt_private.tensor_status(b.object, b.shape, b.dtype, o.object, o.shape, o.dtype),
         modelopt_private.tensor_status(b.object, b.shape, b.dtype, t.object, t.shape, t.dtype),
         CASE
@@ -173,7 +189,8 @@ CREATE FUNCTION modelopt_private.three_way(base_tree bigint, ours_tree bigint, t
         b.object IS NOT NULL, o.object IS NOT NULL, t.object IS NOT NULL
     FROM modelopt_private.tree_tensors(ours_tree) o
         FULL JOIN modelopt_private.tree_tensors(theirs_tree) t USING (name)
-        FULL JOIN modelopt_private.tree_tensors(base_tree) b USING (name)
+        FULL JOIN modelopt_private.tree_tensors(base_tree) b USING (name),
+        (SELECT modelopt_private.tree_names(ours_tree) = modelopt_private.tree_names(base_tree) AS follow_theirs) l
 $$;
 
 -- What a merge makes of each tensor (null stands for the graph): a side, a

@@ -50,9 +50,11 @@ extern const int nlengths;
 
 /* The tests, a file each. */
 extern void test_bytes(void);
+extern void test_compare(void);
 extern void test_delta(void);
 extern void test_half(void);
 extern void test_keep(void);
+extern void test_merge(void);
 extern void test_norm(void);
 extern void test_pack(void);
 extern void test_rank(void);

@@ -20,6 +20,7 @@ import sys
 import zipfile
 
 sys.dont_write_bytecode = True
+import seeds_block  # noqa: E402
 import seeds_flat  # noqa: E402
 import seeds_gguf  # noqa: E402
 import seeds_numpy  # noqa: E402
@@ -267,6 +268,15 @@ def flat_seeds(folder):
         folder.refuse(name, data)
 
 
+# ---------- blocks of the repository ----------
+
+def block_seeds(folder):
+    for name, data in seeds_block.valid():
+        folder.read(name, data)
+    for name, data in seeds_block.invalid():
+        folder.refuse(name, data)
+
+
 # ---------- GGUF files ----------
 
 def gguf_seeds(folder):
@@ -328,7 +338,7 @@ def pack_seeds(folder):
 
 TARGETS = {"gguf": gguf_seeds, "zip": zip_seeds, "pickle": pickle_seeds,
            "pytorch": pytorch_seeds, "flat": flat_seeds}
-TARGETS.update(npz=npz_seeds, onnx=onnx_seeds, safetensors=safetensors_seeds,
+TARGETS.update(block=block_seeds, npz=npz_seeds, onnx=onnx_seeds, safetensors=safetensors_seeds,
                pack=pack_seeds)
 
 

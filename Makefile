@@ -18,7 +18,7 @@ OBJS = $(SOURCES:.c=.o)
 # The install script is joined from the parts that lie beside the code, ground
 # floor first.
 # Of the repository: tables, functions, the gates to them, views that call gates.
-REPO_SQL = tables access audit refs commit models history lineage diff merge track sign replica publish views
+REPO_SQL = tables access audit refs commit models history lineage diff merge track load sign replica gc space verify publish views
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 	src/format/onnx.sql src/transform/prune.sql \
 	$(REPO_SQL:%=src/repo/%.sql)
@@ -29,7 +29,8 @@ REGRESS = model inspect tensor prune prune_structured prune_errors \
 	pytorch_read pytorch_write safetensors onnx gguf npz formats \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
 	hostile_gguf hostile_npz \
-	repo_audit repo_sign repo_access repo_track repo_diff repo_blame repo_merge
+	repo_audit repo_sign repo_access repo_track repo_load repo_diff repo_blame repo_merge \
+	repo_gc repo_verify
 REGRESS_OPTS = --load-extension=modelopt
 ISOLATION = $(patsubst $(HERE)/test/isolation/specs/%.spec,%,$(wildcard $(HERE)/test/isolation/specs/*.spec))
 ISOLATION_OPTS = --inputdir=$(HERE)/test/isolation --load-extension=modelopt
@@ -158,7 +159,7 @@ help:
 #:   make test               install what is missing, run every suite
 #:   make regress            pg_regress; REGRESS="prune model" picks tests
 #:   make isolation tap kernel hostile fuzz asan warnings      one suite each
-#:   make interop            against PyTorch: the installed one and a recent one from PyPI
+#:   make interop            against PyTorch and the formats' libraries: those installed, and recent ones from PyPI
 #:   make bench              speed against the tools one would use instead
 #: Other
 #:   make setup              install the packages that tests and benchmarks need

@@ -7,6 +7,7 @@ down, an embedding of tokens and a head.  Each change is one that people make
 between two versions.
 """
 import json
+import os
 import struct
 
 import numpy
@@ -99,3 +100,33 @@ def save(path, weights, dtype):
         for data in stored:
             file.write(numpy.ascontiguousarray(data).tobytes())
     return offset
+
+
+DIGITS = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                      "..", "test", "data", "digits_test.csv")
+
+
+def trained_pair():
+    """The weights of a perceptron that learns the digits of the tests, after
+    twenty epochs and after one more, as arrays by name."""
+    import torch
+    rows = numpy.loadtxt(DIGITS, delimiter=",", skiprows=1, dtype=numpy.float32)
+    labels = torch.tensor(rows[:, 0]).long()
+    pixels = torch.tensor(rows[:, 1:] / 16)
+    torch.manual_seed(7)
+    layers = torch.nn.Sequential(
+        torch.nn.Linear(64, 2048), torch.nn.ReLU(),
+        torch.nn.Linear(2048, 2048), torch.nn.ReLU(),
+        torch.nn.Linear(2048, 10))
+    adam = torch.optim.Adam(layers.parameters(), lr=1e-4)
+    pair = []
+    for epoch in range(21):
+        for batch in torch.randperm(len(labels)).split(10):
+            adam.zero_grad()
+            torch.nn.functional.cross_entropy(layers(pixels[batch]),
+                                              labels[batch]).backward()
+            adam.step()
+        if epoch >= 19:
+            pair.append({name: weight.detach().numpy().copy()
+                         for name, weight in layers.state_dict().items()})
+    return pair

@@ -209,7 +209,8 @@ class Program(Folder):
         self.program = subprocess.Popen(
             [python, "-B", os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                         "stores.py"), name],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=scratch,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            cwd=tempfile.mkdtemp(dir=scratch),
             stderr=subprocess.DEVNULL, universal_newlines=True)
         answer = self.program.stdout.readline().strip()
         if not answer.startswith("ready"):
@@ -313,6 +314,20 @@ def measure(folder, scratch, weights, dtype, session):
         print("  not measured: " + line)
 
 
+def measure_pair(folder, scratch, session):
+    """Two checkpoints of a network in training, one epoch apart."""
+    found, missing = stores(scratch, session)
+    before, after = checkpoints.trained_pair()
+    path = os.path.join(folder, "f32_pair.safetensors")
+    print("\nF32, a perceptron of %.1f million weights that learns handwritten digits, "
+          "and an epoch later" % (sum(w.size for w in before.values()) / 1e6))
+    for change, weights in (("base", before), ("epoch", after)):
+        raw = checkpoints.save(path, weights, "F32")
+        os.chmod(path, 0o644)
+        measure_change(change, path, raw, found, missing)
+    os.unlink(path)
+
+
 # ---------- history ----------
 
 def show_log(session):
@@ -389,6 +404,7 @@ def main():
         for dtype in ("BF16", "F32"):
             measure(folder, scratch, weights, dtype, session)
         del weights
+        measure_pair(folder, scratch, session)
         show_first(folder, session, repeats)
         show_one_of_many(folder, session)
         show_log(session)

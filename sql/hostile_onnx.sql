@@ -257,10 +257,10 @@ SELECT outcome('\x08084202100f3aa902' || good(8, 47) ||
     '6a22680a6622640a6222600a5e225c0a5a22580a5622540a5222500a4e224c0a4a22480a4622440a4222400a3e'
     '223c0a3a22380a3622340a3222300a2e222c0a2a22280a2622240a2222200a1e221c0a1a22180a1622140a1222'
     '100a0e220c0a' || good(52));
--- 2000 graphs without operators, as end protobuf-c when they are more.
-SELECT outcome(nested('', '', 2000));
+-- 5000 graphs without operators, as end protobuf-c.
+SELECT outcome(nested('', '', 5000));
 -- The same with operators.
-SELECT outcome(nested(field(4, 'If'), field(4, 'If'), 2000));
+SELECT outcome(nested(field(4, 'If'), field(4, 'If'), 5000));
 -- 200001 nodes.
 SELECT outcome('\x08084202100f3a88853d' || good(8) || times('\x0a03220141', 200000));
 -- 500000 empty nodes.

@@ -89,10 +89,33 @@ INSERT INTO verb (function, call, needs) VALUES
     ('modelopt.revoke_key(text,text)', 'revoke_key(''rfc'')', 'all'),
     ('modelopt.manifest(text)', 'manifest(''secret'')', 'read'),
     ('modelopt.verify_signature(text,text)', 'verify_signature(''secret'')', 'usage'),
-    ('modelopt.sync_sequences()', 'sync_sequences()', 'all');
+    ('modelopt.sync_sequences()', 'sync_sequences()', 'all'),
+    ('modelopt.retention(text,integer,interval)', 'retention(''secret'', keep_last => 100)', 'admin'),
+    ('modelopt.gc(boolean,interval,bigint)', 'gc(dry_run => false)', 'all'),
+    ('modelopt.size(text)', 'size(''secret'')', 'usage'),
+    ('modelopt.repack(text,integer)', 'repack(''secret'')', 'admin'),
+    ('modelopt.verify(text,boolean)', 'verify(''secret'')', 'usage');
 -- Nobody can make a signature in here; repo_sign has some.
 INSERT INTO verb VALUES
     ('modelopt.sign(text,text,bytea)', 'sign(''secret'', ''rfc'', ''\x00'')', 'write', '22023');
+
+-- Of tables and loads, which repo_track and repo_load have.
+INSERT INTO verb VALUES
+    ('modelopt.trackings(oid[])', 'trackings()', 'none', '00000'),
+    ('modelopt.track_row()', 'track_row()', 'none', '42804'),
+    ('modelopt.track_table()', 'track_table()', 'none', '42804'),
+    ('modelopt.track(regclass,name,text,name,text)', 'track(''actor'', ''role'')', 'all', '42804'),
+    ('modelopt.untrack(regclass)', 'untrack(''actor'')', 'all', '55000'),
+    ('modelopt.tracked_row(regclass,jsonb)', 'tracked_row(''actor'', ''1'')', 'none', '55000'),
+    ('modelopt.restore_row(regclass,jsonb,integer)', 'restore_row(''actor'', ''1''::jsonb, 1)', 'none', '55000'),
+    ('modelopt.restore_row(regclass,text,integer)', 'restore_row(''actor'', ''1'', 1)', 'none', '55000'),
+    ('modelopt.begin_load(text,jsonb,jsonb)', 'begin_load(''secret'', ''[]'')', 'write', '00000'),
+    ('modelopt.put_part(bigint,text,bigint,bytea)', 'put_part(0, ''bias'', 0, ''\x00'')', 'none', '42704'),
+    ('modelopt.load_status(bigint)', 'load_status(0)', 'none', '42704'),
+    ('modelopt.finish_load(bigint,text,text,jsonb,jsonb,jsonb,text,text[],boolean)', 'finish_load(0)', 'none', '42704'),
+    ('modelopt.abort_load(bigint)', 'abort_load(0)', 'none', '42704'),
+    ('modelopt.load(text,text,text,text,text,boolean,boolean,text,text,jsonb,jsonb,jsonb,text,text[],boolean)',
+        'load(''secret'', ''/nowhere'')', 'all', '58P01');
 
 SELECT p.oid::regprocedure AS "function that this test does not know"
 FROM pg_proc p

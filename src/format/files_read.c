@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "format/files.h"
-#include "format/pickle.h"
+#include "format/printable.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
@@ -49,7 +49,7 @@ shown(const char *path)
 
 	if (pg_verify_mbstr(GetDatabaseEncoding(), path, length, true))
 		return path;
-	return pickle_printable(path, length);
+	return printable_bytes(path, length);
 }
 
 static void
@@ -162,7 +162,7 @@ refuse_name(const char *name)
 			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 			 errmsg("model file names a file that is not beside it"),
 			 errdetail("The name is \"%s\".",
-					   pickle_printable(name, strlen(name)))));
+					   printable_bytes(name, strlen(name)))));
 }
 
 /* A relative path that goes down only. */

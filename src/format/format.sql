@@ -25,13 +25,13 @@ CREATE FUNCTION model_load(
     allow_modules boolean DEFAULT false,
     check_crc boolean DEFAULT true
 ) RETURNS model
-    LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL SAFE
+    LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL SAFE COST 10000
     AS 'MODULE_PATHNAME', 'modelopt_load';
 COMMENT ON FUNCTION model_load(text, text, text, boolean, boolean) IS
     'reads a model from a file of the server, for members of pg_read_server_files; a relative path starts in the data directory. The other arguments are those of model_read. The index of a model in several safetensors files reads the files that it names, beside it, and an ONNX model those that its tensors name; they must lie in its directory or below. Raises 42501 for other roles, 58P01 when there is no such file, and what model_read raises';
 
 CREATE FUNCTION model_save(m model, path text, format text DEFAULT NULL, dtype text DEFAULT NULL) RETURNS bigint
-    LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+    LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 10000
     AS 'MODULE_PATHNAME', 'modelopt_save';
 COMMENT ON FUNCTION model_save(model, text, text, text) IS
     'writes a model to a file of the server, for members of pg_write_server_files, and returns its size in bytes. path: absolute; format: NULL for what the name says (.pt .pth .safetensors .onnx .gguf .npz .npy); dtype: as of model_write. A file of that name is replaced when the new one is complete and on disk, and stays as it is when that fails. An ONNX file of more than modelopt.onnx_external_data_threshold (2 GB, where the format ends) has its weights in a second file beside it, whose name ends in .data, begins like its own and is new each time: a notice says it, the size is that of both, and the second file of a model that is replaced stays. Raises 42501 for other roles, 42602 for a relative path, 22023 when the name says no format, 58xxx for what the system does not let it do, and what model_write raises';

@@ -12,7 +12,7 @@
 
 #include "format/elements.h"
 #include "format/gguf.h"
-#include "format/pickle.h"
+#include "format/printable.h"
 #include "kernel/kernel.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -47,7 +47,7 @@ static void
 fail_entry(const Entry *entry, const char *problem)
 {
 	gguf_fail(psprintf("Tensor \"%s\" %s.",
-					   pickle_printable(entry->name, entry->name_length),
+					   printable_bytes(entry->name, entry->name_length),
 					   problem));
 }
 
@@ -180,7 +180,7 @@ take_type(GgufCursor *cursor, Entry *entry)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("tensor \"%s\" has type %s, which a model cannot have",
-						pickle_printable(entry->name, entry->name_length),
+						printable_bytes(entry->name, entry->name_length),
 						entry->type->name)));
 	if (row % gguf_type_block(entry->type) != 0)
 		fail_entry(entry, psprintf("has rows of " INT64_FORMAT " elements, but %s has blocks of %d",

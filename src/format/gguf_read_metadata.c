@@ -11,7 +11,7 @@
 
 #include "common/shortest_dec.h"
 #include "format/gguf.h"
-#include "format/pickle.h"
+#include "format/printable.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
@@ -38,7 +38,7 @@ static void
 fail_key(const Key *key, const char *problem)
 {
 	gguf_fail(psprintf("Metadata key \"%s\" %s.",
-					   pickle_printable(key->name, key->length), problem));
+					   printable_bytes(key->name, key->length), problem));
 }
 
 /* Raises unless so many more characters of text can be appended. */
@@ -284,7 +284,7 @@ take_value(Reader *reader)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("GGUF metadata with arrays of arrays cannot be read"),
 				 errdetail("Metadata key \"%s\" has one.",
-						   pickle_printable(key->name, key->length))));
+						   printable_bytes(key->name, key->length))));
 	reserve(reader, 2 * key->length + 32);
 	appendStringInfo(&reader->types, "%s[\"%.*s\", \"%s%s\"]",
 					 reader->types.len > 0 ? ", " : "",

@@ -13,7 +13,7 @@
 
 #include "common/int.h"
 #include "format/npz.h"
-#include "format/pickle.h"
+#include "format/printable.h"
 #include "mb/pg_wchar.h"
 
 /* numpy pads so that elements start at a multiple of this. */
@@ -197,7 +197,7 @@ scan_dtype(HeaderScan *scan, NpyHeader *header)
 			 errmsg("array \"%s\" has dtype \"%s\", which a tensor cannot have",
 					pg_any_to_server(scan->place->name,
 									 strlen(scan->place->name), PG_UTF8),
-					pickle_printable(descr, length)),
+					printable_bytes(descr, length)),
 			 errhint("Convert it with astype before it is saved.")));
 }
 

@@ -10,7 +10,7 @@
 
 #include "format/elements.h"
 #include "format/npz.h"
-#include "format/pickle.h"
+#include "format/printable.h"
 #include "format/zip.h"
 #include "kernel/kernel.h"
 #include "utils/memutils.h"
@@ -142,8 +142,8 @@ array_name(const ZipEntry *entry)
 				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 				 errmsg("invalid npz file"),
 				 errdetail("Its member \"%s\" has no name that ends in \"" NPY_SUFFIX "\".",
-						   pickle_printable(entry->name,
-											entry->name_length))));
+						   printable_bytes(entry->name,
+										   entry->name_length))));
 	return pnstrdup(entry->name, length);
 }
 

@@ -151,6 +151,7 @@ onnx_check_growth(OnnxBytes graph, uint64 size, Siblings *siblings)
 	qsort(uses, n, sizeof(Use), compare_uses);
 	for (int i = 0; i < n; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (i == 0 || compare_uses(&uses[i - 1], &uses[i]) != 0)
 			there += siblings->size(siblings, onnx_string(uses[i].path));
 	}

@@ -26,7 +26,8 @@ reserve(const StringInfoData *out, uint64 size)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("graph of the model is too large"),
 				 errdetail("At most %d bytes may be left of an ONNX model without the elements of its initializers.",
-						   MODEL_MAX_GRAPH)));
+						   MODEL_MAX_GRAPH),
+				 errhint("Elements of constants and of nested graphs are among them; make initializers of these.")));
 }
 
 static void

@@ -199,8 +199,4 @@ extern char *pickle_type_name(const Pickle *pickle, PickleRef ref);
 /* The class alone ("Linear"), likewise. */
 extern char *pickle_class_name(const Pickle *pickle, PickleRef ref);
 
-/* A copy of bytes that is fit for messages: printable ASCII, escaped, cut
- * when long. */
-extern char *pickle_printable(const char *s, size_t length);
-
 #endif							/* MODELOPT_PICKLE_H */

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "format/pickle_machine.h"
+#include "format/printable.h"
 
 /* ---------- refusal ---------- */
 
@@ -21,8 +22,8 @@ report_call(const Machine *machine, const char *module, size_t module_length,
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 			 errmsg("checkpoint calls \"%s.%s\", which is not a tensor constructor",
-					pickle_printable(module, module_length),
-					pickle_printable(name, name_length)),
+					printable_bytes(module, module_length),
+					printable_bytes(name, name_length)),
 			 errdetail("Nothing was run. The call is at byte %zu of %s.",
 					   machine->opcode_at, machine->pickle->options->where),
 			 errhint("If the file comes from somebody you trust, save the weights alone with torch.save(model.state_dict(), path).")));

@@ -7,8 +7,7 @@
 #include "postgres.h"
 
 #include "format/pickle.h"
-
-#define PRINTABLE_LENGTH	64
+#include "format/printable.h"
 
 const PickleGlobal *
 pickle_known_global(const Pickle *pickle, PickleRef ref)
@@ -103,26 +102,6 @@ pickle_tuple(const Pickle *pickle, PickleRef tuple, PickleRef *items,
 	return node->u.items.count;
 }
 
-char *
-pickle_printable(const char *s, size_t length)
-{
-	size_t		shown = Min(length, (size_t) PRINTABLE_LENGTH);
-	char	   *out = palloc(shown * 4 + 4);
-	char	   *next = out;
-
-	for (size_t i = 0; i < shown; i++)
-	{
-		unsigned char c = s[i];
-
-		if (c >= 0x20 && c < 0x7f && c != '\\')
-			*next++ = c;
-		else
-			next += snprintf(next, 5, "\\x%02x", c);
-	}
-	strcpy(next, shown < length ? "..." : "");
-	return out;
-}
-
 /* The global that a node names or is an instance of; NULL when none. */
 static const PickleNode *
 global_of(const Pickle *pickle, PickleRef ref)
@@ -157,10 +136,10 @@ pickle_type_name(const Pickle *pickle, PickleRef ref)
 	if (global == NULL)
 		return pstrdup(names[pickle_kind(pickle, ref)]);
 	return psprintf("%s.%s",
-					pickle_printable(pickle->data + global->u.global.module,
-									 global->u.global.module_length),
-					pickle_printable(pickle->data + global->u.global.name,
-									 global->u.global.name_length));
+					printable_bytes(pickle->data + global->u.global.module,
+									global->u.global.module_length),
+					printable_bytes(pickle->data + global->u.global.name,
+									global->u.global.name_length));
 }
 
 char *
@@ -177,7 +156,7 @@ pickle_class_name(const Pickle *pickle, PickleRef ref)
 	for (size_t i = length; i-- > 0;)
 	{
 		if (name[i] == '.')
-			return pickle_printable(name + i + 1, length - i - 1);
+			return printable_bytes(name + i + 1, length - i - 1);
 	}
-	return pickle_printable(name, length);
+	return printable_bytes(name, length);
 }

@@ -16,6 +16,7 @@
 
 #include "format/format.h"
 #include "format/pickle.h"
+#include "format/printable.h"
 
 /* What is made of the input may be this many times as large, plus a constant:
  * enough for honest views and deflated archives, too little for a bomb. */

@@ -232,14 +232,14 @@ report_no_entry(const Pickle *pickle, const char *key)
 				break;
 			}
 			appendStringInfo(&keys, listed > 1 ? ", \"%s\"" : "\"%s\"",
-							 pickle_printable(pickle_text(pickle, ref),
-											  pickle_node(pickle, ref)->u.text.length));
+							 printable_bytes(pickle_text(pickle, ref),
+											 pickle_node(pickle, ref)->u.text.length));
 		}
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("checkpoint has no entry \"%s\"",
-					pickle_printable(key, strlen(key))),
+					printable_bytes(key, strlen(key))),
 			 listed > 0 ? errhint("It has the entries %s.", keys.data) : 0));
 }
 

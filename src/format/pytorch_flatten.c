@@ -128,7 +128,7 @@ report_bad_key(const Walk *walk)
 
 	pytorch_fail("A tensor %s%s%s has a key that is too long, or neither a string nor an integer.",
 				 length > 0 ? "under \"" : "at the top",
-				 pickle_printable(walk->path.data, length),
+				 printable_bytes(walk->path.data, length),
 				 length > 0 ? "\"" : "");
 }
 
@@ -143,10 +143,10 @@ check_name(const Walk *walk)
 		pytorch_fail("A tensor has an empty name.");
 	if (memchr(path, '\0', length) != NULL)
 		pytorch_fail("Tensor \"%s\" has a name with a zero byte.",
-					 pickle_printable(path, length));
+					 printable_bytes(path, length));
 	if (!pg_verify_mbstr(PG_UTF8, path, length, true))
 		pytorch_fail("Tensor \"%s\" has a name that is not valid UTF-8.",
-					 pickle_printable(path, length));
+					 printable_bytes(path, length));
 }
 
 /* ---------- weights ---------- */
@@ -274,7 +274,7 @@ check_ancestors(const Walk *walk, PickleRef node)
 	{
 		if (walk->frames[i].node == node)
 			pytorch_fail("A container or module is inside of itself, under \"%s\".",
-						 pickle_printable(walk->path.data, walk->path.len));
+						 printable_bytes(walk->path.data, walk->path.len));
 	}
 }
 
@@ -378,7 +378,7 @@ report_no_tensors(const Pickle *pickle, const PytorchChoice *choice)
 {
 	if (choice->key_length > 0)
 		pytorch_fail("Its entry \"%s\", of type %s, holds no tensors.",
-					 pickle_printable(choice->key, choice->key_length),
+					 printable_bytes(choice->key, choice->key_length),
 					 pickle_type_name(pickle, choice->node));
 	pytorch_fail("The object in it, of type %s, holds no tensors.",
 				 pickle_type_name(pickle, choice->node));

@@ -93,18 +93,18 @@ locate_storage(Stream *stream, PytorchStorage *storage)
 
 	if (left < sizeof(uint64))
 		pytorch_fail("The stream ends before storage \"%s\".",
-					 pickle_printable(storage->key, storage->key_length));
+					 printable_bytes(storage->key, storage->key_length));
 	for (int i = sizeof(uint64); i-- > 0;)
 		count = count << 8 | bytes[i];
 	left -= sizeof(uint64);
 	if (count != (uint64) storage->count)
 		pytorch_fail("Storage \"%s\" has " UINT64_FORMAT " elements in the stream, but " INT64_FORMAT " in the pickle.",
-					 pickle_printable(storage->key, storage->key_length),
+					 printable_bytes(storage->key, storage->key_length),
 					 count, storage->count);
 	size = count * storage->dtype->width;
 	if (size > left)
 		pytorch_fail("The stream ends inside of storage \"%s\".",
-					 pickle_printable(storage->key, storage->key_length));
+					 printable_bytes(storage->key, storage->key_length));
 	storage->record = bytes + sizeof(uint64);
 	stream->position += sizeof(uint64) + size;
 }
@@ -131,8 +131,8 @@ locate_storages(Stream *stream)
 									   pickle_node(keys, key)->u.text.length);
 		if (storage == NULL || storage->record != NULL)
 			pytorch_fail("The list of storages has the key \"%s\", which %s.",
-						 pickle_printable(pickle_text(keys, key),
-										  pickle_node(keys, key)->u.text.length),
+						 printable_bytes(pickle_text(keys, key),
+										 pickle_node(keys, key)->u.text.length),
 						 storage == NULL ? "no tensor uses" : "it had before");
 		locate_storage(stream, storage);
 	}
@@ -148,7 +148,7 @@ find_legacy_storage(PytorchReader *reader, PytorchStorage *storage,
 {
 	if (storage->record == NULL)
 		pytorch_fail("The stream has no storage \"%s\".",
-					 pickle_printable(storage->key, storage->key_length));
+					 printable_bytes(storage->key, storage->key_length));
 	return (uint64) storage->count * storage->dtype->width;
 }
 

@@ -80,14 +80,14 @@ read_persistent_id(const PytorchReader *reader, PickleRef ref,
 	storage->key_length = pickle_node(pickle, id[2])->u.text.length;
 	if (storage->key_length > MAX_KEY)
 		pytorch_fail("Storage key \"%s\" is too long.",
-					 pickle_printable(storage->key, storage->key_length));
+					 printable_bytes(storage->key, storage->key_length));
 	storage->dtype = &pytorch_dtypes[class->value];
 	storage->count = pickle_node(pickle, id[4])->u.integer;
 	storage->is_meta = pickle_is_string(pickle, id[3], "meta");
 	if (storage->count < 0 ||
 		storage->count > PG_INT64_MAX / storage->dtype->width)
 		pytorch_fail("Storage \"%s\" has an impossible number of elements.",
-					 pickle_printable(storage->key, storage->key_length));
+					 printable_bytes(storage->key, storage->key_length));
 	return true;
 }
 
@@ -110,7 +110,7 @@ merge_storages(PytorchReader *reader)
 		if (last->dtype != storages[i].dtype ||
 			last->count != storages[i].count)
 			pytorch_fail("Storage \"%s\" has several types or sizes.",
-						 pickle_printable(last->key, last->key_length));
+						 printable_bytes(last->key, last->key_length));
 		last->is_meta |= storages[i].is_meta;
 	}
 	reader->nstorages = kept;
@@ -239,7 +239,7 @@ check_storage(PytorchReader *reader, PytorchStorage *storage, uint64 *spent)
 	size = reader->find_storage(reader, storage, &inflated);
 	if (size != (uint64) storage->count * storage->dtype->width)
 		pytorch_fail("Storage \"%s\" has " UINT64_FORMAT " bytes in the archive, but " UINT64_FORMAT " in the pickle.",
-					 pickle_printable(storage->key, storage->key_length),
+					 printable_bytes(storage->key, storage->key_length),
 					 size, (uint64) storage->count * storage->dtype->width);
 	spend(reader, spent, inflated);
 	storage->found = true;
@@ -320,8 +320,8 @@ finish_elements(const PytorchReader *reader, const PytorchWeights *weights,
 	if (item->view.dtype->dtype == DTYPE_BOOL &&
 		!elements_are_bool(bytes, size))
 		pytorch_fail("Tensor \"%s\" is of dtype bool and has a byte that is neither 0 nor 1.",
-					 pickle_printable(weights->names.data + weight->name,
-									  weight->name_length));
+					 printable_bytes(weights->names.data + weight->name,
+									 weight->name_length));
 }
 
 static void

@@ -130,7 +130,7 @@ find_zip_storage(PytorchReader *reader, PytorchStorage *storage,
 
 	if (!is_number(storage->key, storage->key_length))
 		pytorch_fail("Storage key \"%s\" is no number.",
-					 pickle_printable(storage->key, storage->key_length));
+					 printable_bytes(storage->key, storage->key_length));
 	snprintf(name, sizeof(name), "data/%.*s", (int) storage->key_length,
 			 storage->key);
 	entry = find_record(container, name);
@@ -269,8 +269,8 @@ report_no_pickle(const PytorchReader *reader, const ZipContainer *container)
 			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 			 errmsg("zip archive is no PyTorch checkpoint"),
 			 errdetail("It has no record \"%sdata.pkl\".",
-					   pickle_printable(container->root,
-										strlen(container->root))),
+					   printable_bytes(container->root,
+									   strlen(container->root))),
 			 strcmp(look, "a zip archive") == 0 ? 0 :
 			 errhint("The bytes look like %s.", look)));
 }
@@ -333,7 +333,7 @@ pytorch_detect(const char *data, size_t size)
 static void
 report_skipped(const PytorchChoice *choice, int64 skipped)
 {
-	const char *key = pickle_printable(choice->key, choice->key_length);
+	const char *key = printable_bytes(choice->key, choice->key_length);
 
 	ereport(NOTICE,
 			(errmsg_plural("skipped " INT64_FORMAT " tensor outside of entry \"%s\" of the checkpoint",

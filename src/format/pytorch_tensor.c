@@ -112,8 +112,8 @@ unwrap(const Pickle *pickle, PickleRef ref, Constructor *constructor)
 static const char *
 weight_name(const PytorchWeights *weights, int weight)
 {
-	return pickle_printable(weights->names.data + weights->items[weight].name,
-							weights->items[weight].name_length);
+	return printable_bytes(weights->names.data + weights->items[weight].name,
+						   weights->items[weight].name_length);
 }
 
 pg_noreturn static void

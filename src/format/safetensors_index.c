@@ -9,7 +9,7 @@
 #include "postgres.h"
 
 #include "format/json_scan.h"
-#include "format/pickle.h"
+#include "format/printable.h"
 #include "format/safetensors.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -98,7 +98,7 @@ check_shard(const char *shard)
 	if (length == 0 || length > MAX_SHARD ||
 		strspn(shard, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") != length)
 		report_invalid(psprintf("Shard \"%s\" has a name that is none of a file beside the index.",
-								pickle_printable(shard, length)));
+								printable_bytes(shard, length)));
 	if (length <= suffix ||
 		strcmp(shard + length - suffix, SUFFIX) != 0)
 		ereport(ERROR,

@@ -14,7 +14,7 @@
  */
 #include "postgres.h"
 
-#include "format/pickle.h"
+#include "format/printable.h"
 #include "format/zip.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -117,7 +117,7 @@ entry_fail(const char *name, int length, const char *what)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 			 errmsg("invalid zip archive"),
-			 errdetail("Entry \"%s\" %s.", pickle_printable(name, length),
+			 errdetail("Entry \"%s\" %s.", printable_bytes(name, length),
 					   what)));
 	pg_unreachable();
 }
@@ -332,7 +332,7 @@ check_entry(const ZipEntry *entry)
 				 errmsg("unsupported compression method %d in zip archive",
 						entry->method),
 				 errdetail("Entry \"%s\" uses it.",
-						   pickle_printable(entry->name, entry->name_length)),
+						   printable_bytes(entry->name, entry->name_length)),
 				 errhint("Records can be stored (0) or deflated (8).")));
 	if (entry->method == ZIP_STORED && entry->size != entry->stored)
 		entry_fail(entry->name, entry->name_length,
@@ -346,7 +346,7 @@ check_entry(const ZipEntry *entry)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("zip archive announces more than it can hold"),
 				 errdetail("Entry \"%s\" of " UINT64_FORMAT " bytes cannot be inflated to " UINT64_FORMAT " bytes.",
-						   pickle_printable(entry->name, entry->name_length),
+						   printable_bytes(entry->name, entry->name_length),
 						   entry->stored, entry->size)));
 }
 

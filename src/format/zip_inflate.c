@@ -10,7 +10,7 @@
 #include <libdeflate.h>
 #include <zlib.h>
 
-#include "format/pickle.h"
+#include "format/printable.h"
 #include "format/zip.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -37,7 +37,7 @@ contents_fail(const ZipEntry *entry, const char *what)
 			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 			 errmsg("invalid zip archive"),
 			 errdetail("Entry \"%s\" %s.",
-					   pickle_printable(entry->name, entry->name_length),
+					   printable_bytes(entry->name, entry->name_length),
 					   what)));
 	pg_unreachable();
 }
@@ -51,7 +51,7 @@ compare_crc(const ZipEntry *entry, uint32 crc)
 			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 			 errmsg("invalid zip archive"),
 			 errdetail("The contents of entry \"%s\" have CRC %08x, but its header says %08x.",
-					   pickle_printable(entry->name, entry->name_length),
+					   printable_bytes(entry->name, entry->name_length),
 					   crc, entry->crc),
 			 errhint("The archive is damaged, or was written without CRCs; check_crc => false reads it anyway.")));
 }

@@ -132,6 +132,7 @@ CREATE FUNCTION modelopt_private.add_privilege(name text, role text, privilege t
 DECLARE
     target modelopt_private.named_model := find_model(name, 'admin');
 BEGIN
+    PERFORM share_model(target);
     INSERT INTO access (model_id, role, privilege, granted_by)
     VALUES (target.id, check_role(role), privilege, caller())
     ON CONFLICT DO NOTHING;

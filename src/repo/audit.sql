@@ -20,18 +20,23 @@ CREATE FUNCTION modelopt_private.audit_hash(link modelopt_private.audit, previou
         link.actor, link.session_role, link.application, link.client, link.operation, link.model_name, link.details)))
 $$;
 
+-- Locks the chain of a model until the transaction ends; returns its head.
+CREATE FUNCTION modelopt_private.lock_audit(audited_model bigint) RETURNS modelopt_private.audit_head
+    LANGUAGE sql
+    AS $$
+    INSERT INTO modelopt_private.audit_head AS h (model_id, number, hash) VALUES (audited_model, 0, '')
+    ON CONFLICT (model_id) DO UPDATE SET number = h.number
+    RETURNING *
+$$;
+
 -- Adds a link to the chain of a model; what details have no value for is left out.
 CREATE FUNCTION modelopt_private.add_audit(audited_model bigint, audited_name text, done text, details jsonb) RETURNS void
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    head modelopt_private.audit_head;
+    head modelopt_private.audit_head := lock_audit(audited_model);
     link modelopt_private.audit;
 BEGIN
-    -- Locks the chain; what comes back is the head as it was.
-    INSERT INTO audit_head AS h (model_id, number, hash) VALUES (audited_model, 0, '')
-    ON CONFLICT (model_id) DO UPDATE SET number = h.number
-    RETURNING * INTO head;
     link.model_id := audited_model;
     link.number := head.number + 1;
     link.at := clock_timestamp();

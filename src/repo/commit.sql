@@ -78,6 +78,7 @@ BEGIN
     v.committed_at := clock_timestamp();
     v.relation := coalesce(relations[1], 'first');
     v.digest := version_digest(v, parents);
+    PERFORM share_versions(parents);
     INSERT INTO version VALUES (v.*);
     INSERT INTO version_parent (version_id, number, parent_id, relation)
     SELECT v.id, p.number, p.id, p.relation
@@ -87,26 +88,69 @@ BEGIN
 END
 $$;
 
--- Makes a model of that name for the caller (or for whom it acts).
-CREATE FUNCTION modelopt_private.create_model(name text, description text DEFAULT '') RETURNS modelopt_private.named_model
+CREATE FUNCTION modelopt_private.check_may_create(name text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    AS $$
+BEGIN
+    IF NOT may_create() THEN
+        RAISE EXCEPTION 'permission denied to create model "%"', name
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = 'The owner of the extension may grant it with modelopt.grant_create().';
+    END IF;
+END
+$$;
+
+-- Makes a model of that name for the caller (or for whom it acts); null when
+-- there is one, maybe since just now.
+CREATE FUNCTION modelopt_private.try_to_create_model(name text, description text DEFAULT '') RETURNS modelopt_private.named_model
     LANGUAGE plpgsql
     AS $$
 DECLARE
     created modelopt_private.named_model;
 BEGIN
     PERFORM check_name(name, 'model');
-    IF NOT may_create() THEN
-        RAISE EXCEPTION 'permission denied to create model "%"', name
-            USING ERRCODE = 'insufficient_privilege',
-                HINT = 'The owner of the extension may grant it with modelopt.grant_create().';
-    END IF;
-    INSERT INTO named_model (name, owner, description) VALUES (create_model.name, authority(), coalesce(create_model.description, ''))
+    PERFORM check_may_create(name);
+    INSERT INTO named_model (name, owner, description)
+    VALUES (try_to_create_model.name, authority(), coalesce(try_to_create_model.description, ''))
     ON CONFLICT DO NOTHING RETURNING * INTO created;
-    IF NOT FOUND THEN
+    IF FOUND THEN
+        PERFORM add_audit(created.id, name, 'create', jsonb_build_object('owner', created.owner));
+    END IF;
+    RETURN created;
+END
+$$;
+
+CREATE FUNCTION modelopt_private.create_model(name text, description text DEFAULT '') RETURNS modelopt_private.named_model
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    created modelopt_private.named_model := try_to_create_model(name, description);
+BEGIN
+    IF created.id IS NULL THEN
         RAISE EXCEPTION 'model "%" exists already', name USING ERRCODE = 'duplicate_object';
     END IF;
-    PERFORM add_audit(created.id, name, 'create', jsonb_build_object('owner', created.owner));
     RETURN created;
+END
+$$;
+
+-- The model of that name, for a caller that may write to it, or a new one.
+CREATE FUNCTION modelopt_private.find_or_create_model(wanted_name text) RETURNS modelopt_private.named_model
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    target modelopt_private.named_model;
+BEGIN
+    LOOP
+        SELECT * INTO target FROM named_model n WHERE n.name = wanted_name;
+        IF FOUND THEN
+            PERFORM require(target.id, 'write');
+            RETURN target;
+        END IF;
+        target := try_to_create_model(wanted_name);
+        IF target.id IS NOT NULL THEN
+            RETURN target;
+        END IF;
+    END LOOP;
 END
 $$;
 
@@ -181,12 +225,7 @@ BEGIN
     IF m IS NULL THEN
         RAISE EXCEPTION 'model to be committed must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    SELECT * INTO target FROM named_model n WHERE n.name = goal.model_name;
-    IF FOUND THEN
-        PERFORM require(target.id, 'write');
-    ELSE
-        target := create_model(goal.model_name);
-    END IF;
+    target := find_or_create_model(goal.model_name);
     goal.branch_name := coalesce(goal.branch_name, target.default_branch);
 
     -- The long work is done before the lock that makes others wait.
@@ -205,6 +244,10 @@ BEGIN
         RAISE NOTICE 'model is the same as version % of "%", so there is no new version', head.version, target.name
             USING HINT = 'allow_empty => true makes one all the same.';
         PERFORM add_metrics(head.id, metrics, '', 0);
+        IF metrics <> '{}' THEN
+            PERFORM add_audit(target.id, target.name, 'log metric',
+                jsonb_build_object('version', head.version, 'metrics', metrics));
+        END IF;
         RETURN head.version;
     END IF;
 
@@ -237,6 +280,7 @@ CREATE FUNCTION modelopt_private.log_metric(ref text, name text, value double pr
 DECLARE
     measured modelopt_private.version := find_version(ref, 'write');
 BEGIN
+    PERFORM share_versions(ARRAY[measured.id]);
     INSERT INTO metric (version_id, name, value, dataset, step, recorded_by)
     VALUES (measured.id, log_metric.name, log_metric.value, log_metric.dataset, log_metric.step, caller());
     PERFORM add_audit(measured.model_id, (SELECT n.name FROM named_model n WHERE n.id = measured.model_id), 'log metric',

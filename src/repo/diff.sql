@@ -37,6 +37,9 @@ BEGIN
     END IF;
     SELECT * INTO older FROM version v WHERE v.id = base;
     PERFORM require(older.model_id, privilege);
+    IF privilege = 'read' THEN
+        PERFORM require_content(older.id);
+    END IF;
 END
 $$;
 

@@ -201,6 +201,12 @@ role_name(Oid role)
 	return PointerGetDatum(cstring_to_text(GetUserNameFromId(role, false)));
 }
 
+bool
+repo_in_verb(void)
+{
+	return OidIsValid(call.caller);
+}
+
 Datum
 modelopt_caller(PG_FUNCTION_ARGS)
 {
@@ -217,7 +223,7 @@ modelopt_authority(PG_FUNCTION_ARGS)
 Datum
 modelopt_in_verb(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(OidIsValid(call.caller));
+	PG_RETURN_BOOL(repo_in_verb());
 }
 
 /*

@@ -377,15 +377,17 @@ BEGIN
     IF base = '' THEN
         RETURN NULL;
     ELSIF base IS NOT NULL THEN
-        RETURN find_version(base, privilege);
+        found_base := find_version(base, privilege);
+    ELSE
+        SELECT * INTO found_base FROM version v WHERE v.id = common_ancestor(head.id, source.id);
     END IF;
-    SELECT * INTO found_base FROM version v WHERE v.id = common_ancestor(head.id, source.id);
-    IF NOT FOUND THEN
+    IF found_base.id IS NULL THEN
         RAISE EXCEPTION '"%" and "%" do not come from one version', version_name(head.id), version_name(source.id)
             USING ERRCODE = 'undefined_object',
                 HINT = 'Say with base => ''...'' what both come from, or with base => '''' that nothing is.';
     END IF;
     PERFORM require(found_base.model_id, privilege);
+    PERFORM require_content(found_base.id);
     RETURN found_base;
 END
 $$;
@@ -468,6 +470,7 @@ BEGIN
     IF method IS NOT NULL OR weights IS NOT NULL OR density IS NOT NULL OR lambda IS NOT NULL THEN
         numbers := merge_numbers(coalesce(method, ''), weights, density, lambda);
     END IF;
+    PERFORM require_content(theirs_version.id);
     PERFORM check_exceptions(per_tensor, (goal.head).tree_id, theirs_version.tree_id);
     RETURN QUERY
     SELECT p.tensor, p.ours, p.theirs, p.result, p.conflict
@@ -523,6 +526,7 @@ BEGIN
     IF before.model_id <> undone.model_id THEN
         PERFORM require(before.model_id, 'read');
     END IF;
+    PERFORM require_content(undone.id), require_content(before.id);
     PERFORM check_expected(expected, (goal.head).id, format('branch "%s" of model "%s"', goal.branch, model_name));
     stored := store_merged(format('revert %s on branch "%s"', version_name(undone.id), goal.branch),
         'Tensors that changed again since then would lose that; modelopt.commit() can make any of them what it was.',

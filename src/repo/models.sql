@@ -142,6 +142,11 @@ DECLARE
     why text;
 BEGIN
     SELECT * INTO target FROM named_model m WHERE m.id = target.id FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM report_dropped('model "' || name || '"');
+    END IF;
+    -- Whoever makes something of its versions is waited for, and seen.
+    PERFORM FROM version v WHERE v.model_id = target.id ORDER BY v.id FOR UPDATE;
     why := reason_to_keep(target);
     IF why IS NOT NULL THEN
         RAISE EXCEPTION 'model "%" cannot be dropped', target.name

@@ -8,11 +8,9 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "model/lazy.h"
 #include "repo/object.h"
 #include "repo/repo.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 typedef struct ObjectSource
@@ -26,10 +24,7 @@ typedef struct ObjectSource
 static const char *
 repository_gone(LazySource *source)
 {
-	Oid			schema = get_namespace_oid("modelopt_private", true);
-
-	if (OidIsValid(schema) &&
-		get_relname_relid("object", schema) == ((ObjectSource *) source)->table)
+	if (repo_has_relation("object", ((ObjectSource *) source)->table))
 		return NULL;
 	return "the model repository has been dropped";
 }

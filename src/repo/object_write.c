@@ -262,24 +262,39 @@ delete_parts(int64 object_id)
 						  1, types, values, NULL, false, 0);
 }
 
-/* The object that was there first; our rows of parts are of no use then. */
+/* The object that another transaction inserted, locked as in find_objects; 0
+ * when gc has taken it meanwhile. */
 static int64
-take_theirs(int64 ours, const uint8 *digest)
+find_theirs(const uint8 *digest)
 {
 	Oid			types[1] = {BYTEAOID};
 	Datum		values[1] = {make_bytea(digest, MODEL_DIGEST_LENGTH)};
 	bool		isnull;
 
-	delete_parts(ours);
+	CHECK_FOR_INTERRUPTS();
 	SPI_execute_with_args("SELECT id FROM modelopt_private.object WHERE digest = $1 FOR KEY SHARE",
 						  1, types, values, NULL, false, 1);
-	if (SPI_processed != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not store a tensor, because it was stored and removed again meanwhile"),
-				 errhint("Try the transaction again.")));
+	if (SPI_processed == 0)
+		return 0;
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
 									   SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/* Makes the object what is found under the digest, or finds who was faster;
+ * our rows of parts are of no use then. */
+static void
+insert_or_find(ObjectWriter *writer, StoredObject *object, const uint8 *digest)
+{
+	int64		theirs = 0;
+
+	do
+		object->is_new = insert_row(writer, object->id, digest,
+									object->stored_bytes);
+	while (!object->is_new && (theirs = find_theirs(digest)) == 0);
+	if (object->is_new)
+		return;
+	delete_parts(object->id);
+	object->id = theirs;
 }
 
 /* A writer of cells like these, coded against a base or (0) not.  Its context
@@ -326,10 +341,7 @@ object_write(Payload *payload, const uint8 *digest, int64 base)
 	write_payload(writer);
 	object.stored_bytes = part_writer_finish(writer->parts);
 	object.zeros = writer->stats.zeros;
-	object.is_new = insert_row(writer, object.id, digest,
-							   object.stored_bytes);
-	if (!object.is_new)
-		object.id = take_theirs(object.id, digest);
+	insert_or_find(writer, &object, digest);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(writer->context);
 	return object;

@@ -39,11 +39,17 @@ enum
 	PART_COLUMNS = PART_DATA
 };
 
-/* What of a page is left for the data of one row: the tuple's header is
- * followed by the key and the data's length word. */
-#define PART_BYTES	((int) (MaxHeapTupleSize - \
-							MAXALIGN(SizeofHeapTupleHeader) - \
-							sizeof(int64) - sizeof(int32) - VARHDRSZ))
+/*
+ * What of a page is left for the data of one row: the tuple's header is
+ * followed by the key and the data's length word.  The number is that of pages
+ * of 8 kB on a 64-bit machine, and the same on others: a dump may be restored
+ * there, and readers find a byte by it.
+ */
+#define PART_BYTES	8120
+
+StaticAssertDecl(PART_BYTES + VARHDRSZ + sizeof(int32) + sizeof(int64) +
+				 MAXALIGN(SizeofHeapTupleHeader) <= MaxHeapTupleSize,
+				 "a part fits into a page, which must have 8 kB");
 
 /* Rows inserted at once. */
 #define PART_BATCH	64
@@ -78,6 +84,14 @@ repo_relation(const char *name)
 				 errmsg("the model repository has no table \"%s\"", name),
 				 errhint("It belongs to the extension modelopt, which must be installed whole.")));
 	return relation;
+}
+
+bool
+repo_has_relation(const char *name, Oid relation)
+{
+	Oid			schema = get_namespace_oid("modelopt_private", true);
+
+	return OidIsValid(schema) && get_relname_relid(name, schema) == relation;
 }
 
 /* ---------- writing ---------- */

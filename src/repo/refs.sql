@@ -111,7 +111,8 @@ BEGIN
 END
 $$;
 
--- The version of a reference, for a caller with that privilege on its model.
+-- The version of a reference, for a caller with that privilege on its model;
+-- to be read, it must have its content.
 CREATE FUNCTION modelopt_private.find_version(ref text, privilege text) RETURNS modelopt_private.version
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     AS $$
@@ -150,6 +151,9 @@ BEGIN
     -- Parents may be versions of other models.
     IF found_version.model_id IS DISTINCT FROM target.id THEN
         PERFORM require(found_version.model_id, privilege);
+    END IF;
+    IF privilege = 'read' THEN
+        PERFORM require_content(found_version.id);
     END IF;
     RETURN found_version;
 END
@@ -238,6 +242,9 @@ DECLARE
 BEGIN
     PERFORM check_protection(target, ref_kind, ref_name, reason);
     PERFORM check_follows_row(target, ref_kind, ref_name);
+    IF new_id IS NOT NULL THEN
+        PERFORM lock_content(new_id);
+    END IF;
     SELECT version_id INTO old_id FROM ref
     WHERE model_id = target.id AND kind = ref_kind AND name = ref_name FOR UPDATE;
     IF new_id IS NULL THEN
@@ -255,6 +262,40 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION modelopt_private.report_dropped(what text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% does not exist', what
+        USING ERRCODE = 'undefined_object', DETAIL = 'It was dropped just now.';
+END
+$$;
+
+-- Whoever adds something to a model or a version, of which drop must not know
+-- too late, holds one of these locks until the transaction ends.
+CREATE FUNCTION modelopt_private.share_model(target modelopt_private.named_model) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM FROM named_model m WHERE m.id = target.id FOR KEY SHARE;
+    IF NOT FOUND THEN
+        PERFORM report_dropped('model "' || target.name || '"');
+    END IF;
+END
+$$;
+
+CREATE FUNCTION modelopt_private.share_versions(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    there bigint[] := ARRAY(SELECT v.id FROM version v WHERE v.id = ANY (ids) ORDER BY v.id FOR KEY SHARE);
+BEGIN
+    IF NOT there @> ids THEN
+        PERFORM report_dropped('version');
+    END IF;
+END
+$$;
+
 -- Whoever changes a model's references holds this lock until the transaction
 -- ends, so that what was checked stays true.
 CREATE FUNCTION modelopt_private.lock_model(name text, privilege text) RETURNS modelopt_private.named_model
@@ -265,8 +306,7 @@ DECLARE
 BEGIN
     SELECT * INTO target FROM named_model m WHERE m.id = target.id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'model "%" does not exist', name
-            USING ERRCODE = 'undefined_object', DETAIL = 'It was dropped just now.';
+        PERFORM report_dropped('model "' || name || '"');
     END IF;
     IF target.archived_at IS NOT NULL AND privilege = 'write' THEN
         RAISE EXCEPTION 'model "%" is archived', target.name

@@ -19,8 +19,15 @@
  * gone.  (part.c) */
 extern Oid	repo_relation(const char *name);
 
+/* Whether that is still it: the extension may be dropped while somebody has a
+ * model of the repository.  (part.c) */
+extern bool repo_has_relation(const char *name, Oid relation);
+
 /* The role that called the verb at work, or the current one when there is
  * none: not the repository's owner, as whom a verb runs.  (gate.c) */
 extern Oid	repo_caller(void);
+
+/* Whether a verb is at work.  (gate.c) */
+extern bool repo_in_verb(void);
 
 #endif							/* MODELOPT_REPO_H */

@@ -256,8 +256,8 @@ CREATE TABLE modelopt_private.tracked_row (
 CREATE SEQUENCE modelopt_private.load_id;
 CREATE TABLE modelopt_private.load (
     id bigint PRIMARY KEY DEFAULT nextval('modelopt_private.load_id'),
-    model_name text NOT NULL,
-    role text NOT NULL,
+    target text NOT NULL,                       -- what finish_load commits to
+    role text NOT NULL,                         -- who may put parts
     metadata jsonb NOT NULL,
     began_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
@@ -267,6 +267,8 @@ CREATE TABLE modelopt_private.load_tensor (
     name text NOT NULL,
     dtype text NOT NULL,
     shape bigint[] NOT NULL,
+    bytes bigint NOT NULL,
+    tied_to integer,                            -- the number of the tensor that has its elements
     PRIMARY KEY (load_id, number),
     UNIQUE (load_id, name)
 );
@@ -275,6 +277,7 @@ CREATE TABLE modelopt_private.load_part (
     tensor integer NOT NULL,
     first_byte bigint NOT NULL,
     data bytea NOT NULL,
+    put_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (load_id, tensor, first_byte),
     FOREIGN KEY (load_id, tensor) REFERENCES modelopt_private.load_tensor ON DELETE CASCADE
 );
@@ -333,40 +336,31 @@ BEGIN
 END
 $$;
 
--- Where the extension's owner is no superuser, a superuser owns what is in it.
--- The owner may dump it and restore it: so may insert, but only what pg_restore
--- does, which fills empty tables, and nothing into a history that is there.
-CREATE FUNCTION modelopt_private.refuse_forgery() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    filled boolean;
-BEGIN
-    IF pg_catalog.pg_has_role(current_user, (SELECT relowner FROM pg_catalog.pg_class WHERE oid = TG_RELID), 'USAGE') THEN
-        RETURN NULL;
-    END IF;
-    EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %I.%I)', TG_TABLE_SCHEMA, TG_TABLE_NAME) INTO filled;
-    IF filled THEN
-        RAISE EXCEPTION 'rows of % are made by the functions of the schema modelopt', TG_TABLE_NAME
-            USING ERRCODE = 'insufficient_privilege', DETAIL = 'Only a table that is empty can be filled from a dump.';
-    END IF;
-    RETURN NULL;
-END
-$$;
+-- Rows come from the functions of the repository; or from a dump, see restore.c.
+CREATE FUNCTION modelopt_private.begin_insert() RETURNS trigger
+    LANGUAGE C
+    AS 'MODULE_PATHNAME', 'modelopt_begin_insert';
+CREATE FUNCTION modelopt_private.end_insert() RETURNS trigger
+    LANGUAGE C
+    AS 'MODULE_PATHNAME', 'modelopt_end_insert';
 
 DO $$
 DECLARE
-    guarded regclass;
+    filled regclass;
 BEGIN
-    FOR guarded IN
+    FOR filled IN
         SELECT oid FROM pg_class WHERE relnamespace = 'modelopt_private'::regnamespace AND relkind = 'r' ORDER BY oid
     LOOP
-        EXECUTE format('CREATE TRIGGER refuse_forgery BEFORE INSERT ON %s '
-            'FOR EACH STATEMENT EXECUTE FUNCTION modelopt_private.refuse_forgery()', guarded);
+        EXECUTE format('CREATE TRIGGER begin_insert BEFORE INSERT ON %s '
+            'FOR EACH STATEMENT EXECUTE FUNCTION modelopt_private.begin_insert()', filled);
+        EXECUTE format('CREATE TRIGGER end_insert AFTER INSERT ON %s '
+            'FOR EACH STATEMENT EXECUTE FUNCTION modelopt_private.end_insert()', filled);
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER end_insert', filled);
     END LOOP;
 END
 $$;
 
+-- The owner of the extension, who may be no superuser, dumps and restores it.
 GRANT USAGE ON SCHEMA modelopt_private TO @extowner@;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA modelopt_private TO @extowner@;
 GRANT SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA modelopt_private TO @extowner@;

@@ -303,16 +303,6 @@ sum_payloads(TreeWriter *writer, int64 *zeros, int64 *raw_bytes)
 	}
 }
 
-static void
-check_found(void)
-{
-	if (SPI_processed != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not store a model, because it was stored and removed again meanwhile"),
-				 errhint("Try the transaction again.")));
-}
-
 /* Makes a tree that gc has forgotten one that has content, of the same values
  * as a new one; false when another transaction was faster. */
 static bool
@@ -321,6 +311,29 @@ fill_tree(Oid *types, Datum *values, const char *nulls)
 	SPI_execute_with_args("UPDATE modelopt_private.tree SET metadata_id = $3, graph_id = $4, forgotten_at = NULL "
 						  "WHERE digest = $1 AND forgotten_at IS NOT NULL",
 						  4, types, values, nulls, false, 0);
+	return SPI_processed == 1;
+}
+
+/* False when there is such a tree. */
+static bool
+insert_tree(Oid *types, Datum *values, const char *nulls)
+{
+	SPI_execute_with_args("INSERT INTO modelopt_private.tree "
+						  "(digest, model_digest, metadata_id, graph_id, tensors, parameters, zeros, raw_bytes) "
+						  "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (digest) DO NOTHING RETURNING id",
+						  8, types, values, nulls, false, 0);
+	return SPI_processed == 1;
+}
+
+/* The tree that was there, and whether it is forgotten; false when gc has taken
+ * it meanwhile. */
+static bool
+find_tree(Oid *types, Datum *values)
+{
+	CHECK_FOR_INTERRUPTS();
+	SPI_execute_with_args("SELECT id, forgotten_at IS NOT NULL FROM modelopt_private.tree "
+						  "WHERE digest = $1 FOR KEY SHARE",
+						  1, types, values, NULL, false, 1);
 	return SPI_processed == 1;
 }
 
@@ -348,21 +361,12 @@ write_tree(TreeWriter *writer)
 	values[7] = Int64GetDatum(raw_bytes);
 	nulls[2] = writer->metadata ? ' ' : 'n';
 	nulls[3] = writer->graph ? ' ' : 'n';
-	SPI_execute_with_args("INSERT INTO modelopt_private.tree "
-						  "(digest, model_digest, metadata_id, graph_id, tensors, parameters, zeros, raw_bytes) "
-						  "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (digest) DO NOTHING RETURNING id",
-						  8, types, values, nulls, false, 0);
-	is_new = SPI_processed == 1;
-	if (!is_new)
-	{
-		SPI_execute_with_args("SELECT id, (forgotten_at IS NOT NULL)::integer FROM modelopt_private.tree "
-							  "WHERE digest = $1 FOR KEY SHARE",
-							  1, types, values, NULL, false, 1);
-		check_found();
-	}
+	do
+		is_new = insert_tree(types, values, nulls);
+	while (!is_new && !find_tree(types, values));
 	writer->result.id = DatumGetInt64(get_value(0, 1));
 	return is_new ||
-		(DatumGetInt32(get_value(0, 2)) != 0 && fill_tree(types, values, nulls));
+		(DatumGetBool(get_value(0, 2)) && fill_tree(types, values, nulls));
 }
 
 static Datum

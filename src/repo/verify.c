@@ -30,6 +30,7 @@ typedef struct ObjectRow
 	int			encoding;
 	int64		count;
 	int64		form_bytes;
+	int64		raw_bytes;
 	uint8		digest[MODEL_DIGEST_LENGTH];
 	uint8		content[MODEL_DIGEST_LENGTH];
 	bool		has_range;		/* of finite elements */
@@ -65,7 +66,7 @@ read_row(int64 object_id, ObjectRow *row)
 	Datum		values[1] = {Int64GetDatum(object_id)};
 	bool		isnull;
 
-	SPI_execute_with_args("SELECT dtype, encoding, count, form_bytes, digest, content, zeros, minimum, maximum "
+	SPI_execute_with_args("SELECT dtype, encoding, count, form_bytes, digest, content, zeros, minimum, maximum, raw_bytes "
 						  "FROM modelopt_private.object WHERE id = $1",
 						  1, types, values, NULL, true, 1);
 	if (SPI_processed != 1)
@@ -82,6 +83,7 @@ read_row(int64 object_id, ObjectRow *row)
 	row->minimum = DatumGetFloat8(get_value(8, &isnull));
 	row->maximum = DatumGetFloat8(get_value(9, &isnull));
 	row->has_range = !isnull;
+	row->raw_bytes = DatumGetInt64(get_value(10, &isnull));
 	return payload_mismatch(row->dtype, row->encoding, row->count,
 							row->form_bytes);
 }
@@ -121,11 +123,12 @@ object_problem(int64 object_id)
 
 	if (problem != NULL)
 		return problem;
+	if (row.raw_bytes != dtype_bytes(row.dtype, row.count))
+		return "Its bytes are not those of its elements.";
 	model = model_create(CurrentMemoryContext);
-	payload = model->payloads[model_lazy_payload(model, row.dtype, row.encoding,
-												 row.count, row.form_bytes,
-												 object_source_create(),
-												 object_id)];
+	(void) model_lazy_payload(model, row.dtype, row.encoding, row.count,
+							  row.form_bytes, object_source_create(), object_id);
+	payload = model->payloads[0];
 	if (memcmp(payload_digest(payload), row.content, MODEL_DIGEST_LENGTH) != 0)
 		return "Its content has another digest.";
 	object_digest(payload, digest);

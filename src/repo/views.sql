@@ -15,12 +15,12 @@ CREATE VIEW modelopt.versions WITH (security_barrier) AS
 SELECT m.name AS model, v.version, v.committed_at, v.author, v.session_role, v.application, v.client, v.transaction_id,
     v.message, v.relation, v.recipe, v.params, v.tags, t.tensors, t.parameters,
     t.zeros::double precision / nullif(t.parameters, 0) AS sparsity, t.raw_bytes, v.new_bytes, v.stored_bytes,
-    encode(v.digest, 'hex') AS digest, encode(t.model_digest, 'hex') AS model_digest
+    encode(v.digest, 'hex') AS digest, encode(t.model_digest, 'hex') AS model_digest, t.forgotten_at
 FROM modelopt_private.named_model m
     JOIN modelopt_private.version v ON v.model_id = m.id
     JOIN modelopt_private.tree t ON t.id = v.tree_id
 WHERE modelopt.has_privilege(m.name, 'usage');
-COMMENT ON VIEW modelopt.versions IS 'all versions of models that the current role may see; digest identifies the version, model_digest its content';
+COMMENT ON VIEW modelopt.versions IS 'all versions of models that the current role may see; digest identifies the version, model_digest its content; forgotten_at is when gc took that, if it did';
 
 CREATE VIEW modelopt.refs WITH (security_barrier) AS
 SELECT m.name AS model, r.kind, r.name, v.version,
@@ -63,6 +63,16 @@ FROM modelopt_private.audit a
 WHERE CASE WHEN m.id IS NULL THEN modelopt.owns_extension() ELSE modelopt.has_privilege(m.name, 'usage') END;
 COMMENT ON VIEW modelopt.audit IS 'every action on the repository: who, when, what, with which arguments; of models that the current role may see, and for the owner of the extension also of those that are gone';
 
+CREATE VIEW modelopt.loads WITH (security_barrier) AS
+SELECT l.id, l.target, l.role, l.began_at, parts.last_put_at, tensors.count AS tensors, tensors.bytes, parts.bytes AS present
+FROM modelopt_private.load l,
+    LATERAL (SELECT count(*), sum(t.bytes)::bigint AS bytes FROM modelopt_private.load_tensor t WHERE t.load_id = l.id) tensors,
+    LATERAL (SELECT max(p.put_at) AS last_put_at, coalesce(sum(octet_length(p.data)), 0)::bigint AS bytes
+             FROM modelopt_private.load_part p WHERE p.load_id = l.id) parts
+WHERE modelopt.owns_extension()
+    OR EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = l.role AND pg_catalog.pg_has_role(r.oid, 'USAGE'));
+COMMENT ON VIEW modelopt.loads IS 'models that come in parts and are neither finished nor aborted, of roles that the current one is a member of: bytes are those of all tensors, present those that were put; last_put_at tells which loads were left behind';
+
 CREATE VIEW modelopt.signing_keys WITH (security_barrier) AS
 SELECT k.name, k.public_key, k.registered_by, k.registered_at, k.revoked_at
 FROM modelopt_private.signing_key k;
@@ -75,7 +85,8 @@ FROM modelopt_private.named_model m
     JOIN modelopt_private.signature s ON s.version_id = v.id
 WHERE modelopt.has_privilege(m.name, 'usage');
 COMMENT ON VIEW modelopt.signatures IS 'signatures of versions; modelopt.verify_signature() says whether they are valid now';
-CREATE VIEW modelopt.tracked AS
+
+CREATE VIEW modelopt.tracked WITH (security_barrier) AS
 SELECT * FROM modelopt.trackings();
 COMMENT ON VIEW modelopt.tracked IS 'tables whose models are versioned by modelopt.track(), and by which columns';
 

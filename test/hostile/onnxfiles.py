@@ -203,9 +203,9 @@ def depth():
     yield Case('31 graphs.', nested(29), limit('.* is more than 30 graphs deep'))
     yield Case('Sequences of sequences, 99 messages deep.', types(46), yes())
     yield Case('101 messages.', types(47), limit('.* has messages in it that are more than 100 deep'))
-    yield Case('2000 graphs without operators, as end protobuf-c when they are more.', "SELECT outcome(nested('', '', 2000));",
+    yield Case('5000 graphs without operators, as end protobuf-c.', "SELECT outcome(nested('', '', 5000));",
                bad('graph.node.0. has no op_type'), sql=True)
-    yield Case('The same with operators.', "SELECT outcome(nested(field(4, 'If'), field(4, 'If'), 2000));",
+    yield Case('The same with operators.', "SELECT outcome(nested(field(4, 'If'), field(4, 'If'), 5000));",
                limit('.* is more than 30 graphs deep'), sql=True)
     yield Case('200001 nodes.', model(graph([node()], more=sub(1, node('A', (), ())) * 200000)),
                limit(r'graph\.node\[200000\] is one of more than 200000 nodes'))

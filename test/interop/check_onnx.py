@@ -477,21 +477,31 @@ def check_apart():
                       if f.startswith(name + ".onnx.")]
             check(len(beside) == 1 and os.path.getsize(path) < len(whole) / 2,
                   "%s: %s has its weights in the second one" % (title, name))
-            onnx.checker.check_model(path, full_check=True)
             loaded = onnx.load(path)
             for tensor in loaded.graph.initializer:
                 tensor.ClearField("data_location")
                 tensor.ClearField("external_data")
             check(loaded == onnx.load_from_string(whole),
-                  "%s: onnx checks %s and loads it as the whole one"
-                  % (title, name))
-            if not has_runtime():
-                skip("%s: ONNX Runtime" % title, "there is no onnxruntime")
-                continue
-            found = computed(path, pixels.numpy())
-            expected = computed(whole, pixels.numpy())
-            check(found is not None and found.tobytes() == expected.tobytes(),
-                  "%s: ONNX Runtime computes the same with %s" % (title, name))
+                  "%s: onnx loads %s as the whole one" % (title, name))
+            check_computing_apart("%s: ONNX Runtime computes the same with %s"
+                                  % (title, name), path, whole,
+                                  pixels.numpy())
+            # Last: old ones put what they have inferred into the file.
+            try:
+                onnx.checker.check_model(path, full_check=True)
+                said = ""
+            except Exception as e:      # its own kinds, and those of inference
+                said = str(e)
+            check(not said, "%s: onnx.checker passes %s" % (title, name), said)
+
+
+def check_computing_apart(title, path, whole, inputs):
+    if not has_runtime():
+        skip(title, "there is no onnxruntime")
+        return
+    found = computed(path, inputs)
+    expected = computed(whole, inputs)
+    check(found is not None and found.tobytes() == expected.tobytes(), title)
 
 
 # ---------- damaged models ----------

@@ -86,6 +86,7 @@ load_fails(changed('external.bin', '*/_ORT_MEM_/'), qr/ERROR:  22P03: /, 'a plac
 
 load_fails(changed('8192', '8191'), qr/ERROR:  22P03: .*graph\.initializer\[0\] has an external_data length that does not fit/s,
 	'a length that does not fit');
+load_fails(changed('8192', '-819'), qr/ERROR:  22P03: .*has external_data that is no location, offset or length/s, 'a negative length');
 load_fails(changed('8320', '9999'), qr/ERROR:  22P03: .*outside of the 11008 bytes/s, 'an offset behind the end');
 load_fails(changed('8320', '-832'), qr/ERROR:  22P03: .*has external_data that is no location/s, 'a negative offset');
 load_fails(changed('offset', 'basepa'), qr/ERROR:  22P03: .*has external_data that is no location/s, 'an unknown key');
@@ -203,33 +204,10 @@ is(slurp($before), 'precious', 'and what was there is as it was');
 # ---------- at the limit of the format ----------
 
 # Two tensors of a gigabyte of zeros each, which take little until they are
-# written; as in sql/onnx.sql.
+# written, as the regression tests make them.
 unlink glob "$folder/out/*.onnx*";
-query('onnx_files', q{
-	CREATE FUNCTION field(number int, content bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS
-	$$ SELECT set_byte('\x00', 0, number << 3 | 2) || set_byte('\x00', 0, length(content)) || content $$;
-	CREATE FUNCTION graph(content bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS
-	$$ SELECT '\x08084202100f' || field(7, content) $$;
-	CREATE FUNCTION little(n bigint, bytes int) RETURNS bytea LANGUAGE sql IMMUTABLE AS
-	$$ SELECT coalesce(string_agg(set_byte('\x00', 0, (n >> (8 * i))::int & 255), '' ORDER BY i), '') FROM generate_series(0, bytes - 1) i $$;
-	CREATE FUNCTION zeros(n int) RETURNS model LANGUAGE plpgsql IMMUTABLE AS
-	$$
-	DECLARE
-	    digest bytea = '\x49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14';   -- of 2^30 bytes
-	    names bytea[] = (SELECT array_agg(set_byte('\x00', 0, 64 + i)) FROM generate_series(1, n) i);
-	    graph bytea = graph((SELECT string_agg(field(5, '\x0880808040100b' || field(8, t) || '\x4a00'), '') FROM unnest(names) t));
-	    size int = 80 + 64 + 24 * n + 4 + length(graph);
-	    padding bytea = little(0, 63 - (size + 63) % 64);
-	BEGIN
-	    RETURN ('mdlo'::bytea || '\x01010000' || little(n, 4) || little(1, 4) || little(64 + 24 * n, 4) || little(2, 4) || little(2, 4) ||
-	        little(size + length(padding) + 16777216, 8) ||
-	        sha256((SELECT string_agg('\x01000000'::bytea || t || '\x0101' || little(134217728, 8) || digest, '') FROM unnest(names) t) ||
-	               '\x02000000'::bytea || '{}'::bytea || little(length(graph), 8) || graph) ||
-	        little(length(graph), 8) || little(16777216, 8) || little(134217728, 8) || '\x0101' || little(0, 14) || digest ||
-	        (SELECT string_agg(little(0, 4) || '\x01000100' || little(134217728, 8) || t || little(0, 7), '') FROM unnest(names) t) ||
-	        '{}'::bytea || '[]'::bytea || graph || padding || decode(repeat('00', 16777216), 'hex'))::model;
-	END
-	$$;});
+my $sql = slurp("$FindBin::RealBin/../../sql/onnx.sql");
+query('onnx_files', join '', map { $sql =~ /^(CREATE FUNCTION $_\(.*?\$\$;\n)/ms or die "no $_"; $1 } qw(field graph little zeros));
 ($status, $size, $notice) = run_sql('onnx_files', "SELECT model_save(zeros(2), '$folder/out/huge.onnx')");
 is($status, 0, 'a model of more than 2 GB is saved without being told how');
 like($notice, qr/NOTICE:  00000: weights of the model are in file/, 'in two files');

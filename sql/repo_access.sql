@@ -94,7 +94,20 @@ INSERT INTO verb (function, call, needs) VALUES
     ('modelopt.gc(boolean,interval,bigint)', 'gc(dry_run => false)', 'all'),
     ('modelopt.size(text)', 'size(''secret'')', 'usage'),
     ('modelopt.repack(text,integer)', 'repack(''secret'')', 'admin'),
-    ('modelopt.verify(text,boolean)', 'verify(''secret'')', 'usage');
+    ('modelopt.verify(text,boolean)', 'verify(''secret'')', 'usage'),
+    ('modelopt.diff(text,text,boolean,text)', 'diff(''secret#1'', ''secret#2'')', 'read'),
+    ('modelopt.diff_stat(text,text,text)', 'diff_stat(''secret#1'', ''secret#2'')', 'read'),
+    ('modelopt.params_diff(text,text,boolean,text)', 'params_diff(''secret#1'', ''secret#2'')', 'usage'),
+    ('modelopt.metrics_diff(text,text,boolean,text)', 'metrics_diff(''secret#1'', ''secret#2'')', 'usage'),
+    ('modelopt.blame(text)', 'blame(''secret'')', 'usage'),
+    ('modelopt.lineage(text,boolean)', 'lineage(''secret'')', 'usage'),
+    ('modelopt.is_ancestor(text,text)', 'is_ancestor(''secret#1'', ''secret'')', 'usage'),
+    ('modelopt.merge_base(text,text)', 'merge_base(''secret#1'', ''secret'')', 'usage'),
+    ('modelopt.merge_dry_run(text,text,text,double precision[],double precision,double precision,jsonb,text)',
+        'merge_dry_run(''secret/side'', ''secret'')', 'usage'),
+    ('modelopt.merge(text,text,text,double precision[],double precision,double precision,jsonb,text,text,text)',
+        'merge(''secret/side'', ''secret'')', 'read write'),
+    ('modelopt.revert(text,text,text,integer,text)', 'revert(''secret'')', 'write');
 -- Nobody can make a signature in here; repo_sign has some.
 INSERT INTO verb VALUES
     ('modelopt.sign(text,text,bytea)', 'sign(''secret'', ''rfc'', ''\x00'')', 'write', '22023');

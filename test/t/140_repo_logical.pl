@@ -23,7 +23,7 @@ $subscriber->on(sub { create_database('repo') });
 # All tables of the repository, but for those of what is local to a server.
 my $tables = $publisher->query_on('repo', q{
 	SELECT string_agg(oid::regclass::text, ', ' ORDER BY relname) FROM pg_class
-	WHERE relnamespace = 'modelopt_private'::regnamespace AND relkind = 'r' AND relname <> 'tracked' AND relname NOT LIKE 'load%'});
+	WHERE relnamespace = 'modelopt_private'::regnamespace AND relkind = 'r' AND relname NOT LIKE 'load%'});
 is($publisher->query_on('repo', q{
 	SELECT string_agg(oid::regclass::text, ', ' ORDER BY relname) FROM pg_class c
 	WHERE relnamespace = 'modelopt_private'::regnamespace AND relkind = 'r'

@@ -34,6 +34,9 @@ CREATE TABLE ra_table (id integer PRIMARY KEY, m model);
 SELECT modelopt.track('ra_table', 'm', prefix => 'ra-rows');
 INSERT INTO ra_table SELECT 1, model_agg('w', '{31337.5}');
 UPDATE ra_table SET m = (SELECT model_agg('w', '{31337.25}'));
+SET ROLE ra_writer;
+SELECT modelopt.begin_load('secret', '[{"name": "w", "dtype": "f32", "shape": [1]}]') AS load \gset
+SELECT modelopt.put_part(:load, 'w', 0, '\x0000803f');
 RESET ROLE;
 SELECT modelopt.grant_create('ra_creator');
 -- The public key of RFC 8032, 7.1, test 3.
@@ -42,8 +45,8 @@ SELECT modelopt.register_key('rfc', '\xfc51cd8e6218a1a38da47ed00230f0580816ed13b
 -- ---------- functions ----------
 
 -- needs: what a role must have on the model, with create for the right to
--- create models, table for the owner of the tracked table and all for the
--- owner of the extension; none: anybody may.
+-- create models, table for the owner of the tracked table, load for who began
+-- the load and all for the owner of the extension; none: anybody may.
 -- allowed: the SQLSTATE for those who may.
 CREATE TABLE verb (function regprocedure PRIMARY KEY, call text, needs text, allowed text DEFAULT '00000');
 GRANT SELECT ON verb TO PUBLIC;
@@ -94,11 +97,6 @@ INSERT INTO verb (function, call, needs) VALUES
     ('modelopt.manifest(text)', 'manifest(''secret'')', 'read'),
     ('modelopt.verify_signature(text,text)', 'verify_signature(''secret'')', 'usage'),
     ('modelopt.sync_sequences()', 'sync_sequences()', 'all'),
-    ('modelopt.retention(text,integer,interval)', 'retention(''secret'', keep_last => 100)', 'admin'),
-    ('modelopt.gc(boolean,interval,bigint)', 'gc(dry_run => false)', 'all'),
-    ('modelopt.size(text)', 'size(''secret'')', 'usage'),
-    ('modelopt.repack(text,integer)', 'repack(''secret'')', 'admin'),
-    ('modelopt.verify(text,boolean)', 'verify(''secret'')', 'usage'),
     ('modelopt.is_ancestor(text,text)', 'is_ancestor(''secret#1'', ''secret#2'')', 'usage'),
     ('modelopt.merge_base(text,text)', 'merge_base(''secret#1'', ''secret#2'')', 'usage'),
     ('modelopt.lineage(text,boolean)', 'lineage(''secret'')', 'usage'),
@@ -124,13 +122,18 @@ INSERT INTO verb VALUES
     ('modelopt.track_row()', 'track_row()', 'none', '42804'),
     ('modelopt.track_table()', 'track_table()', 'none', '42804');
 
--- Of loads, which repo_load has.
 INSERT INTO verb VALUES
-    ('modelopt.begin_load(text,jsonb,jsonb)', 'begin_load(''secret'', ''[]'')', 'write', '00000'),
-    ('modelopt.put_part(bigint,text,bigint,bytea)', 'put_part(0, ''bias'', 0, ''\x00'')', 'none', '42704'),
-    ('modelopt.load_status(bigint)', 'load_status(0)', 'none', '42704'),
-    ('modelopt.finish_load(bigint,text,text,jsonb,jsonb,jsonb,text,text[],boolean)', 'finish_load(0)', 'none', '42704'),
-    ('modelopt.abort_load(bigint)', 'abort_load(0)', 'none', '42704'),
+    ('modelopt.retention(text,integer,interval)', 'retention(''secret'', keep_last => 100)', 'admin'),
+    ('modelopt.gc(boolean,interval,bigint)', 'gc(dry_run => false)', 'all'),
+    ('modelopt.size(text)', 'size(''secret'')', 'usage'),
+    ('modelopt.repack(text,integer)', 'repack(''secret'')', 'admin'),
+    ('modelopt.verify(text,boolean)', 'verify(''secret'')', 'usage'),
+    ('modelopt.begin_load(text,jsonb,jsonb)', 'begin_load(''secret'', ''[]'')', 'write'),
+    ('modelopt.put_part(bigint,text,bigint,bytea)', format('put_part(%s, ''w'', 0, ''\x0000803f'')', :load), 'load'),
+    ('modelopt.load_status(bigint)', format('load_status(%s)', :load), 'load'),
+    ('modelopt.finish_load(bigint,text,text,jsonb,jsonb,jsonb,text,text[],boolean)', format('finish_load(%s)', :load), 'load'),
+    ('modelopt.abort_load(bigint)', format('abort_load(%s)', :load), 'load');
+INSERT INTO verb VALUES
     ('modelopt.load(text,text,text,text,text,boolean,boolean,text,text,jsonb,jsonb,jsonb,text,text[],boolean)',
         'load(''secret'', ''/nowhere'')', 'all', '58P01');
 
@@ -144,11 +147,11 @@ INSERT INTO actor VALUES
     ('ra_nobody', 'none'),
     ('ra_user', 'none usage'),
     ('ra_reader', 'none usage read'),
-    ('ra_writer', 'none usage write'),
+    ('ra_writer', 'none usage write load'),
     ('ra_admin', 'none usage read write admin'),
     ('ra_owner', 'none usage read write admin create table'),
     ('ra_creator', 'none create'),
-    (current_user, 'none usage read write admin create table all');
+    (current_user, 'none usage read write admin create table load all');
 
 -- Calls as a role, and undoes what was done.
 CREATE FUNCTION attempt(role name, call text, OUT state text, OUT result text, OUT audited bigint)
@@ -190,10 +193,10 @@ WHERE NOT 'read' = ANY (string_to_array(privileges, ' ')) AND result ~ '31337\.|
 SELECT function AS "gives weights to who may read"
 FROM attempted
 WHERE role = 'ra_reader' AND result ~ '31337\.|[048]0d[23]f4[4c]6|0[/v]RG|[PL]0R|[TS]9E' AND function::text ~ '\.(get|tensor)\(' ORDER BY 1;
--- What writes leaves its row.
+-- What writes leaves its row, but for the parts of a load, which its end tells of.
 SELECT a.function, a.audited
 FROM attempted a JOIN pg_proc p ON p.oid = a.function
-WHERE a.role = current_user AND a.state = '00000' AND (p.provolatile = 'v') <> (a.audited > 0);
+WHERE a.role = current_user AND a.state = '00000' AND (p.provolatile = 'v') <> (a.audited > 0) AND p.proname <> 'put_part';
 
 -- ---------- views ----------
 
@@ -410,6 +413,7 @@ SELECT try('SELECT modelopt.grant_read(''secret'', ''ra_missing'')');
 SELECT try('SELECT modelopt.has_privilege(''secret'', ''dance'')');
 SELECT modelopt.has_privilege('missing', 'read');
 -- Those whose owner is gone are administered by the owner of the extension.
+SELECT modelopt.abort_load(:load);
 DROP OWNED BY ra_nobody, ra_reader, ra_owner;
 DROP ROLE ra_nobody, ra_user, ra_reader, ra_writer, ra_admin, ra_owner, ra_creator, ra_member, ra_stranger, ra_group, ra_passing;
 SELECT modelopt.set_owner(name, current_user) FROM modelopt.models WHERE owner = 'ra_owner' AND name <> 'mine';

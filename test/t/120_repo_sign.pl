@@ -145,6 +145,13 @@ is(query('signed', q{SELECT key, valid, reason FROM modelopt.verify_signature('f
 	'signatures of a revoked key are not valid, others are');
 is(query('signed', 'SELECT count(*) FROM modelopt.audit_verify()'), 0, 'the audit fits');
 
+# What gc took cannot be checked any more.
+query('signed', q{SELECT modelopt.retention('fraude', keep_last => 1)});
+query('signed', q{SELECT modelopt.gc(dry_run => false, grace => '0')});
+is(query('signed', q{SELECT key, valid, reason FROM modelopt.verify_signature('fraude#1')}), 'release|f|the content of the version is gone',
+	'a version without content has no valid signature');
+like(refusal(q{SELECT modelopt.manifest('fraude#1')}), qr/ERROR:  55000: content of .*is gone/, 'and no manifest');
+
 # Signatures go with their model.
 query('signed', q{SELECT modelopt.drop('fraude')});
 is(query('signed', 'SELECT count(*) FROM modelopt.signatures'), 0, 'and end with it');

@@ -12,7 +12,7 @@ CREATE ROLE ra_group;
 CREATE ROLE ra_member IN ROLE ra_group;
 CREATE ROLE ra_stranger NOINHERIT IN ROLE ra_group;
 CREATE ROLE ra_passing;
-GRANT CREATE ON SCHEMA public TO ra_nobody, ra_reader;
+GRANT CREATE ON SCHEMA public TO ra_nobody, ra_reader, ra_owner;
 
 -- The weights have numbers that are found when they get out.
 SELECT modelopt.grant_create('ra_owner');
@@ -30,8 +30,14 @@ SELECT modelopt.grant_usage('secret', 'ra_user');
 SELECT modelopt.grant_read('secret', 'ra_reader');
 SELECT modelopt.grant_write('secret', 'ra_writer');
 SELECT modelopt.grant_admin('secret', 'ra_admin');
+CREATE TABLE ra_table (id integer PRIMARY KEY, m model);
+SELECT modelopt.track('ra_table', 'm', prefix => 'ra-rows');
+INSERT INTO ra_table SELECT 1, model_agg('w', '{31337.5}');
+UPDATE ra_table SET m = (SELECT model_agg('w', '{31337.25}'));
+SET ROLE ra_writer;
+SELECT modelopt.begin_load('secret', '[{"name": "w", "dtype": "f32", "shape": [1]}]') AS load \gset
+SELECT modelopt.put_part(:load, 'w', 0, '\x0000803f');
 RESET ROLE;
-SELECT modelopt.revoke(NULL, 'ra_owner');
 SELECT modelopt.grant_create('ra_creator');
 -- The public key of RFC 8032, 7.1, test 3.
 SELECT modelopt.register_key('rfc', '\xfc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025');
@@ -39,7 +45,8 @@ SELECT modelopt.register_key('rfc', '\xfc51cd8e6218a1a38da47ed00230f0580816ed13b
 -- ---------- functions ----------
 
 -- needs: what a role must have on the model, with create for the right to
--- create models and all for the owner of the extension; none: anybody may.
+-- create models, table for the owner of the tracked table, load for who began
+-- the load and all for the owner of the extension; none: anybody may.
 -- allowed: the SQLSTATE for those who may.
 CREATE TABLE verb (function regprocedure PRIMARY KEY, call text, needs text, allowed text DEFAULT '00000');
 GRANT SELECT ON verb TO PUBLIC;
@@ -90,30 +97,43 @@ INSERT INTO verb (function, call, needs) VALUES
     ('modelopt.manifest(text)', 'manifest(''secret'')', 'read'),
     ('modelopt.verify_signature(text,text)', 'verify_signature(''secret'')', 'usage'),
     ('modelopt.sync_sequences()', 'sync_sequences()', 'all'),
+    ('modelopt.is_ancestor(text,text)', 'is_ancestor(''secret#1'', ''secret#2'')', 'usage'),
+    ('modelopt.merge_base(text,text)', 'merge_base(''secret#1'', ''secret#2'')', 'usage'),
+    ('modelopt.lineage(text,boolean)', 'lineage(''secret'')', 'usage'),
+    ('modelopt.blame(text)', 'blame(''secret'')', 'usage'),
+    ('modelopt.diff(text,text,boolean,text)', 'diff(''secret#1'', ''secret#2'')', 'read'),
+    ('modelopt.diff_stat(text,text,text)', 'diff_stat(''secret#1'', ''secret#2'')', 'read'),
+    ('modelopt.params_diff(text,text,boolean,text)', 'params_diff(''secret#1'', ''secret#2'')', 'usage'),
+    ('modelopt.metrics_diff(text,text,boolean,text)', 'metrics_diff(''secret#1'', ''secret#2'')', 'usage'),
+    ('modelopt.merge(text,text,text,double precision[],double precision,double precision,jsonb,text,text,text)',
+        'merge(''secret/side'', ''secret#2'')', 'read write'),
+    ('modelopt.merge_dry_run(text,text,text,double precision[],double precision,double precision,jsonb,text)',
+        'merge_dry_run(''secret/side'', ''secret#2'')', 'usage'),
+    ('modelopt.revert(text,text,text,integer,text)', 'revert(''secret#2'')', 'write'),
+    ('modelopt.trackings(oid[])', 'trackings()', 'none'),
+    ('modelopt.track(regclass,name,text,name,text)', 'track(''ra_table'', ''m'')', 'table'),
+    ('modelopt.untrack(regclass)', 'untrack(''ra_table'')', 'table'),
+    ('modelopt.tracked_row(regclass,jsonb)', 'tracked_row(''ra_table'', ''1'')', 'table'),
+    ('modelopt.restore_row(regclass,jsonb,integer)', 'restore_row(''ra_table'', ''1''::jsonb, 1)', 'table'),
+    ('modelopt.restore_row(regclass,text,integer)', 'restore_row(''ra_table'', ''1''::text, 1)', 'table');
+-- Nobody can make a signature in here; repo_sign has some.
+INSERT INTO verb VALUES
+    ('modelopt.sign(text,text,bytea)', 'sign(''secret'', ''rfc'', ''\x00'')', 'write', '22023'),
+    ('modelopt.track_row()', 'track_row()', 'none', '42804'),
+    ('modelopt.track_table()', 'track_table()', 'none', '42804');
+
+INSERT INTO verb VALUES
     ('modelopt.retention(text,integer,interval)', 'retention(''secret'', keep_last => 100)', 'admin'),
     ('modelopt.gc(boolean,interval,bigint)', 'gc(dry_run => false)', 'all'),
     ('modelopt.size(text)', 'size(''secret'')', 'usage'),
     ('modelopt.repack(text,integer)', 'repack(''secret'')', 'admin'),
-    ('modelopt.verify(text,boolean)', 'verify(''secret'')', 'usage');
--- Nobody can make a signature in here; repo_sign has some.
+    ('modelopt.verify(text,boolean)', 'verify(''secret'')', 'usage'),
+    ('modelopt.begin_load(text,jsonb,jsonb)', 'begin_load(''secret'', ''[]'')', 'write'),
+    ('modelopt.put_part(bigint,text,bigint,bytea)', format('put_part(%s, ''w'', 0, ''\x0000803f'')', :load), 'load'),
+    ('modelopt.load_status(bigint)', format('load_status(%s)', :load), 'load'),
+    ('modelopt.finish_load(bigint,text,text,jsonb,jsonb,jsonb,text,text[],boolean)', format('finish_load(%s)', :load), 'load'),
+    ('modelopt.abort_load(bigint)', format('abort_load(%s)', :load), 'load');
 INSERT INTO verb VALUES
-    ('modelopt.sign(text,text,bytea)', 'sign(''secret'', ''rfc'', ''\x00'')', 'write', '22023');
-
--- Of tables and loads, which repo_track and repo_load have.
-INSERT INTO verb VALUES
-    ('modelopt.trackings(oid[])', 'trackings()', 'none', '00000'),
-    ('modelopt.track_row()', 'track_row()', 'none', '42804'),
-    ('modelopt.track_table()', 'track_table()', 'none', '42804'),
-    ('modelopt.track(regclass,name,text,name,text)', 'track(''actor'', ''role'')', 'all', '42804'),
-    ('modelopt.untrack(regclass)', 'untrack(''actor'')', 'all', '55000'),
-    ('modelopt.tracked_row(regclass,jsonb)', 'tracked_row(''actor'', ''1'')', 'none', '55000'),
-    ('modelopt.restore_row(regclass,jsonb,integer)', 'restore_row(''actor'', ''1''::jsonb, 1)', 'none', '55000'),
-    ('modelopt.restore_row(regclass,text,integer)', 'restore_row(''actor'', ''1'', 1)', 'none', '55000'),
-    ('modelopt.begin_load(text,jsonb,jsonb)', 'begin_load(''secret'', ''[]'')', 'write', '00000'),
-    ('modelopt.put_part(bigint,text,bigint,bytea)', 'put_part(0, ''bias'', 0, ''\x00'')', 'none', '42704'),
-    ('modelopt.load_status(bigint)', 'load_status(0)', 'none', '42704'),
-    ('modelopt.finish_load(bigint,text,text,jsonb,jsonb,jsonb,text,text[],boolean)', 'finish_load(0)', 'none', '42704'),
-    ('modelopt.abort_load(bigint)', 'abort_load(0)', 'none', '42704'),
     ('modelopt.load(text,text,text,text,text,boolean,boolean,text,text,jsonb,jsonb,jsonb,text,text[],boolean)',
         'load(''secret'', ''/nowhere'')', 'all', '58P01');
 
@@ -127,11 +147,11 @@ INSERT INTO actor VALUES
     ('ra_nobody', 'none'),
     ('ra_user', 'none usage'),
     ('ra_reader', 'none usage read'),
-    ('ra_writer', 'none usage write'),
+    ('ra_writer', 'none usage write load'),
     ('ra_admin', 'none usage read write admin'),
-    ('ra_owner', 'none usage read write admin'),
+    ('ra_owner', 'none usage read write admin create table'),
     ('ra_creator', 'none create'),
-    (current_user, 'none usage read write admin create all');
+    (current_user, 'none usage read write admin create table load all');
 
 -- Calls as a role, and undoes what was done.
 CREATE FUNCTION attempt(role name, call text, OUT state text, OUT result text, OUT audited bigint)
@@ -173,10 +193,10 @@ WHERE NOT 'read' = ANY (string_to_array(privileges, ' ')) AND result ~ '31337\.|
 SELECT function AS "gives weights to who may read"
 FROM attempted
 WHERE role = 'ra_reader' AND result ~ '31337\.|[048]0d[23]f4[4c]6|0[/v]RG|[PL]0R|[TS]9E' AND function::text ~ '\.(get|tensor)\(' ORDER BY 1;
--- What writes leaves its row.
+-- What writes leaves its row, but for the parts of a load, which its end tells of.
 SELECT a.function, a.audited
 FROM attempted a JOIN pg_proc p ON p.oid = a.function
-WHERE a.role = current_user AND a.state = '00000' AND (p.provolatile = 'v') <> (a.audited > 0);
+WHERE a.role = current_user AND a.state = '00000' AND (p.provolatile = 'v') <> (a.audited > 0) AND p.proname <> 'put_part';
 
 -- ---------- views ----------
 
@@ -254,14 +274,11 @@ EXPLAIN (COSTS OFF) SELECT count(*) FROM modelopt_private.version;
 SELECT modelopt_private.caller();
 RESET ROLE;
 
--- A body asks who calls, and must not be run where that is not known; what it
--- asks with must not either.
-SELECT b.oid::regprocedure AS "body that a worker could run"
-FROM pg_proc b JOIN pg_proc g ON g.proname = b.proname AND g.proargtypes = b.proargtypes AND g.pronamespace = 'modelopt'::regnamespace
-WHERE b.pronamespace = 'modelopt_private'::regnamespace AND b.proparallel = 's';
+-- Who calls is not known in workers, behind no gate.
 SELECT p.oid::regprocedure AS "asks who calls in a worker"
 FROM pg_proc p
-WHERE p.pronamespace = 'modelopt_private'::regnamespace AND p.proparallel = 's'
+WHERE NOT EXISTS (SELECT FROM verb v JOIN pg_proc g ON g.oid = v.function WHERE g.proname = p.proname AND g.proargtypes = p.proargtypes)
+    AND p.pronamespace = 'modelopt_private'::regnamespace AND p.proparallel = 's'
     AND p.prosrc ~ '\m(caller|caller_is|may|may_create|require|require_owner_of_all|owns_extension|find_model|find_version|find_own_version|find_digest)\(';
 
 -- ---------- who it is that calls ----------
@@ -345,6 +362,9 @@ SELECT try('SELECT modelopt.get(''sha256:' || digest || '~1'')') AS by_digest FR
 SELECT regexp_replace(try('SELECT modelopt.get(''sha256:' || d || ''')'), '[0-9a-f]{64}', '...') AS by_digest
 FROM modelopt.versions, unnest(ARRAY[digest, model_digest]) d WHERE model = 'secret' AND version = 1;
 SELECT version, message FROM modelopt.log('mine');
+SELECT try('SELECT modelopt.merge(''mine'', ''secret#1'')') AS merged, try('SELECT modelopt.merge(''mine'', ''mine~1'', ''theirs'')') AS merged,
+    try('SELECT modelopt.revert(''mine#1'')') AS reverted, try('SELECT count(*) FROM modelopt.diff(''mine~1'', ''mine'')') AS diff,
+    try('SELECT count(*) FROM modelopt.diff(''mine'', ''secret'', mode => ''...'')') AS diff;
 RESET ROLE;
 SELECT modelopt.revoke('secret', 'ra_creator');
 SET ROLE ra_creator;
@@ -393,11 +413,13 @@ SELECT try('SELECT modelopt.grant_read(''secret'', ''ra_missing'')');
 SELECT try('SELECT modelopt.has_privilege(''secret'', ''dance'')');
 SELECT modelopt.has_privilege('missing', 'read');
 -- Those whose owner is gone are administered by the owner of the extension.
-DROP OWNED BY ra_nobody, ra_reader;
+SELECT modelopt.abort_load(:load);
+DROP OWNED BY ra_nobody, ra_reader, ra_owner;
 DROP ROLE ra_nobody, ra_user, ra_reader, ra_writer, ra_admin, ra_owner, ra_creator, ra_member, ra_stranger, ra_group, ra_passing;
-SELECT modelopt.set_owner('secret', current_user);
+SELECT modelopt.set_owner(name, current_user) FROM modelopt.models WHERE owner = 'ra_owner' AND name <> 'mine';
 SELECT DISTINCT role_exists FROM modelopt.privileges;
-SELECT modelopt.drop('mine'), modelopt.drop('classes'), modelopt.drop('secret');
+SELECT modelopt.drop('mine'), modelopt.drop('classes'), modelopt.drop('secret'), modelopt.drop('ra-rows.1');
+SELECT modelopt.revoke(NULL, 'ra_owner'), modelopt.revoke(NULL, 'ra_creator');
 SELECT count(*) FROM modelopt.audit_verify();
 DROP TABLE verb, actor, attempted, seen;
 DROP FUNCTION attempt, leaks, try;

@@ -1,6 +1,8 @@
 -- Models that come in parts.
 \set VERBOSITY terse
 SET client_min_messages TO warning;
+-- Other tests begin loads, too.
+ALTER SEQUENCE modelopt_private.load_id RESTART 1001;
 CREATE ROLE load_maker;
 CREATE ROLE load_other;
 CREATE ROLE load_team;

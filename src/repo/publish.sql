@@ -1,9 +1,5 @@
 -- What people call: for each function above that has a comment, a gate of the
 -- same name and arguments in the schema modelopt.
---
--- The body itself is then PARALLEL RESTRICTED if its gate is safe: behind no
--- gate of its own, in a worker of another body's query, it would not know who
--- calls.
 
 CREATE FUNCTION modelopt_private.publish(body regprocedure) RETURNS void
     LANGUAGE plpgsql
@@ -20,9 +16,6 @@ BEGIN
         CASE WHEN p.proisstrict THEN 'STRICT' ELSE '' END,
         CASE p.proparallel WHEN 's' THEN 'SAFE' WHEN 'r' THEN 'RESTRICTED' ELSE 'UNSAFE' END,
         'MODULE_PATHNAME', 'modelopt_gate');
-    IF p.proparallel = 's' THEN
-        EXECUTE format('ALTER FUNCTION %s PARALLEL RESTRICTED', body);
-    END IF;
     EXECUTE format('COMMENT ON FUNCTION %s IS %L', gate, obj_description(body, 'pg_proc'));
 END
 $publish$;

@@ -152,13 +152,20 @@ COMMENT ON FUNCTION modelopt_private.sign(text, text, bytea) IS
 CREATE FUNCTION modelopt_private.verify_signature(ref text, key_name text DEFAULT NULL,
     OUT key text, OUT valid boolean, OUT reason text)
     RETURNS SETOF record
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE     -- and not PARALLEL SAFE: it has a subtransaction
     AS $$
 DECLARE
     signed modelopt_private.version := find_version(ref, 'usage');
-    message bytea := statement(signed);
+    message bytea;
+    no_message text;
     found_signature record;
 BEGIN
+    BEGIN
+        message := statement(signed);
+    EXCEPTION
+        WHEN data_corrupted THEN no_message := 'what the repository has of the version is damaged';
+        WHEN object_not_in_prerequisite_state THEN no_message := 'the content of the version is gone';
+    END;
     IF key_name IS NOT NULL THEN
         PERFORM find_key(key_name);
     END IF;
@@ -170,6 +177,7 @@ BEGIN
     LOOP
         key := found_signature.key_name;
         reason := CASE
+            WHEN message IS NULL THEN no_message
             WHEN NOT ed25519_verify(found_signature.public_key, message, found_signature.signature)
                 THEN 'the signature does not fit what the repository has of the version now'
             WHEN found_signature.revoked_at IS NOT NULL THEN 'the key was revoked' END;

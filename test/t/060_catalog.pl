@@ -13,16 +13,30 @@ my $MEMBERS = q{
 	SELECT classid, objid, pg_describe_object(classid, objid, 0) AS what
 	FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
 	AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'modelopt')};
-my $FUNCTIONS = qq{
-	SELECT p.* FROM pg_proc p JOIN ($MEMBERS) e ON classid = 'pg_proc'::regclass AND objid = p.oid};
+# Functions of a value, of the repository, and all that people may call.
+my $ALL = qq{SELECT p.* FROM pg_proc p JOIN ($MEMBERS) e ON classid = 'pg_proc'::regclass AND objid = p.oid};
+my $FUNCTIONS = qq{SELECT * FROM ($ALL) a WHERE pronamespace = 'public'::regnamespace};
+my $VERBS = qq{SELECT * FROM ($ALL) a WHERE pronamespace = 'modelopt'::regnamespace};
+my $BODIES = qq{SELECT * FROM ($ALL) a WHERE pronamespace = 'modelopt_private'::regnamespace};
 
 cmp_ok(query('catalog', "SELECT count(*) FROM ($FUNCTIONS) f"), '>', 25, 'the extension has functions');
+cmp_ok(query('catalog', "SELECT count(*) FROM ($VERBS) f"), '>', 25, 'and so has the repository');
+is(query('catalog', qq{
+	SELECT DISTINCT pronamespace::regnamespace FROM ($ALL) a ORDER BY 1}), "public\nmodelopt\nmodelopt_private", 'in three schemas');
 
 is(query('catalog', qq{
 	SELECT what FROM ($MEMBERS) e
-	WHERE classid IN ('pg_proc'::regclass, 'pg_type'::regclass, 'pg_operator'::regclass)
+	WHERE (classid IN ('pg_proc'::regclass, 'pg_type'::regclass, 'pg_operator'::regclass, 'pg_namespace'::regclass)
+		OR what LIKE 'view %')
 	AND obj_description(objid, classid::regclass::name) IS NULL
-	AND what NOT LIKE 'type %[]' ORDER BY 1}), '', 'every function, type and operator has a comment');
+	AND what NOT LIKE 'type %[]' AND what !~ '^(function|type) modelopt_private\\.'
+	AND NOT (classid = 'pg_type'::regclass AND what LIKE 'type modelopt.%') ORDER BY 1}), '',
+	'every function, type, operator, schema and view that people see has a comment');
+is(query('catalog', qq{
+	SELECT v.oid::regprocedure FROM ($VERBS) v LEFT JOIN ($BODIES) b ON b.proname = v.proname AND b.proargtypes = v.proargtypes
+	WHERE v.prosrc = 'modelopt_gate' AND (b.oid IS NULL OR b.provolatile <> v.provolatile OR b.proisstrict <> v.proisstrict
+		OR b.prorettype <> v.prorettype OR b.proargnames IS DISTINCT FROM v.proargnames)}), '', 'every gate leads to a function that is like it');
+is(query('catalog', qq{SELECT oid::regprocedure FROM ($ALL) a WHERE prosecdef}), '', 'no function is SECURITY DEFINER');
 
 is(query('catalog', qq{SELECT oid::regprocedure FROM ($FUNCTIONS) f WHERE provolatile <> 'i' ORDER BY 1}),
 	"model_load(text,text,text,boolean,boolean)\nmodel_save(model,text,text,text)",
@@ -39,7 +53,7 @@ is(query('catalog', qq{
 	'functions are strict unless null is one of their defaults, or would make an end of a model');
 
 is(query('catalog', qq{
-	SELECT oid::regprocedure FROM ($FUNCTIONS) f
+	SELECT oid::regprocedure FROM ($ALL) f
 	WHERE prolang = (SELECT oid FROM pg_language WHERE lanname = 'c') AND prosrc NOT LIKE 'modelopt\\_%'}), '',
 	'C symbols carry the name of the module');
 
@@ -63,10 +77,22 @@ is(query('catalog', q{
 	WHERE opcintype = 'model'::regtype}), 'hash|model_ops|t', 'it hashes, and does not sort');
 is(query('catalog', q{SELECT amvalidate(oid) FROM pg_opclass WHERE opcintype = 'model'::regtype}), 't', 'the operator class is valid');
 
-is(query('catalog', q{SELECT extversion, extrelocatable FROM pg_extension WHERE extname = 'modelopt'}), '0.1.0|t', 'version and relocation');
+is(query('catalog', q{SELECT extversion, extrelocatable FROM pg_extension WHERE extname = 'modelopt'}), '0.1.0|f', 'version and relocation');
 is(query('catalog', q{SELECT superuser, trusted FROM pg_available_extension_versions WHERE name = 'modelopt'}), 't|t', 'it is trusted');
 is(query('catalog', qq{
-	SELECT count(*) FROM ($MEMBERS) e WHERE classid NOT IN ('pg_proc'::regclass, 'pg_type'::regclass, 'pg_operator'::regclass,
-	'pg_cast'::regclass, 'pg_opclass'::regclass, 'pg_opfamily'::regclass)}), 0, 'it makes no tables, schemas, roles or settings');
+	SELECT string_agg(DISTINCT classid::regclass::text, ' ' ORDER BY classid::regclass::text) FROM ($MEMBERS) e}),
+	'pg_cast pg_class pg_namespace pg_opclass pg_operator pg_opfamily pg_proc pg_type', 'it makes no roles, settings or event triggers');
+is(query('catalog', qq{
+	SELECT what FROM ($MEMBERS) e JOIN pg_class c ON classid = 'pg_class'::regclass AND c.oid = objid
+	WHERE NOT (relkind IN ('r', 'S') AND relnamespace = 'modelopt_private'::regnamespace OR relkind = 'v' AND relnamespace = 'modelopt'::regnamespace)}), '',
+	'tables and sequences are private, and views are not');
+is(query('catalog', qq{
+	SELECT what FROM ($MEMBERS) e JOIN pg_class c ON classid = 'pg_class'::regclass AND c.oid = objid AND relkind IN ('r', 'S')
+	WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'modelopt' AND objid = ANY (extconfig))}), '', 'pg_dump keeps them all');
+# What pg_upgrade cannot keep as it is.
+is(query('catalog', q{
+	SELECT attrelid::regclass, attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid AND relkind = 'r'
+	WHERE relnamespace = 'modelopt_private'::regnamespace AND attnum > 0 AND NOT attisdropped AND atttypid::regtype::text LIKE 'reg%'}), '',
+	'and rows name no objects of the catalogs by number');
 
 done_testing();

@@ -7,6 +7,7 @@ use File::Basename qw(basename);
 use FindBin;
 use Test::More;
 
+use Repository qw(fill_repository repository_rows repository_models repository_sequences);
 use Session qw(create_database query run_command);
 
 my $SERVER = realpath("$FindBin::RealBin/../../scripts/server");
@@ -14,6 +15,7 @@ my ($pg_config) = grep { -x } map { "$_/pg_config" } split /:/, $ENV{PATH};
 $pg_config = $ENV{PG_CONFIG} || $pg_config;
 chomp(my $bindir = `$pg_config --bindir`);
 plan skip_all => "there is no $bindir/pg_upgrade" unless -x "$bindir/pg_upgrade";
+plan skip_all => 'there is no openssl program' if system 'command -v openssl >/dev/null 2>&1';
 
 # The servers' user has to get into it, and sockets have short names.
 my $scratch = File::Temp->newdir('modelopt.XXXXXX', TMPDIR => 1);
@@ -57,6 +59,7 @@ halt($new);
 
 my $CONTENT = 'SELECT id, model_digest(m), md5(bytea(m)), sparsity(m) FROM zoo ORDER BY id';
 my $content;
+my ($rows, $models, $sequences);
 {
 	local $ENV{PGHOST} = $old;
 	create_database('upgraded');
@@ -69,6 +72,11 @@ my $content;
 		CREATE VIEW sizes AS SELECT id, model_size(m) FROM zoo;
 	});
 	$content = query('upgraded', $CONTENT);
+	query('upgraded', 'CREATE ROLE dumped_reader');
+	fill_repository('upgraded');
+	$rows = repository_rows('upgraded');
+	$models = repository_models('upgraded');
+	$sequences = repository_sequences('upgraded');
 	halt($old);
 }
 is(scalar(split /\n/, $content), 10, 'ten models');
@@ -86,6 +94,12 @@ succeeds('the new server starts with it', $SERVER, 'start', $new);
 	is(query('upgraded', 'SELECT count(*) FROM zoo a JOIN zoo b ON a.m = b.m'), 10, 'which are equal to themselves');
 	is(query('upgraded', 'SET enable_seqscan = off; SELECT count(*) FROM zoo WHERE m = (SELECT m FROM zoo WHERE id = 7)'), 1, 'and found by the index');
 	is(query('upgraded', 'SELECT count(*) FROM sizes'), 10, 'and the view works');
+	is_deeply(repository_rows('upgraded'), $rows, 'the repository has the same rows');
+	is(repository_models('upgraded'), $models, 'and versions');
+	is(repository_sequences('upgraded'), $sequences, 'and sequences');
+	is(query('upgraded', 'SELECT count(*) FROM modelopt.audit_verify()'), 0, 'its audit fits');
+	is(query('upgraded', q{SELECT key, valid FROM modelopt.verify_signature('fraud#2')}), 'release|t', 'as do signatures');
+	is(query('upgraded', q{SELECT modelopt.commit('fraud', model_agg('w', '{1}'), 'after')}), 4, 'and it goes on');
 }
 
 END

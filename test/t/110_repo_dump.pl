@@ -22,9 +22,9 @@ my $rows = repository_rows('repo');
 my $models = repository_models('repo');
 my $sequences = repository_sequences('repo');
 my $digest = query('repo', 'SELECT modelopt.audit_digest()');
-is(scalar(split /\n/, $models), 5, 'five versions');
+is(scalar(split /\n/, $models), 6, 'six versions');
 is(query('repo', 'SELECT count(*) FROM modelopt.audit_verify()'), 0, 'whose audit fits');
-for my $table (qw(named_model access object part tree tree_entry version version_parent metric ref protection reflog audit_head audit signing_key signature))
+for my $table (qw(named_model access object part tree tree_entry version version_parent metric ref protection tracked_row reflog audit_head audit signing_key signature))
 {
 	cmp_ok(scalar @{ $rows->{"modelopt_private.$table"} }, '>', 0, "$table has rows");
 }
@@ -52,6 +52,8 @@ sub goes_on
 	is(query($database, q{SELECT modelopt.commit('fraud', model_agg('w', '{1}'), 'next'), modelopt.commit('new', model_agg('w', '{2}'))}, @options),
 		'4|1', "$title: the next versions");
 	is(query($database, q{SELECT modelopt.roll_forward('fraud', 'champion', 'again')}, @options), 'fraud#2', "$title: and moves");
+	query($database, q{UPDATE tracked_zoo SET m = (SELECT model_agg('w', '{6}'))}, @options);
+	is(query($database, q{SELECT modelopt.resolve('public.tracked_zoo.1')}, @options), 'public.tracked_zoo.1#2', "$title: tracked tables are tracked");
 	like((run_sql($database, q{SELECT modelopt.commit('copied', model_agg('w', '{1}'))}, @options))[2], qr/ERROR:  55000: model "copied" is archived/,
 		"$title: what was archived is");
 	is(query($database, "SELECT count(*) FROM modelopt.audit_verify(digest => '$digest')", @options), 0, "$title: the audit goes on");
@@ -84,10 +86,10 @@ for my $form (sort keys %dumps)
 	goes_on($form, "repo_$form");
 }
 
-# Data alone, into an extension that is there; and over what was there.
-create_database('repo_data');
-succeeds('data only', @pg_restore, '--data-only', "$scratch/custom", '--dbname=repo_data');
-same_repository('data only', 'repo_data');
+# Section by section, and over what is there.
+create_database('repo_data', bare => 1);
+succeeds($_, @pg_restore, "--section=$_", "$scratch/custom", '--dbname=repo_data') for 'pre-data', 'data', 'post-data';
+same_repository('sections', 'repo_data');
 succeeds('--clean', @pg_restore, '--clean', "$scratch/custom", '--dbname=repo_data');
 same_repository('--clean', 'repo_data');
 

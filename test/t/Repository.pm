@@ -38,6 +38,9 @@ sub fill_repository
 		SELECT modelopt.grant_read('fraud', 'dumped_reader'), modelopt.grant_usage('fraud', 'public'), modelopt.grant_create('dumped_reader');
 		SELECT modelopt.log_metric('fraud#2', 'f1', 0.1 + 0.2, 'holdout', 7);
 		SELECT modelopt.archive('copied', 'enough');
+		CREATE TABLE tracked_zoo (id integer PRIMARY KEY, m model);
+		SELECT modelopt.track('tracked_zoo', 'm');
+		INSERT INTO tracked_zoo SELECT 1, model_agg('w', '{5}');
 		SELECT modelopt.register('dropped'); SELECT modelopt.drop('dropped', 'a mistake')}, @options);
 	sign_version($database, 'fraud#2', 'release', @options);
 	return;

@@ -243,14 +243,15 @@ CREATE TABLE modelopt_private.signature (
 
 -- ---------- doors ----------
 
--- Models that follow a row of a user's table.  Which tables and columns is in
--- the tables' own triggers, which their dumps, renames and drops take along.
+-- Models that follow a row of a user's table, whose owner has them.  Which
+-- tables and columns is in the tables' own triggers, which their dumps, renames
+-- and drops take along.
 CREATE TABLE modelopt_private.tracked_row (
     model_id bigint PRIMARY KEY REFERENCES modelopt_private.named_model ON DELETE CASCADE,
     prefix text NOT NULL,                       -- what the table's triggers call it
-    key text[] NOT NULL,
-    UNIQUE (prefix, key)
+    key text[] NOT NULL
 );
+CREATE INDEX tracked_row_key ON modelopt_private.tracked_row (prefix, key);
 
 -- Models that come in parts, until they are complete.
 CREATE SEQUENCE modelopt_private.load_id;

@@ -122,8 +122,8 @@ CREATE FUNCTION modelopt_private.row_name(prefix text, key text[]) RETURNS text
 $$;
 
 -- That name, or the first of name!1, name!2, ... that nobody has but, if it
--- may be adopted, a model that follows no row and that the authority
--- administers.
+-- may be adopted, a model of the table's owner that follows no row.  That of
+-- anybody else is not: it would show them what the table has.
 CREATE FUNCTION modelopt_private.free_name(name text, adopt boolean) RETURNS text
     LANGUAGE plpgsql STABLE
     AS $$
@@ -133,7 +133,7 @@ DECLARE
 BEGIN
     WHILE EXISTS (
         SELECT FROM named_model m
-        WHERE m.name = candidate AND NOT (adopt AND may(m.id, 'admin')
+        WHERE m.name = candidate AND NOT (adopt AND m.owner = authority()
             AND NOT EXISTS (SELECT FROM tracked_row r WHERE r.model_id = m.id)))
     LOOP
         number := number + 1;
@@ -252,11 +252,15 @@ CREATE FUNCTION modelopt_private.only_rows(relation regclass) RETURNS text
 
 -- ---------- one row's model ----------
 
-CREATE FUNCTION modelopt_private.followed_model(wanted_prefix text, wanted_key text[]) RETURNS modelopt_private.named_model
+-- It belongs to the table's owner, whatever others have under that prefix: they
+-- may have named it before the table was tracked, or in triggers of their own.
+CREATE FUNCTION modelopt_private.followed_model(wanted_prefix text, wanted_key text[],
+    table_owner text DEFAULT modelopt_private.authority()) RETURNS modelopt_private.named_model
     LANGUAGE sql STABLE
     AS $$
     SELECT m FROM modelopt_private.tracked_row r JOIN modelopt_private.named_model m ON m.id = r.model_id
-    WHERE r.prefix = wanted_prefix AND r.key = wanted_key
+    WHERE r.prefix = wanted_prefix AND r.key = wanted_key AND m.owner = table_owner
+    ORDER BY m.id LIMIT 1
 $$;
 
 -- The model for a row that has none yet.
@@ -412,7 +416,7 @@ DECLARE
 BEGIN
     FOR gone IN EXECUTE format(
         'SELECT m, head_of(m) AS head FROM tracked_row r JOIN named_model m ON m.id = r.model_id '
-        'WHERE r.prefix = $1 AND may(m.id, ''write'') AND head_of(m) IS NOT NULL '
+        'WHERE r.prefix = $1 AND m.owner = authority() AND head_of(m) IS NOT NULL '
         'AND NOT EXISTS (SELECT FROM %s t WHERE %s = r.key) ORDER BY r.key', only_rows(relation), key_expression(key_columns))
         USING prefix
     LOOP
@@ -568,8 +572,6 @@ BEGIN
                 HINT = 'The owner of the extension may grant it with modelopt.grant_create().';
     END IF;
     IF tracking.relation IS NULL THEN
-        -- Models of an earlier table of that name are not this owner's.
-        DELETE FROM tracked_row r WHERE r.prefix = track.prefix AND NOT may(r.model_id, 'write');
         PERFORM create_triggers(relation, prefix, column_name || key_columns || message_column, cardinality(key_columns));
     ELSIF (tracking.column_name, tracking.key_columns, tracking.message_column, tracking.prefix)
         IS DISTINCT FROM (column_name, key_columns, message_column, prefix) THEN
@@ -611,7 +613,8 @@ BEGIN
         PERFORM check_tracked(relation);
     END IF;
     PERFORM act_for(relation);
-    DELETE FROM tracked_row r WHERE r.prefix = ANY (prefixes) AND may(r.model_id, 'write');
+    DELETE FROM tracked_row r USING named_model m
+    WHERE r.prefix = ANY (prefixes) AND m.id = r.model_id AND m.owner = authority();
     GET DIAGNOSTICS kept = ROW_COUNT;
     PERFORM add_audit(0, '', 'untrack', jsonb_build_object('table', relation::text, 'prefix', prefixes[1], 'models', kept));
     RETURN kept;
@@ -638,7 +641,7 @@ BEGIN
     END IF;
     SELECT t.relation INTO found_table
     FROM trackings() t JOIN pg_class c ON c.oid = t.relation
-    WHERE t.prefix = followed.prefix AND t.enabled AND pg_has_role(c.relowner, target.owner::name, 'USAGE');
+    WHERE t.prefix = followed.prefix AND t.enabled AND pg_get_userbyid(c.relowner) = target.owner;
     IF FOUND THEN
         RAISE EXCEPTION 'branch "%" of model "%" follows a row of table "%"', ref_name, target.name, found_table
             USING ERRCODE = 'object_in_use',
@@ -669,7 +672,8 @@ BEGIN
     END IF;
     EXECUTE (SELECT 'SELECT ARRAY[' || string_agg(format('format(''%%s'', %L::%s)', given ->> k.column_name::text, k.type_name), ', ' ORDER BY k.number) || ']'
              FROM key_types(relation, tracking.key_columns) k) INTO canonical;
-    target := followed_model(tracking.prefix, canonical);
+    target := followed_model(tracking.prefix, canonical,
+        (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = relation));
     IF target.id IS NULL THEN
         RAISE EXCEPTION 'table "%" never had a model with key (%)', relation, array_to_string(canonical, ', ') USING ERRCODE = 'undefined_object';
     END IF;

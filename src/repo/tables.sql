@@ -12,9 +12,9 @@ COMMENT ON SCHEMA modelopt IS 'versioned models: their repository, its history a
 CREATE SCHEMA modelopt_private;
 COMMENT ON SCHEMA modelopt_private IS 'tables of the model repository; the schema modelopt has the functions and views';
 
--- Functions of the repository run with a search_path of their own, see gate.c;
--- here it is for their declarations.
-SET LOCAL search_path TO @extschema@, modelopt_private;
+-- What this script runs, and what views mean for good, must not find operators
+-- of whoever may create things in the schema that the extension goes to.
+SET LOCAL search_path TO pg_catalog, modelopt_private, pg_temp;
 
 CREATE SEQUENCE modelopt_private.named_model_id;
 CREATE TABLE modelopt_private.named_model (
@@ -365,3 +365,7 @@ $$;
 GRANT USAGE ON SCHEMA modelopt_private TO @extowner@;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA modelopt_private TO @extowner@;
 GRANT SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA modelopt_private TO @extowner@;
+
+-- Functions of the repository run with a search_path of their own, see gate.c;
+-- here it is for their declarations.
+SET LOCAL search_path TO @extschema@, modelopt_private;

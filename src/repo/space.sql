@@ -89,7 +89,7 @@ CREATE FUNCTION modelopt_private.base_below(object_id bigint, max_depth integer)
     AS $$
     WITH RECURSIVE chain (id, base_id, depth) AS (
         SELECT o.id, o.base_id, o.depth FROM modelopt_private.object o WHERE o.id = object_id
-        UNION ALL
+        UNION       -- which ends in a damaged circle too
         SELECT o.id, o.base_id, o.depth FROM chain JOIN modelopt_private.object o ON o.id = chain.base_id)
     SELECT coalesce((SELECT c.id FROM chain c WHERE c.depth < max_depth AND c.id <> object_id ORDER BY c.depth DESC LIMIT 1), 0)
 $$;

@@ -30,6 +30,14 @@ BEGIN;
 SELECT modelopt.alias('audited', 'gone', 'audited#1');
 ROLLBACK;
 SELECT count(*) FROM modelopt.audit WHERE details ->> 'name' = 'gone';
+-- What was measured of a version that is there already is audited once, and with
+-- all of its digits, whatever the session wants to see.
+BEGIN;
+SET LOCAL extra_float_digits = -15;
+SELECT modelopt.commit('audited', modelopt.get('audited'), metrics => '{"auc": 0.75}');
+SELECT modelopt.log_metric('audited', 'f1', 0.25);
+SELECT details FROM modelopt.audit WHERE model = 'audited' AND operation = 'log metric' ORDER BY number;
+ROLLBACK;
 SELECT count(*) FROM modelopt.audit_verify();
 
 -- ---------- hashes ----------

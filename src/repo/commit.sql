@@ -244,10 +244,6 @@ BEGIN
         RAISE NOTICE 'model is the same as version % of "%", so there is no new version', head.version, target.name
             USING HINT = 'allow_empty => true makes one all the same.';
         PERFORM add_metrics(head.id, metrics, '', 0);
-        IF metrics <> '{}' THEN
-            PERFORM add_audit(target.id, target.name, 'log metric',
-                jsonb_build_object('version', head.version, 'metrics', metrics));
-        END IF;
         RETURN head.version;
     END IF;
 

@@ -45,7 +45,7 @@ PG_CFLAGS = -ffp-contract=off -MMD -MP -Wall -Wextra -Wvla -Wshadow \
 	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 # The default -O2 of gcc 12 vectorizes too timidly for numeric loops.
 KERNEL_CFLAGS = -O3
-SHLIB_LINK = -ldeflate -lz -lzstd
+SHLIB_LINK = -lcrypto -ldeflate -lz -lzstd
 
 EXTRA_CLEAN = $(OBJS:.o=.d) output_iso
 

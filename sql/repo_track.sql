@@ -304,6 +304,16 @@ SELECT modelopt.grant_admin('zoo.prey.3', 'track_owner');
 SET ROLE track_owner;
 INSERT INTO zoo.prey VALUES (3, made(13));
 UPDATE zoo.prey SET weights = made(14) WHERE id = 1;
+-- Arguments that no trigger of modelopt.track() has disturb nobody.
+SET ROLE track_writer;
+CREATE TRIGGER no_arguments AFTER UPDATE OF weights, id ON lair.forged FOR EACH STATEMENT EXECUTE FUNCTION modelopt.track_table();
+CREATE TRIGGER no_number AFTER UPDATE OF weights, id ON lair.forged FOR EACH STATEMENT EXECUTE FUNCTION modelopt.track_table('zoo.prey', 'ü');
+CREATE TRIGGER huge_number AFTER UPDATE OF weights, id ON lair.forged FOR EACH STATEMENT EXECUTE FUNCTION modelopt.track_table('zoo.prey', '2147483647');
+CREATE TRIGGER too_many AFTER UPDATE OF weights, id ON lair.forged FOR EACH STATEMENT EXECUTE FUNCTION modelopt.track_table('zoo.prey', '2');
+CREATE TRIGGER three AFTER UPDATE OF weights, id ON lair.forged FOR EACH STATEMENT EXECUTE FUNCTION modelopt.track_table('zoo.prey', '1', '1');
+SET ROLE track_owner;
+SELECT * FROM modelopt.tracked WHERE prefix = 'zoo.prey' ORDER BY relation::text;
+SELECT modelopt.track('zoo.prey', 'weights');
 -- Nor does what they do to theirs reach the table's.
 SET ROLE track_writer;
 DELETE FROM lair.forged;

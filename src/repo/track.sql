@@ -19,24 +19,27 @@
 
 -- ---------- which tables ----------
 
--- Tracked tables: all, or those among some.
+-- Tracked tables: all, or those among some.  Triggers that somebody made by hand
+-- may have any arguments, and must not keep others from seeing theirs.
 CREATE FUNCTION modelopt_private.trackings(wanted oid[] DEFAULT NULL)
     RETURNS TABLE (relation regclass, prefix text, column_name name, key_columns name[], message_column name, enabled boolean)
     LANGUAGE plpgsql STABLE
     AS $$
 BEGIN
     RETURN QUERY
-    SELECT t.tgrelid::regclass, arguments.prefix, columns.names[1], columns.names[2:arguments.keys + 1],
-        columns.names[arguments.keys + 2], t.tgenabled <> 'D'
+    SELECT t.tgrelid::regclass, arguments.prefix, columns.names[1], columns.names[2:key.columns + 1],
+        columns.names[key.columns + 2], t.tgenabled <> 'D'
     FROM (SELECT * FROM pg_trigger g
-          WHERE g.tgfoid = 'modelopt.track_table()'::regprocedure AND cardinality(g.tgattr::int2[]) > 1
+          WHERE g.tgfoid = 'modelopt.track_table()'::regprocedure AND cardinality(g.tgattr::int2[]) > 1 AND g.tgnargs = 2
               AND (wanted IS NULL OR g.tgrelid = ANY (wanted)) OFFSET 0) t,
         LATERAL (SELECT position('\x00' IN t.tgargs) AS first_end) ends,
         LATERAL (SELECT convert_from(substr(t.tgargs, 1, ends.first_end - 1), getdatabaseencoding()) AS prefix,
-                     convert_from(trim('\x00' FROM substr(t.tgargs, ends.first_end + 1)), 'SQL_ASCII')::integer AS keys) arguments,
+                     convert_from(trim('\x00' FROM substr(t.tgargs, ends.first_end + 1)), getdatabaseencoding()) AS keys) arguments,
+        LATERAL (SELECT CASE WHEN arguments.keys ~ '^[1-9][0-9]?$' THEN arguments.keys::integer END AS columns) key,
         LATERAL (SELECT array_agg(a.attname ORDER BY n.number) AS names
                  FROM unnest(t.tgattr::int2[]) WITH ORDINALITY n (attnum, number)
-                     JOIN pg_attribute a ON a.attrelid = t.tgrelid AND a.attnum = n.attnum) columns;
+                     JOIN pg_attribute a ON a.attrelid = t.tgrelid AND a.attnum = n.attnum) columns
+    WHERE key.columns < cardinality(columns.names);
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.trackings(oid[]) IS
@@ -529,13 +532,15 @@ BEGIN
 END
 $$;
 
--- The prefix that a table's models get; two tables do not share one.
+-- The prefix that a table's models get; two tables of one owner do not share it.
 CREATE FUNCTION modelopt_private.check_prefix(wanted text, relation regclass) RETURNS text
     LANGUAGE plpgsql STABLE
     AS $$
 DECLARE
     found_prefix text := check_name(coalesce(wanted, table_prefix(relation)), 'model');
-    other regclass := (SELECT t.relation FROM trackings() t WHERE t.prefix = found_prefix AND t.relation <> check_prefix.relation LIMIT 1);
+    other regclass := (SELECT t.relation FROM trackings() t JOIN pg_class c ON c.oid = t.relation
+        WHERE t.prefix = found_prefix AND t.relation <> check_prefix.relation
+            AND c.relowner = (SELECT own.relowner FROM pg_class own WHERE own.oid = check_prefix.relation) LIMIT 1);
 BEGIN
     IF other IS NOT NULL THEN
         RAISE EXCEPTION 'models of table "%" have names that start with "%" already', other, found_prefix

@@ -216,6 +216,21 @@ extern void model_free(Model *model);
 extern int	model_new_payload(Model *model, DType dtype, Encoding encoding,
 							  int64 count, uint64 stored);
 
+/*
+ * Says that all bytes of a new payload are there.  From now on they may lie in
+ * a temporary file, as a lazy payload's, when there are too many in memory.
+ * (spill.c)
+ */
+extern void payload_complete(Payload *payload);
+
+/* Kilobytes of payloads in memory from which on they go into files. */
+extern int	payload_spill_above;
+
+#define PAYLOAD_SPILL_ABOVE (1024 * 1024)
+
+/* The context that payloads and their bytes are in. */
+extern MemoryContext payload_memory(void);
+
 /* Memory for that many bytes of elements, and MODEL_ALIGNMENT more. */
 extern char *model_alloc_bytes(MemoryContext context, uint64 bytes);
 
@@ -308,7 +323,8 @@ extern PayloadReader *payload_reader_create(Payload *payload);
 extern int64 payload_reader_next(PayloadReader *reader, const void **elements);
 extern void payload_reader_free(PayloadReader *reader);
 
-/* Brings bytes that lie elsewhere (borrowed, lazy) into memory of ours. */
+/* Brings bytes that lie elsewhere (borrowed, lazy) into memory of ours, or
+ * into a file of ours when that is too much of it. */
 extern void payload_own(Payload *payload);
 
 /* Copies the whole encoded form to dst, wherever it lies. */
@@ -321,8 +337,8 @@ extern void payload_copy_part(Payload *payload, uint64 offset, uint64 n,
 /* Decodes the whole payload densely into dst (dtype_bytes long). */
 extern void payload_decode(Payload *payload, char *dst);
 
-/* One element of a payload that has blocks and is not lazy. */
-extern float payload_block_element(const Payload *payload, int64 index);
+/* One element of a payload that has blocks. */
+extern float payload_block_element(Payload *payload, int64 index);
 
 /* Sparse layout: bytes of the mask with padding, i.e. where values start. */
 extern uint64 sparse_mask_size(int64 count);

@@ -29,7 +29,7 @@ REGRESS = model inspect tensor prune prune_structured prune_errors \
 	pytorch_read pytorch_write safetensors onnx gguf npz formats \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
 	hostile_gguf hostile_npz \
-	repo_audit repo_sign repo_access repo_track repo_load
+	repo_audit repo_sign repo_access repo_track repo_load repo_float8
 REGRESS_OPTS = --load-extension=modelopt
 ISOLATION = $(patsubst $(HERE)/test/isolation/specs/%.spec,%,$(wildcard $(HERE)/test/isolation/specs/*.spec))
 ISOLATION_OPTS = --inputdir=$(HERE)/test/isolation --load-extension=modelopt

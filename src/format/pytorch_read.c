@@ -395,5 +395,5 @@ const Format format_pytorch = {
 	.reads = "zip and legacy layout of torch.save: state_dicts, checkpoints that nest one, whole modules if asked for",
 	.writes = "one flat state_dict that torch.load(weights_only=True) opens",
 	.keeps = "names, order, ties, module versions; other entries of a checkpoint as metadata",
-	.refuses = "classes and code, TorchScript, torch.export; complex, quantized, sparse and nested tensors, floats of 8 bits other than e4m3 and e5m2",
+	.refuses = "classes and code, TorchScript, torch.export; complex, quantized, sparse and nested tensors, floats of 4 bits",
 };

@@ -63,6 +63,9 @@ typedef enum DType
 	DTYPE_BOOL = 15,			/* a byte that is 0 or 1 */
 	DTYPE_I4 = 16,				/* two to a byte, low nibble first */
 	DTYPE_U4 = 17,
+	DTYPE_F8E4M3FNUZ = 18,		/* neither infinities nor -0, whose code is NaN */
+	DTYPE_F8E5M2FNUZ = 19,
+	DTYPE_F8E8M0 = 20,			/* an exponent: the scale of a block */
 } DType;
 
 typedef enum DTypeKind
@@ -71,6 +74,7 @@ typedef enum DTypeKind
 	DTYPE_KIND_SIGNED,
 	DTYPE_KIND_UNSIGNED,
 	DTYPE_KIND_BOOL,
+	DTYPE_KIND_POWER,			/* powers of two: no sign, no zero */
 } DTypeKind;
 
 typedef struct DTypeInfo
@@ -85,6 +89,11 @@ extern const DTypeInfo *dtype_info(int dtype);
 extern const char *dtype_name(DType dtype);
 extern int	dtype_bits(DType dtype);
 extern bool dtype_is_float(DType dtype);
+
+/* Whether zero can be said, which then has bits that are all 0; and whether
+ * -0 is another one. */
+extern bool dtype_has_zero(DType dtype);
+extern bool dtype_has_negative_zero(DType dtype);
 
 /* Bytes that count elements take when stored densely; count must be >= 0 and
  * already known to fit (see shape_count). */
@@ -101,8 +110,8 @@ extern void dtype_to_float(DType dtype, const void *src, int64 first,
 						   int64 n, float *dst);
 
 /* Stores floats as dtype, rounded to nearest even.  Returns the index of the
- * first value that an integer dtype cannot hold (fraction, range, NaN), or
- * -1 when all went in. */
+ * first value that the dtype has nothing like (integers: fraction, range, NaN;
+ * powers of two: 0 and below), or -1 when all went in. */
 extern int64 dtype_from_float(DType dtype, const float *src, int64 n,
 							  void *dst);
 
@@ -373,7 +382,9 @@ extern int	payload_builder_finish(PayloadBuilder *builder);
 
 /* ---------- zeros (zeros.c) ---------- */
 
-/* Elements that are zero, -0 included; counted once and kept. */
+/* Elements that are zero, -0 included; counted once and kept.  A dtype without
+ * a zero has none, though bits that are all 0 are left out of its sparse
+ * payloads too. */
 extern int64 payload_zeros(Payload *payload);
 
 /* The same of n elements that start at a byte. */

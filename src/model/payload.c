@@ -215,11 +215,13 @@ read_element_chunk(PayloadReader *reader, int64 n)
 		lazy_read_elements(payload, reader->position, n, reader->chunk);
 		return reader->chunk;
 	}
-	mask = (const uint8 *) payload->bytes;
-	nvalues = kernel_popcount(mask, reader->position / 8);
-	reader->mask.position += reader->position / 8;
-	reader->values.position += nvalues * (dtype_bits(payload->dtype) / 8);
-	reader->values_left -= nvalues;
+	for (int64 done = 0; done < reader->position; done += PAYLOAD_CHUNK)
+	{
+		mask = (const uint8 *) stream_take(&reader->mask, PAYLOAD_CHUNK / 8);
+		nvalues = kernel_popcount(mask, PAYLOAD_CHUNK / 8);
+		reader->values.position += nvalues * (dtype_bits(payload->dtype) / 8);
+		reader->values_left -= nvalues;
+	}
 	reader->by_elements = false;
 	return read_sparse_chunk(reader, n);
 }
@@ -322,15 +324,17 @@ payload_decode(Payload *payload, char *dst)
 }
 
 float
-payload_block_element(const Payload *payload, int64 index)
+payload_block_element(Payload *payload, int64 index)
 {
 	Encoding	encoding = payload->encoding;
 	int			n = encoding_block_elements(encoding);
 	float		block[KERNEL_BLOCK_MAX];
+	char		stored[KERNEL_BLOCK_MAX * sizeof(float)];
 
-	kernel_block_decode(encoding_info(encoding)->block, block,
-						payload->bytes +
-						encoding_blocks_size(encoding, index - index % n), 1);
+	payload_copy_part(payload,
+					  encoding_blocks_size(encoding, index - index % n),
+					  encoding_blocks_size(encoding, n), stored);
+	kernel_block_decode(encoding_info(encoding)->block, block, stored, 1);
 	return block[index % n];
 }
 
@@ -504,5 +508,6 @@ payload_builder_finish(PayloadBuilder *builder)
 		}
 	}
 	pfree(builder);
+	payload_complete(payload);
 	return index;
 }

@@ -24,7 +24,9 @@
 -- So either gc sees that somebody was there first, or the other one waits for
 -- gc's end and then finds that there is no such object, and writes it anew, or
 -- that the tree is forgotten, and fills it again or says that it is gone.  gc
--- itself waits for nobody but another gc.
+-- itself waits, while it holds nothing, for the audit's chain 0: for another gc
+-- and for what else adds to that chain (loads, track, keys), which then waits for
+-- gc's end; and from then on for nobody.
 -- Readers have a snapshot, by which rows that gc deleted are still there.
 
 -- ---------- policies ----------
@@ -347,4 +349,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.gc(boolean, interval, bigint) IS
-    'frees the space of what nothing keeps, or with dry_run says what that would be: the content of versions (whose history stays) that no reference, policy or move younger than the grace keeps, trees that no version has, tensors that no version has and no other tensor is coded against, their rows, and loads without a new part for 7 days. Stops nobody; with max_objects, at most so many tensors go, to be called again. bytes of versions, trees and objects are those of the tensors, and of parts those that they take here; for the owner of the extension';
+    'frees the space of what nothing keeps, or with dry_run says what that would be: the content of versions (whose history stays) that no reference, policy or move younger than the grace keeps, trees that no version has, tensors that no version has and no other tensor is coded against, their rows, and loads without a new part for 7 days. Stops no commit and no reader, but what begins or finishes a load or tracks a table waits for its end; with max_objects, at most so many tensors go, to be called again. bytes of versions, trees and objects are those of the tensors, and of parts those that they take here; for the owner of the extension';

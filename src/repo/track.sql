@@ -45,25 +45,6 @@ $$;
 COMMENT ON FUNCTION modelopt_private.trackings(oid[]) IS
     'tracked tables, all or those among some: the rows of the view modelopt.tracked';
 
--- The tracked table that a trigger with that prefix is on, or on a partition of.
-CREATE FUNCTION modelopt_private.find_tracking(trigger_table oid, wanted_prefix text,
-    OUT relation regclass, OUT prefix text, OUT column_name name, OUT key_columns name[], OUT message_column name)
-    LANGUAGE plpgsql STABLE
-    AS $$
-BEGIN
-    SELECT t.relation, t.prefix, t.column_name, t.key_columns, t.message_column
-    INTO relation, prefix, column_name, key_columns, message_column
-    FROM trackings(ARRAY(SELECT relid::oid FROM pg_partition_ancestors(trigger_table)) || trigger_table) t
-    WHERE t.prefix = wanted_prefix;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'models of table "%" are tracked no longer', trigger_table::regclass
-            USING ERRCODE = 'object_not_in_prerequisite_state',
-                DETAIL = 'A column that their versions come from was dropped, or a trigger.',
-                HINT = format('modelopt.untrack(%L) takes what is left of it away.', trigger_table::regclass);
-    END IF;
-END
-$$;
-
 CREATE FUNCTION modelopt_private.check_tracked(wanted regclass) RETURNS record
     LANGUAGE plpgsql STABLE
     AS $$
@@ -233,11 +214,13 @@ BEGIN
 END
 $$;
 
--- The condition for the row with a key, as SQL.
+-- The condition for the row with a key, as SQL; without one, for a key that is
+-- the parameter $1.
 CREATE FUNCTION modelopt_private.key_condition(relation regclass, key_columns name[], key text[]) RETURNS text
     LANGUAGE sql STABLE
     AS $$
-    SELECT string_agg(format('%I %s %L::%s', k.column_name, k.equals, key[k.number], k.type_name), ' AND ' ORDER BY k.number)
+    SELECT string_agg(format('%I %s %s::%s', k.column_name, k.equals, coalesce(quote_literal(key[k.number]), format('($1)[%s]', k.number)),
+        k.type_name), ' AND ' ORDER BY k.number)
     FROM modelopt_private.key_types(relation, key_columns) k
 $$;
 
@@ -252,6 +235,29 @@ CREATE FUNCTION modelopt_private.key_expression(key_columns name[]) RETURNS text
 CREATE FUNCTION modelopt_private.only_rows(relation regclass) RETURNS text
     LANGUAGE sql STABLE
     AS $$ SELECT CASE c.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END || relation FROM pg_class c WHERE c.oid = relation $$;
+
+-- The tracked table that a trigger with that prefix is on, or on a partition of;
+-- lookup is the query for a row's place and content by its key.
+CREATE FUNCTION modelopt_private.find_tracking(trigger_table oid, wanted_prefix text,
+    OUT relation regclass, OUT prefix text, OUT column_name name, OUT key_columns name[], OUT message_column name,
+    OUT lookup text)
+    LANGUAGE plpgsql STABLE
+    AS $$
+BEGIN
+    SELECT t.relation, t.prefix, t.column_name, t.key_columns, t.message_column
+    INTO relation, prefix, column_name, key_columns, message_column
+    FROM trackings(ARRAY(SELECT relid::oid FROM pg_partition_ancestors(trigger_table)) || trigger_table) t
+    WHERE t.prefix = wanted_prefix;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'models of table "%" are tracked no longer', trigger_table::regclass
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                DETAIL = 'A column that their versions come from was dropped, or a trigger.',
+                HINT = format('modelopt.untrack(%L) takes what is left of it away.', trigger_table::regclass);
+    END IF;
+    lookup := format('SELECT tableoid, ctid, @extschema@.model_digest(%I) AS content FROM %s WHERE %s', column_name,
+        only_rows(relation), key_condition(relation, key_columns, NULL));
+END
+$$;
 
 -- ---------- one row's model ----------
 
@@ -370,8 +376,8 @@ $$;
 -- the same statement, changed this row further, so that those changes were
 -- recorded first, and this one as what was found before them; or the row was
 -- changed while our trigger was disabled.
-CREATE FUNCTION modelopt_private.record_change(relation regclass, prefix text, column_name name, key_columns name[],
-    operation text, old_key text[], old_model model, new_key text[], new_model model, message text,
+CREATE FUNCTION modelopt_private.record_change(relation regclass, prefix text, lookup text, operation text,
+    old_key text[], old_model model, new_key text[], new_model model, message text,
     new_table oid, new_place tid) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -386,8 +392,7 @@ BEGIN
         PERFORM follow_key(prefix, old_key, new_key);
     END IF;
     recorded := content_of(head_of(followed_model(prefix, key)));
-    EXECUTE format('SELECT tableoid, ctid, @extschema@.model_digest(%I) AS content FROM %s WHERE %s', column_name,
-        only_rows(relation), key_condition(relation, key_columns, key)) INTO present;
+    EXECUTE lookup INTO present USING key;
     IF (present.tableoid, present.ctid) IS DISTINCT FROM (new_table, new_place)
         AND (present.content IS DISTINCT FROM @extschema@.model_digest(new_model) OR present.content IS NOT DISTINCT FROM recorded) THEN
         RETURN;

@@ -23,6 +23,8 @@
 
 PG_FUNCTION_INFO_V1(modelopt_track_row);
 
+char	   *track_row_message = NULL;
+
 /* What is tracked of the trigger's table: for as long as a statement has the
  * table open, which nobody alters meanwhile. */
 typedef struct Tracking
@@ -187,6 +189,8 @@ get_message(const Tracking *tracking, Relation table, HeapTuple row)
 	Oid			output;
 	bool		is_varlena;
 
+	if (track_row_message != NULL && track_row_message[0] != '\0')
+		return CStringGetTextDatum(track_row_message);
 	if (tracking->message == 0)
 		return CStringGetTextDatum("");
 	value = heap_getattr(row, tracking->message, columns, &isnull);

@@ -23,24 +23,9 @@
 
 PG_FUNCTION_INFO_V1(modelopt_track_row);
 
-<<<<<<< HEAD
-=======
+/* The setting: what versions of changed rows say when no column does. */
 char	   *track_row_message = NULL;
 
-/* What is tracked of the trigger's table: for as long as a statement has the
- * table open, which nobody alters meanwhile. */
-typedef struct Tracking
-{
-	Datum		config[5];		/* what find_tracking says */
-	bool		config_nulls[5];
-	AttrNumber	model;
-	AttrNumber	message;		/* or 0 */
-	int			nkeys;
-	AttrNumber *keys;
-	FmgrInfo   *outputs;		/* of the keys' types */
-} Tracking;
-
->>>>>>> 294b5839b52bfd4e4869dcaf91ad8d5a6411f37c
 /* Columns of find_tracking. */
 enum
 {

@@ -396,25 +396,17 @@ survives_changes(Shape shape, int width)
 static bool
 refuses_depth(void)
 {
-	static const uint8_t sparse[] = {3, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+	static const uint8_t header[] = {1, 0, 0, 0, 1, 0}; /* 65536 bytes */
+	static const uint8_t sparse[] = {3, 0, 0, 0, 0};
 	uint8_t    *block = buffer(4096, 0);
-	uint32_t	bytes = 65536;
-	size_t		size = 12;
+	size_t		size = sizeof(header);
 	bool		good;
 
-	memset(block, 0, 12);
-	block[0] = block[1] = 1;
-	memcpy(block + 4, &bytes, 4);
-	memcpy(block + 8, &bytes, 4);
-	while (size + sizeof(sparse) <= 4096)
-	{
-		uint32_t	stored = (uint32_t) (4096 - size - 5);
-
+	memset(block, 0, 4096);
+	memcpy(block, header, sizeof(header));
+	for (; size + sizeof(sparse) <= 4096; size += sizeof(sparse))
 		memcpy(block + size, sparse, sizeof(sparse));
-		memcpy(block + size + 1, &stored, 4);
-		size += sizeof(sparse);
-	}
-	good = !unpacks(block, 4096, bytes);
+	good = !unpacks(block, 4096, 65536);
 	free_buffers();
 	return good;
 }

@@ -105,6 +105,15 @@ encode_model(const Model *source, const Encoder *encoder,
 	return out;
 }
 
+char *
+encode_new_payload(Model *out, DType dtype, Encoding encoding, int64 count,
+				   uint64 stored)
+{
+	int			index = model_new_payload(out, dtype, encoding, count, stored);
+
+	return out->payloads[index]->bytes;
+}
+
 /* ---------- dry run ---------- */
 
 static void

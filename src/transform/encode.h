@@ -57,6 +57,10 @@ extern Model *encode_model(const Model *source, const Encoder *encoder,
 extern void encode_dry_run(FunctionCallInfo fcinfo, const Model *source,
 						   const Encoder *encoder);
 
+/* The bytes of a new payload in out, to be filled. */
+extern char *encode_new_payload(Model *out, DType dtype, Encoding encoding,
+								int64 count, uint64 stored);
+
 /* Adds the key "rates" to a step of the recipe. */
 extern void encode_append_rates(StringInfo out, const EncodeTotals *totals);
 

@@ -51,7 +51,7 @@ typedef struct QuantizeRequest
 	const QuantizeType *type;
 	QuantizeScheme scheme;		/* the rest is for QUANTIZE_INTEGER */
 	QuantizeGranularity granularity;
-	bool		symmetric;
+	bool		affine;			/* or symmetric: 0 in the middle */
 	int			group;			/* elements, of QUANTIZE_PER_GROUP */
 	bool		has_axis;
 	int			axis;			/* if has_axis; negative from the end */
@@ -67,7 +67,7 @@ typedef enum QuantizeArgument
 	QUANTIZE_ARG_DTYPE,
 	QUANTIZE_ARG_SCHEME,
 	QUANTIZE_ARG_GRANULARITY,
-	QUANTIZE_ARG_SYMMETRIC,
+	QUANTIZE_ARG_AFFINE,
 	QUANTIZE_ARG_GROUP_SIZE,
 	QUANTIZE_ARG_AXIS,
 	QUANTIZE_ARG_REDUCE_RANGE,

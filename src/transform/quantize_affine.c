@@ -322,9 +322,9 @@ quantize_affine(const EncodeTarget *target, const void *arg, Model *out)
 
 	quantizer.elements = payload_dense(payload, &decoded);
 	quantizer.floats = palloc(PIECE * sizeof(float));
-	quantizer.payload =
-		out->payloads[model_new_payload(out, payload->dtype, ENCODING_AFFINE,
-										payload->count, affine->stored)]->bytes;
+	quantizer.payload = encode_new_payload(out, payload->dtype,
+										   ENCODING_AFFINE, payload->count,
+										   affine->stored);
 	quantizer.scales = (float *) (quantizer.payload + affine->scales_at);
 	quantizer.zeros = (float *) model_alloc_bytes(CurrentMemoryContext,
 												  affine->nscales * sizeof(float));

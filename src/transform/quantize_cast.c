@@ -158,10 +158,9 @@ quantize_blocks(const EncodeTarget *target, const void *arg, Model *out)
 							"With requantize => true it is quantized once more.");
 	if (encoding_blocks_size(type->encoding, payload->count) >= payload->stored)
 		return "it would not become smaller";
-	dst = out->payloads[model_new_payload(out, DTYPE_F32, type->encoding,
-										  payload->count,
-										  encoding_blocks_size(type->encoding,
-															   payload->count))]->bytes;
+	dst = encode_new_payload(out, DTYPE_F32, type->encoding, payload->count,
+							 encoding_blocks_size(type->encoding,
+												  payload->count));
 	stage = palloc(sizeof(Stage));
 	reader = payload_reader_create(payload);
 	while ((n = payload_reader_next(reader, &elements)) > 0)

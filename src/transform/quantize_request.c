@@ -151,8 +151,8 @@ check_scheme(const QuantizeRequest *request)
 static void
 read_integer(QuantizeRequest *request, FunctionCallInfo fcinfo)
 {
-	request->symmetric = PG_ARGISNULL(QUANTIZE_ARG_SYMMETRIC) ?
-		request->type->name[0] == 'i' : PG_GETARG_BOOL(QUANTIZE_ARG_SYMMETRIC);
+	request->affine = PG_ARGISNULL(QUANTIZE_ARG_AFFINE) ?
+		request->type->name[0] == 'u' : PG_GETARG_BOOL(QUANTIZE_ARG_AFFINE);
 	request->has_axis = !PG_ARGISNULL(QUANTIZE_ARG_AXIS);
 	if (request->has_axis)
 		request->axis = PG_GETARG_INT32(QUANTIZE_ARG_AXIS);
@@ -172,8 +172,8 @@ refuse_integer_arguments(const QuantizeRequest *request,
 {
 	if (!PG_ARGISNULL(QUANTIZE_ARG_GRANULARITY))
 		report_needless(request, "a granularity");
-	if (!PG_ARGISNULL(QUANTIZE_ARG_SYMMETRIC))
-		report_needless(request, "symmetric");
+	if (!PG_ARGISNULL(QUANTIZE_ARG_AFFINE))
+		report_needless(request, "affine");
 	if (!PG_ARGISNULL(QUANTIZE_ARG_GROUP_SIZE))
 		report_needless(request, "a group size");
 	if (!PG_ARGISNULL(QUANTIZE_ARG_AXIS))

@@ -6,8 +6,10 @@
  * codes, so each is here operation by operation, in the precision that the tool
  * computes it in:
  *
- *	 - ONNX Runtime, tensors and channels: its Python quantizer.  Symmetric
- *	   ranges are -127..127 for eight bits, but -8..7 for four.
+ *	 - ONNX Runtime, tensors and channels: its Python quantizer as of 1.32
+ *	   (before, asymmetric spans were rounded to float, and subnormal scales of
+ *	   halves given up).  Symmetric
+ *	   signed ranges are -127..127 for eight bits, but -8..7 for four.
  *	 - ONNX Runtime, groups: the C++ quantizer of its MatMulNBits operator.  The
  *	   scale of a symmetric group has a sign, that of the element of the largest
  *	   magnitude stands for -8 (or -128).
@@ -23,9 +25,6 @@
 #include <math.h>
 
 #include "transform/quantize.h"
-
-/* The smallest normal half. */
-#define F16_MIN 6.103515625e-05f
 
 static float
 as_half(float x)
@@ -72,7 +71,7 @@ quantize_codes(const QuantizeRequest *request)
 	type_range(request, &codes.low, &codes.high);
 	codes.rule = request->scheme == QUANTIZE_TORCH ? KERNEL_AFFINE_MULTIPLY :
 		KERNEL_AFFINE_DIVIDE;
-	codes.has_zeros = !(request->symmetric && is_signed(request));
+	codes.has_zeros = request->affine || !is_signed(request);
 	if (is_grouped(request))
 	{
 		int			span = codes.high - codes.low;
@@ -98,46 +97,34 @@ onnx_range(const QuantizeRequest *request, int *low, int *high)
 		*low = is_signed(request) ? -64 : 0;
 		*high = is_signed(request) ? 64 : 127;
 	}
-	else if (request->symmetric && dtype_bits(request->type->dtype) > 4)
-	{
-		if (is_signed(request))
-			*low += 1;
-		else
-			*high -= 1;
-	}
+	else if (!request->affine && is_signed(request) &&
+			 dtype_bits(request->type->dtype) > 4)
+		*low += 1;
 }
 
 static bool
 onnx_parameters(const QuantizeRequest *request, DType dtype, float min,
 				float max, float *scale, float *zero)
 {
-	float		magnitude = -min > max ? -min : max;
-	float		span = request->symmetric ? magnitude + magnitude : max - min;
-	float		smallest = dtype == DTYPE_F16 ? F16_MIN : FLT_MIN;
+	double		magnitude = -min > max ? -min : max;
+	double		span = !request->affine ? magnitude + magnitude :
+		(double) max - (double) min;
 	double		wide;
 	int			low;
 	int			high;
 
 	onnx_range(request, &low, &high);
-	span = stored_scale(dtype, span);
-	if (!isfinite(span))
-		return false;
-	wide = (double) span / (double) (high - low);
+	wide = span / (double) (high - low);
 	*scale = stored_scale(dtype, (float) wide);
 	*zero = 0;
-
-	/*
-	 * A scale of 1 makes all elements 0.  For halves the original does this
-	 * already to scales that are subnormal, and so to small weights as a
-	 * whole; here they are used as long as they are not 0.
-	 */
-	if (dtype == DTYPE_F16 ? *scale == 0 : wide < smallest)
+	/* With such scales all elements are 0. */
+	if (dtype == DTYPE_F16 ? *scale == 0 : wide < FLT_MIN)
 		*scale = 1;
-	else if (request->symmetric)
+	else if (!request->affine)
 		*zero = (float) rint((low + high) / 2.0);
 	else
 		*zero = (float) rint(low - (double) min / wide);
-	return true;
+	return isfinite(*scale);
 }
 
 /* ---------- ONNX Runtime: groups ---------- */
@@ -149,7 +136,7 @@ group_parameters(const QuantizeRequest *request, DType dtype, float min,
 	int			span = (1 << dtype_bits(request->type->dtype)) - 1;
 	float		half = (float) ((span + 1) / 2);
 
-	if (request->symmetric)
+	if (!request->affine)
 	{
 		float		extreme = fabsf(max) > fabsf(min) ? max : min;
 
@@ -179,7 +166,7 @@ torch_parameters(const QuantizeRequest *request, float min, float max,
 	int			high;
 
 	type_range(request, &low, &high);
-	if (request->symmetric)
+	if (!request->affine)
 	{
 		float		magnitude = -min > max ? -min : max;
 
@@ -189,7 +176,7 @@ torch_parameters(const QuantizeRequest *request, float min, float max,
 	else
 		*scale = (max - min) / (float) (high - low);
 	*scale = *scale > FLT_EPSILON ? *scale : FLT_EPSILON;
-	if (!request->symmetric)
+	if (request->affine)
 	{
 		float		place = (float) low - rintf(min / *scale);
 

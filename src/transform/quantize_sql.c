@@ -42,8 +42,8 @@ append_integer_arguments(StringInfo out, const QuantizeRequest *request)
 		recipe_string(out, "scheme", quantize_scheme_name(request->scheme));
 	recipe_string(out, "granularity",
 				  quantize_granularity_name(request->granularity));
-	recipe_key(out, "symmetric");
-	appendStringInfoString(out, request->symmetric ? "true" : "false");
+	recipe_key(out, "affine");
+	appendStringInfoString(out, request->affine ? "true" : "false");
 	if (request->granularity == QUANTIZE_PER_GROUP)
 		recipe_integer(out, "group_size", request->group);
 	if (request->has_axis)

@@ -361,4 +361,34 @@ extern double kernel_difference_max(const KernelDifference *difference);
 extern double kernel_difference_errors(const KernelDifference *difference);
 extern double kernel_difference_squares(const KernelDifference *difference);
 
+/* ---------- bits.c: codes of 1 to 8 bits ---------- */
+
+/* Code i has the bits from i * bits on, the lowest of a byte first; the last
+ * byte is filled up with zeros.  A code in memory takes a byte. */
+extern void kernel_unpack_bits(uint8_t *dst, const void *src, size_t n,
+							   int bits);
+extern void kernel_pack_bits(void *dst, const uint8_t *codes, size_t n,
+							 int bits);
+
+/* Values of 1, 2, 4 or 8 bytes for codes; there are 256 of them. */
+extern void kernel_lookup(void *dst, const uint8_t *codes, size_t n,
+						  const void *values, int width);
+
+/* ---------- multiply.c: products of matrices ---------- */
+
+#define KERNEL_MULTIPLY_ROWS 8	/* at once, for good speed */
+
+/*
+ * dst (rows x columns) is left (rows x inner) times right (inner x columns, a
+ * row every right_step elements); every element is added up in order.
+ */
+extern void kernel_multiply_f32(float *dst, const float *left,
+								const float *right, size_t rows,
+								size_t inner, size_t columns,
+								size_t right_step);
+extern void kernel_multiply_f64(double *dst, const double *left,
+								const double *right, size_t rows,
+								size_t inner, size_t columns,
+								size_t right_step);
+
 #endif							/* MODELOPT_KERNEL_H */

@@ -29,6 +29,8 @@ static const EncodingEntry encodings[] = {
 	[ENCODING_Q5_K] = {{"q5_k", KERNEL_BLOCK_Q5_K, true}, &encoding_blocks},
 	[ENCODING_Q6_K] = {{"q6_k", KERNEL_BLOCK_Q6_K, true}, &encoding_blocks},
 	[ENCODING_AFFINE] = {{"affine", -1, true}, &encoding_affine},
+	[ENCODING_CODEBOOK] = {{"codebook", -1, true}, &encoding_codebook},
+	[ENCODING_LOWRANK] = {{"lowrank", -1, true}, &encoding_lowrank},
 };
 
 StaticAssertDecl(lengthof(encodings) == NUM_ENCODINGS, "encodings");

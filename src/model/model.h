@@ -126,9 +126,11 @@ typedef enum Encoding
 	ENCODING_Q5_K = 8,
 	ENCODING_Q6_K = 9,
 	ENCODING_AFFINE = 10,		/* small integers with scales: affine.h */
+	ENCODING_CODEBOOK = 11,		/* a few values, and which: codebook.h */
+	ENCODING_LOWRANK = 12,		/* a product of two matrices: lowrank.h */
 } Encoding;
 
-#define NUM_ENCODINGS (ENCODING_AFFINE + 1)
+#define NUM_ENCODINGS (ENCODING_LOWRANK + 1)
 
 typedef struct EncodingInfo
 {

@@ -374,6 +374,52 @@ extern void kernel_pack_bits(void *dst, const uint8_t *codes, size_t n,
 extern void kernel_lookup(void *dst, const uint8_t *codes, size_t n,
 						  const void *values, int width);
 
+/* ---------- cluster.c: clusters on a line ---------- */
+
+/* Points of a bin, or of all bins before a place: how many, and their sum. */
+typedef struct KernelBin
+{
+	double		weight;
+	double		sum;
+} KernelBin;
+
+typedef struct KernelExtremes
+{
+	float		min;			/* +infinity without points */
+	float		max;			/* -infinity */
+} KernelExtremes;
+
+/* The bin of a float. */
+extern size_t kernel_histogram_bin(float x, float min, float scale,
+								   size_t nbins);
+
+/* Adds floats to bins; bin i has those from min + i / scale on, and the last
+ * one all that are larger. */
+extern void kernel_histogram(const float *x, size_t n, float min, float scale,
+							 KernelBin *bins, size_t nbins);
+extern void kernel_histogram_extremes(const float *x, size_t n, float min,
+									  float scale, KernelExtremes *bins,
+									  size_t nbins);
+
+#define KERNEL_CLUSTER_POINTS 65536 /* at most */
+
+/*
+ * The best clusters of points in order.  before[i] is what lies before point i,
+ * and before[n] all; no point has the weight 0.  best[j] is the worth of the
+ * first j points in one cluster, then in k of them from that in k - 1 (fewer);
+ * starts[j] is where the last of these k starts.  Only places k to n are set.
+ */
+extern void kernel_cluster_first(const KernelBin *before, size_t n,
+								 double *best);
+extern void kernel_cluster_next(const KernelBin *before, size_t n, size_t k,
+								const double *fewer, double *best,
+								uint16_t *starts);
+
+/* How many of the 2^bits - 1 limits, which are in order, each float is
+ * beyond. */
+extern void kernel_assign(uint8_t *codes, const float *x, size_t n,
+						  const float *limits, int bits);
+
 /* ---------- multiply.c: products of matrices ---------- */
 
 #define KERNEL_MULTIPLY_ROWS 8	/* at once, for good speed */

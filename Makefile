@@ -18,7 +18,7 @@ OBJS = $(SOURCES:.c=.o)
 # The install script is joined from the parts that lie beside the code, ground
 # floor first.
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
-	src/format/onnx.sql src/transform/prune.sql
+	src/format/onnx.sql src/transform/prune.sql src/transform/quantize.sql src/transform/compress.sql src/transform/report.sql
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 
@@ -40,7 +40,7 @@ PG_CFLAGS = -ffp-contract=off -MMD -MP -Wall -Wextra -Wvla -Wshadow \
 	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 # The default -O2 of gcc 12 vectorizes too timidly for numeric loops.
 KERNEL_CFLAGS = -O3
-SHLIB_LINK = -lz -lzstd
+SHLIB_LINK = -lz -lzstd -ldl -lpthread
 
 EXTRA_CLEAN = $(OBJS:.o=.d) output_iso
 

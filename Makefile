@@ -22,7 +22,7 @@ SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 
-REGRESS = model inspect tensor prune prune_structured prune_errors \
+REGRESS = model inspect tensor prune prune_structured prune_errors lossless \
 	pytorch_read pytorch_write safetensors onnx gguf npz formats \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
 	hostile_gguf hostile_npz

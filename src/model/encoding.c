@@ -31,6 +31,7 @@ static const EncodingEntry encodings[] = {
 	[ENCODING_AFFINE] = {{"affine", -1, true}, &encoding_affine},
 	[ENCODING_CODEBOOK] = {{"codebook", -1, true}, &encoding_codebook},
 	[ENCODING_LOWRANK] = {{"lowrank", -1, true}, &encoding_lowrank},
+	[ENCODING_PLANES] = {{"planes", -1, false}, &encoding_planes},
 };
 
 StaticAssertDecl(lengthof(encodings) == NUM_ENCODINGS, "encodings");

@@ -45,6 +45,7 @@ extern const EncodingMethods encoding_blocks;
 extern const EncodingMethods encoding_affine;
 extern const EncodingMethods encoding_codebook;
 extern const EncodingMethods encoding_lowrank;
+extern const EncodingMethods encoding_planes;
 
 /* What is wrong with elements that lie one after another (encoding_dense.c). */
 extern const char *elements_problem(DType dtype, const char *elements,

@@ -128,9 +128,10 @@ typedef enum Encoding
 	ENCODING_AFFINE = 10,		/* small integers with scales: affine.h */
 	ENCODING_CODEBOOK = 11,		/* a few values, and which: codebook.h */
 	ENCODING_LOWRANK = 12,		/* a product of two matrices: lowrank.h */
+	ENCODING_PLANES = 13,		/* packed without loss: planes.h */
 } Encoding;
 
-#define NUM_ENCODINGS (ENCODING_LOWRANK + 1)
+#define NUM_ENCODINGS (ENCODING_PLANES + 1)
 
 typedef struct EncodingInfo
 {

@@ -4,7 +4,7 @@
  *
  * Private to src/transform.  compress_sql.c reads the arguments and has the
  * table of methods; each method is a file: compress_cluster.c,
- * compress_lowrank.c, compress_bound.c (max_error).
+ * compress_lowrank.c, compress_lossless.c, compress_bound.c (max_error).
  */
 #ifndef MODELOPT_COMPRESS_H
 #define MODELOPT_COMPRESS_H
@@ -26,6 +26,8 @@ extern const char *compress_cluster(const EncodeTarget *target,
 									const void *request, Model *out);
 extern const char *compress_lowrank(const EncodeTarget *target,
 									const void *request, Model *out);
+extern const char *compress_lossless(const EncodeTarget *target,
+									 const void *request, Model *out);
 extern const char *compress_bound(const EncodeTarget *target,
 								  const void *request, Model *out);
 

@@ -35,7 +35,10 @@ typedef struct CompressMethod
 	const char *verb;			/* for errors and notices */
 	EncodeFunction encode;
 
-	/* Reads the arguments that are the method's own. */
+	/* For all tensors by default, or for weights. */
+	bool		all;
+
+	/* Reads the arguments that are the method's own, if there are any. */
 	void		(*read) (FunctionCallInfo fcinfo, CompressRequest *request);
 	void		(*append) (StringInfo out, const CompressRequest *request);
 } CompressMethod;
@@ -114,13 +117,16 @@ append_bound(StringInfo out, const CompressRequest *request)
 }
 
 static const CompressMethod methods[] = {
-	{"lowrank", "factorize", compress_lowrank, read_lowrank, append_lowrank},
-	{"cluster", "cluster", compress_cluster, read_cluster, append_cluster},
+	{"lowrank", "factorize", compress_lowrank, false, read_lowrank,
+	append_lowrank},
+	{"cluster", "cluster", compress_cluster, false, read_cluster,
+	append_cluster},
+	{"lossless", "pack", compress_lossless, true, NULL, NULL},
 };
 
 /* Without a method: whatever stays within max_error. */
 static const CompressMethod bound = {
-	NULL, "compress", compress_bound, read_bound, append_bound
+	NULL, "compress", compress_bound, false, read_bound, append_bound
 };
 
 /* ---------- arguments ---------- */
@@ -190,8 +196,10 @@ read_request(FunctionCallInfo fcinfo, CompressRequest *request,
 
 	memset(request, 0, sizeof(*request));
 	refuse_needless(fcinfo, method);
-	method->read(fcinfo, request);
+	if (method->read != NULL)
+		method->read(fcinfo, request);
 	request->patterns.embeddings = true;
+	request->patterns.all = method->all;
 	argument_patterns(fcinfo, ARG_INCLUDE, ARG_EXCLUDE, method->verb,
 					  &request->patterns);
 	encoder->patterns = request->patterns;
@@ -215,7 +223,8 @@ add_recipe(Model *out, const CompressMethod *method,
 	appendStringInfoChar(&step, '{');
 	if (method->name != NULL)
 		recipe_string(&step, "method", method->name);
-	method->append(&step, request);
+	if (method->append != NULL)
+		method->append(&step, request);
 	recipe_patterns(&step, &request->patterns);
 	appendStringInfoChar(&step, '}');
 	encode_append_rates(&step, totals);

@@ -163,12 +163,17 @@ find_masks(const Model *model, bool *mask)
  * tensor over it has two dimensions, and none is a mask or, unless they are
  * wanted, an embedding. */
 static bool *
-find_weights(const Model *model, bool embeddings)
+find_weights(const Model *model, const Patterns *patterns)
 {
 	bool	   *weight = palloc0(Max(model->npayloads, 1));
 	bool	   *other = palloc0(Max(model->npayloads, 1));
 
-	if (!embeddings)
+	if (patterns->all)
+	{
+		memset(weight, true, model->npayloads);
+		return weight;
+	}
+	if (!patterns->embeddings)
 		find_embeddings(model, other);
 	find_masks(model, other);
 	for (int i = 0; i < model->ntensors; i++)
@@ -187,6 +192,14 @@ find_weights(const Model *model, bool embeddings)
 
 /* chosen[] has the first chosen tensor for each payload, or -1. */
 
+static bool
+is_weight(const Model *model, const bool *weight, const Patterns *patterns,
+		  int tensor)
+{
+	return weight[model->tensors[tensor].payload] &&
+		(patterns->all || model->tensors[tensor].ndim >= 2);
+}
+
 static void
 choose(const Model *model, int tensor, int *chosen)
 {
@@ -198,11 +211,12 @@ choose(const Model *model, int tensor, int *chosen)
 
 /* Weights by the first tensor over them that has two dimensions. */
 static void
-choose_weights(const Model *model, const bool *weight, int *chosen)
+choose_weights(const Model *model, const bool *weight,
+			   const Patterns *patterns, int *chosen)
 {
 	for (int i = 0; i < model->ntensors; i++)
 	{
-		if (weight[model->tensors[i].payload] && model->tensors[i].ndim >= 2)
+		if (is_weight(model, weight, patterns, i))
 			choose(model, i, chosen);
 	}
 }
@@ -224,7 +238,7 @@ choose_by_pattern(const Model *model, const bool *weight,
 		if (wild ? !matches(tensor->name, pattern) :
 			strcmp(tensor->name, pattern) != 0)
 			continue;
-		if (wild && !(weight[tensor->payload] && tensor->ndim >= 2))
+		if (wild && !is_weight(model, weight, patterns, i))
 		{
 			matches_others = true;
 			continue;
@@ -258,13 +272,13 @@ exclude_by_pattern(const Model *model, const Patterns *patterns,
 int *
 target_choose(const Model *model, const Patterns *patterns)
 {
-	bool	   *weight = find_weights(model, patterns->embeddings);
+	bool	   *weight = find_weights(model, patterns);
 	int		   *chosen = palloc(Max(model->npayloads, 1) * sizeof(int));
 
 	for (int i = 0; i < model->npayloads; i++)
 		chosen[i] = -1;
 	if (patterns->ninclude == 0)
-		choose_weights(model, weight, chosen);
+		choose_weights(model, weight, patterns, chosen);
 	for (int i = 0; i < patterns->ninclude; i++)
 		choose_by_pattern(model, weight, patterns, patterns->include[i],
 						  chosen);

@@ -15,6 +15,7 @@ typedef struct Patterns
 {
 	const char *verb;			/* what is done to them: "prune" */
 	bool		embeddings;		/* are among the default ones */
+	bool		all;			/* tensors of any dtype and shape are */
 	int			ninclude;
 	char	  **include;
 	int			nexclude;
@@ -24,7 +25,7 @@ typedef struct Patterns
 /*
  * For each payload the first chosen tensor over it, or -1 where none is.  By
  * default floating-point tensors of two or more dimensions that are no
- * embeddings unless they are wanted; patterns with wildcards choose among them,
+ * embeddings unless they are wanted, or all; patterns with wildcards choose among them,
  * names in full may be any tensor.  Raises 42704 for a pattern that matches nothing.
  */
 extern int *target_choose(const Model *model, const Patterns *patterns);

@@ -253,52 +253,92 @@ pack_planes(KernelPacker *packer, uint8_t *dst, size_t room, const void *src,
 	return size;
 }
 
-/* Elements that are not zero, with the mask that tells them; returns the
- * size, and where the elements are. */
-static size_t
-pack_mask(KernelPacker *packer, uint8_t *dst, size_t room, const void *src,
-		  size_t n, int width, uint32_t count, const void **values)
+/* What is packed, and where to. */
+typedef struct Packing
 {
-	uint8_t    *mask = pack_arena_take(&packer->arena, (n + 7) / 8);
-	uint8_t    *kept = pack_arena_take(&packer->arena, n * width);
+	uint8_t    *dst;
+	size_t		room;
+	size_t		size;			/* so far */
+	const void *elements;
+	size_t		n;
+	int			width;
+	KernelNumber number;
+} Packing;
 
-	kernel_sparse_pack(src, n, width, mask, kept);
-	*values = kept;
-	memcpy(dst, &count, sizeof(count));
+/* Goes on with the elements that have bits, of which there are so many, after
+ * the mask that tells them. */
+static uint8_t *
+leave_out(KernelPacker *packer, Packing *packing, size_t count)
+{
+	size_t		mask_bytes = (packing->n + 7) / 8;
+	uint8_t    *mask = pack_arena_take(&packer->arena, mask_bytes);
+	uint8_t    *kept = pack_arena_take(&packer->arena,
+									   packing->n * packing->width);
+	uint32_t	stored = (uint32_t) count;
+
+	kernel_sparse_pack(packing->elements, packing->n, packing->width, mask,
+					   kept);
+	memcpy(packing->dst + packing->size, &stored, sizeof(stored));
+	packing->size += sizeof(stored);
 	packer->repeats = false;
-	return sizeof(count) + pack_section(packer, dst + sizeof(count),
-										room - sizeof(count), mask,
-										(n + 7) / 8, 0);
+	packing->size += pack_section(packer, packing->dst + packing->size,
+								  packing->room - packing->size, mask,
+								  mask_bytes, 0);
+	packing->elements = kept;
+	packing->n = count;
+	return kept;
+}
+
+/* Leaves zeros out where that pays: those of zero bits, and then, since weights
+ * that were multiplied by a mask have zeros of both signs, the -0 among the
+ * others.  Returns how many times. */
+static int
+leave_zeros_out(KernelPacker *packer, Packing *packing)
+{
+	int			width = packing->width;
+	size_t		n = packing->n;
+	size_t		count = kernel_count_nonzero(packing->elements, n, width);
+	uint8_t    *kept;
+	size_t		zeros;
+
+	if (width == 1 || n - count <= n / ZEROS_PART)
+		return 0;
+	kept = leave_out(packer, packing, count);
+	if (packing->number != KERNEL_FLOAT)
+		return 1;
+	zeros = kernel_count_zero_floats(kept, count, width);
+	if (zeros <= count / ZEROS_PART)
+		return 1;
+	pack_flip_signs(kept, count, width);
+	kept = leave_out(packer, packing, count - zeros);
+	pack_flip_signs(kept, count - zeros, width);
+	return 2;
 }
 
 size_t
 kernel_pack(KernelPacker *packer, void *dst, const void *src, size_t bytes,
 			int width, KernelNumber number)
 {
-	uint8_t    *out = dst;
-	size_t		room = kernel_pack_bound(bytes);
+	Packing		packing = {
+		dst, kernel_pack_bound(bytes), PACK_HEADER, src, bytes / width, width,
+		number
+	};
 	uint32_t	stored = (uint32_t) bytes;
-	size_t		n = bytes / width;
 	size_t		tail = bytes % width;
-	size_t		count = kernel_count_nonzero(src, n, width);
-	bool		masked = width > 1 && n - count > n / ZEROS_PART;
-	const void *values = src;
-	size_t		size = PACK_HEADER;
+	int			masks;
 
 	packer->arena.used = 0;
-	out[0] = PACK_VERSION;
-	out[1] = (uint8_t) PACK_FORM(__builtin_ctz(width), number, masked);
-	memcpy(out + 2, &stored, sizeof(stored));
-	if (masked)
-		size += pack_mask(packer, out + size, room - size, src, n, width,
-						  (uint32_t) count, &values);
-	else
-		count = n;
-	size += pack_planes(packer, out + size, room - size, values, count,
-						width, number);
+	masks = leave_zeros_out(packer, &packing);
+	packing.dst[0] = PACK_VERSION;
+	packing.dst[1] = (uint8_t) PACK_FORM(__builtin_ctz(width), number, masks);
+	memcpy(packing.dst + 2, &stored, sizeof(stored));
+	packing.size += pack_planes(packer, packing.dst + packing.size,
+								packing.room - packing.size, packing.elements,
+								packing.n, width, number);
 	if (tail > 0)
-		memcpy(out + size, (const uint8_t *) src + bytes - tail, tail);
-	return size + tail;
+		memcpy(packing.dst + packing.size,
+			   (const uint8_t *) src + bytes - tail, tail);
+	return packing.size + tail;
 }
 
 size_t

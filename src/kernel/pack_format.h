@@ -9,6 +9,7 @@
  *		the size of what was packed, four bytes
  *		when elements of zero bits are left out: the number of others, four
  *			bytes, and a section with the mask that tells them (as in sparse.c)
+ *		when the -0 among those are left out too: the same once more
  *		the planes of the elements, a section each, the most significant first
  *		bytes after the last whole element, as they were
  *
@@ -38,13 +39,14 @@
 
 #define PACK_VERSION 1
 
-/* The logarithm of the width in two bits, KernelNumber in two, and whether
- * elements of zero bits are left out. */
-#define PACK_FORM(log_width, number, masked) \
-	((log_width) | (number) << 2 | (masked) << 4)
+/* The logarithm of the width in two bits, KernelNumber in two, and how many
+ * times elements are left out. */
+#define PACK_FORM(log_width, number, masks) \
+	((log_width) | (number) << 2 | (masks) << 4)
 #define PACK_FORM_WIDTH(form) (1 << ((form) & 3))
 #define PACK_FORM_NUMBER(form) ((form) >> 2 & 3)
-#define PACK_FORM_MASKED(form) ((form) >> 4)
+#define PACK_FORM_MASKS(form) ((form) >> 4)
+#define PACK_MAX_MASKS 2
 
 #define PACK_HEADER 6			/* bytes */
 
@@ -68,6 +70,14 @@ static inline size_t
 pack_align(size_t size)
 {
 	return (size + 63) / 64 * 64;
+}
+
+/* Makes -0 an element of zero bits, and back. */
+static inline void
+pack_flip_signs(uint8_t *floats, size_t n, int width)
+{
+	for (size_t i = 1; i <= n; i++)
+		floats[i * width - 1] ^= 0x80;
 }
 
 /* Taken from the start on, and given back by setting "used" back. */

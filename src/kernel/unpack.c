@@ -185,22 +185,33 @@ unpack_planes(KernelUnpacker *unpacker, uint8_t *dst, size_t n, int width,
 	return true;
 }
 
-/* Values go where the mask has a bit. */
+/* n elements of which some were left out so many times; the first time those
+ * that are +0, then those that are -0. */
 static bool
-unpack_masked(KernelUnpacker *unpacker, uint8_t *dst, size_t n, int width,
-			  KernelNumber number)
+unpack_elements(KernelUnpacker *unpacker, uint8_t *dst, size_t n, int width,
+				KernelNumber number, int masks, int done)
 {
 	uint32_t	count;
 	const uint8_t *mask;
-	uint8_t    *values;
+	uint8_t    *kept;
 
+	if (done == masks)
+		return unpack_planes(unpacker, dst, n, width, number);
 	if (!take_number(unpacker, 4, &count) || count > n)
 		return false;
 	mask = unpack_mask(unpacker, n, count, 0);
-	values = pack_arena_take(&unpacker->arena, (size_t) count * width);
-	return mask != NULL && values != NULL &&
-		unpack_planes(unpacker, values, count, width, number) &&
-		kernel_sparse_unpack(dst, n, width, mask, values) == count;
+	kept = pack_arena_take(&unpacker->arena, (size_t) count * width);
+	if (mask == NULL || kept == NULL ||
+		!unpack_elements(unpacker, kept, count, width, number, masks,
+						 done + 1))
+		return false;
+	if (done == 1)
+		pack_flip_signs(kept, count, width);
+	if (kernel_sparse_unpack(dst, n, width, mask, kept) != count)
+		return false;
+	if (done == 1)
+		pack_flip_signs(dst, n, width);
+	return true;
 }
 
 bool
@@ -211,7 +222,6 @@ kernel_unpack(KernelUnpacker *unpacker, void *dst, size_t bytes,
 	uint32_t	form;
 	uint32_t	stored;
 	const uint8_t *tail;
-	KernelNumber number;
 	int			width;
 	size_t		n;
 
@@ -219,17 +229,15 @@ kernel_unpack(KernelUnpacker *unpacker, void *dst, size_t bytes,
 	unpacker->left = size;
 	unpacker->arena.used = 0;
 	if (!take_number(unpacker, 1, &version) || version != PACK_VERSION ||
-		!take_number(unpacker, 1, &form) || PACK_FORM_MASKED(form) > 1 ||
+		!take_number(unpacker, 1, &form) || PACK_FORM_MASKS(form) > PACK_MAX_MASKS ||
 		PACK_FORM_NUMBER(form) > KERNEL_FLOAT ||
 		!take_number(unpacker, 4, &stored) || stored != bytes ||
 		bytes > KERNEL_PACK_BLOCK)
 		return false;
 	width = PACK_FORM_WIDTH(form);
 	n = bytes / width;
-	number = PACK_FORM_NUMBER(form);
-	if (PACK_FORM_MASKED(form) ?
-		!unpack_masked(unpacker, dst, n, width, number) :
-		!unpack_planes(unpacker, dst, n, width, number))
+	if (!unpack_elements(unpacker, dst, n, width, PACK_FORM_NUMBER(form),
+						 PACK_FORM_MASKS(form), 0))
 		return false;
 	tail = take(unpacker, bytes % width);
 	if (tail == NULL || unpacker->left != 0)

@@ -41,10 +41,12 @@ def frame(size, *blocks):
 
 
 def block(size, *sections, width=0, number=0, values=None, version=1,
-          tail=b""):
+          tail=b"", masks=None):
     """The width is a logarithm."""
     masked = values is not None
-    out = struct.pack("<BBI", version, width | number << 2 | masked << 4, size)
+    if masks is None:
+        masks = int(masked)
+    out = struct.pack("<BBI", version, width | number << 2 | masks << 4, size)
     if masked:
         out += struct.pack("<I", values)
     return out + b"".join(sections) + tail
@@ -75,6 +77,9 @@ def valid():
                           width=1, number=2, values=3)
     yield "masked_empty", block(64, constant(0), raw(b""), raw(b""), width=1,
                                 values=0)
+    yield "masked_twice", block(
+        40, raw(b"\5\0\x08"), struct.pack("<I", 1), raw(b"\4"), raw(b"a"),
+        raw(b"b"), width=1, number=2, values=3, masks=2)
     yield "sparse", block(24, sparse(9, 3, raw(b"\1\2\x80"), raw(b"abc")))
     yield "sparse_zstd", block(512, sparse(
         1, 8, zstd(frame(64, (0, 63), b"\xff")), zstd(frame(8, (3, 8)))))
@@ -87,7 +92,10 @@ def invalid():
     yield "short_header", block(3, raw(b"abc"))[:5]
     yield "version", block(3, raw(b"abc"), version=2)
     yield "number", block(3, raw(b"abc"), number=3)
-    yield "flag", struct.pack("<BBI", 1, 1 << 5, 3) + raw(b"abc")
+    yield "masks", block(2, raw(b""), *[
+        struct.pack("<I", 0) + raw(b"")] * 2, raw(b""), raw(b""), width=1,
+        values=0, masks=3)
+    yield "flag", struct.pack("<BBI", 1, 1 << 6, 3) + raw(b"abc")
     yield "too_large", block(262145, constant(1))
     yield "raw_short", block(4, raw(b"abc"))
     yield "raw_long", block(2, raw(b"abc"))

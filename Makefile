@@ -20,12 +20,12 @@ OBJS = $(SOURCES:.c=.o)
 # Of the repository: tables, functions, the gates to them, views that call gates.
 REPO_SQL = tables access audit refs commit models history lineage diff merge track load sign replica gc space verify publish views
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
-	src/format/onnx.sql src/transform/prune.sql \
+	src/format/onnx.sql src/transform/prune.sql src/transform/quantize.sql src/transform/compress.sql src/transform/report.sql \
 	$(REPO_SQL:%=src/repo/%.sql)
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 
-REGRESS = model inspect tensor prune prune_structured prune_errors \
+REGRESS = model inspect tensor prune prune_structured prune_errors lossless \
 	pytorch_read pytorch_write safetensors onnx gguf npz formats \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
 	hostile_gguf hostile_npz \
@@ -45,7 +45,7 @@ PG_CFLAGS = -ffp-contract=off -MMD -MP -Wall -Wextra -Wvla -Wshadow \
 	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 # The default -O2 of gcc 12 vectorizes too timidly for numeric loops.
 KERNEL_CFLAGS = -O3
-SHLIB_LINK = -ldeflate -lz -lzstd
+SHLIB_LINK = -ldeflate -lz -lzstd -ldl -lpthread
 
 EXTRA_CLEAN = $(OBJS:.o=.d) output_iso
 

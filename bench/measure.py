@@ -230,8 +230,18 @@ class Bench:
                               library.version if theirs else "")
 
 
+    # ---------- without loss ----------
+
+    def lossless(self):
+        """In a process of its own, for the other tools want a newer PyTorch."""
+        subprocess.check_call(
+            [os.environ.get("BENCH_PYPI", sys.executable), "-B",
+             os.path.join(HERE, "lossless.py"), str(self.repeats)])
+
+
 PARTS = {"memory": Bench.in_memory, "table": Bench.table_to_table,
-         "formats": Bench.formats, "others": Bench.others}
+         "formats": Bench.formats, "others": Bench.others,
+         "lossless": Bench.lossless}
 
 
 def main():

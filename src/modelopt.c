@@ -10,7 +10,9 @@
 #include "compat.h"
 
 #include "format/format.h"
+#include "format/onnx.h"
 #include "model/model.h"
+#include "model/uses.h"
 #include "utils/guc.h"
 
 PG_MODULE_MAGIC;
@@ -34,4 +36,6 @@ _PG_init(void)
 {
 	define_settings();
 	lazy_source_init();
+	uses_provider.tensor_uses = onnx_tensor_uses;
+	uses_provider.missing_value = onnx_missing_value;
 }

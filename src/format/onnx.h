@@ -318,6 +318,12 @@ extern void onnx_set_graph(Model *model, OnnxBytes message);
 extern void onnx_set_whole_graph(Model *model, OnnxBytes message,
 								 Siblings *siblings);
 
+/* What the graph does with tensors, and whether it has values: uses.h
+ * (onnx_uses.c). */
+extern struct TensorUse *onnx_tensor_uses(const Model *model);
+extern const char *onnx_missing_value(const Model *model,
+									  const char *const *names, int nnames);
+
 /* Metadata of a model that is read, as JSON text (onnx_metadata.c). */
 extern char *onnx_metadata(OnnxBytes model);
 
@@ -334,8 +340,8 @@ extern char *onnx_show_dimension(OnnxBytes dimension);
 
 /* Pieces of JSON text: a key of an object, after a comma unless it is the first
  * one, and a string. */
-extern void onnx_put_key(StringInfo out, const char *key);
-extern void onnx_put_text(StringInfo out, OnnxBytes bytes);
+extern void onnx_show_key(StringInfo out, const char *key);
+extern void onnx_show_text(StringInfo out, OnnxBytes bytes);
 
 /* Attributes of a node as JSON text of an object. */
 extern void onnx_show_attributes(StringInfo out, OnnxBytes node);

@@ -7,7 +7,7 @@
  */
 #include "postgres.h"
 
-#include "format/onnx.h"
+#include "format/onnx_build.h"
 #include "miscadmin.h"
 
 /* What initializers may have in all, against the bytes that there are: enough
@@ -172,32 +172,15 @@ onnx_check_growth(OnnxBytes graph, uint64 size, Siblings *siblings)
 /* ---------- writing ---------- */
 
 static void
-put_varint(StringInfo out, uint64 value)
-{
-	char		bytes[PB_MAX_VARINT];
-
-	appendBinaryStringInfo(out, bytes, pb_put_varint(bytes, value) - bytes);
-}
-
-static void
-put_text(StringInfo out, uint32 number, const char *s)
-{
-	char		header[2 * PB_MAX_VARINT];
-	int			length = strlen(s);
-
-	appendBinaryStringInfo(out, header,
-						   pb_put_header(header, number, length) - header);
-	appendBinaryStringInfo(out, s, length);
-}
-
-static void
 put_entry(StringInfo out, const char *key, const char *value)
 {
-	put_varint(out, TENSOR_EXTERNAL_DATA << 3 | PB_BYTES);
-	put_varint(out, pb_header_size(ENTRY_KEY, strlen(key)) + strlen(key) +
-			   pb_header_size(ENTRY_VALUE, strlen(value)) + strlen(value));
-	put_text(out, ENTRY_KEY, key);
-	put_text(out, ENTRY_VALUE, value);
+	StringInfoData entry;
+
+	initStringInfo(&entry);
+	onnx_put_text(&entry, ENTRY_KEY, key);
+	onnx_put_text(&entry, ENTRY_VALUE, value);
+	onnx_put_bytes(out, TENSOR_EXTERNAL_DATA, entry.data, entry.len);
+	pfree(entry.data);
 }
 
 void
@@ -211,6 +194,5 @@ onnx_put_external(StringInfo out, const char *path, uint64 offset,
 	put_entry(out, "offset", digits);
 	snprintf(digits, sizeof(digits), UINT64_FORMAT, length);
 	put_entry(out, "length", digits);
-	put_varint(out, TENSOR_DATA_LOCATION << 3 | PB_VARINT);
-	put_varint(out, EXTERNAL);
+	onnx_put_integer(out, TENSOR_DATA_LOCATION, EXTERNAL);
 }

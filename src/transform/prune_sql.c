@@ -69,6 +69,9 @@ prune_tensor(PruneTarget *target, const PruneRequest *request, Model *out)
 		case PRUNE_MASK:
 			prune_mask(target, request, out);
 			break;
+		case PRUNE_WANDA:
+			prune_wanda(target, request, out);
+			break;
 	}
 }
 
@@ -132,7 +135,7 @@ notice_nothing(const PruneRequest *request)
 {
 	ereport(NOTICE,
 			(errmsg("model has no tensors to prune"),
-			 request->nexclude > 0 ?
+			 request->patterns.nexclude > 0 ?
 			 errhint("Those that would be pruned are excluded.") :
 			 errhint("Only floating-point tensors of two or more dimensions that are no embeddings are pruned unless include names others in full.")));
 }

@@ -7,12 +7,14 @@ the layout and of its digests.
 import hashlib
 import struct
 
+import seeds_pack
+
 DTYPES = {"f64": (1, 64), "f32": (2, 32), "f16": (3, 16), "bf16": (4, 16),
           "f8e4m3": (5, 8), "f8e5m2": (6, 8), "i64": (7, 64), "i32": (8, 32),
           "i16": (9, 16), "i8": (10, 8), "u64": (11, 64), "u32": (12, 32),
           "u16": (13, 16), "u8": (14, 8), "bool": (15, 8), "i4": (16, 4),
           "u4": (17, 4)}
-DENSE, SPARSE, Q8_0 = 0, 1, 6
+DENSE, SPARSE, Q8_0, PLANES = 0, 1, 6, 13
 ALIGNMENT = 64
 HEADER = 72
 
@@ -60,6 +62,35 @@ def quantized(blocks):
         b"\x00\x38" + struct.pack("<32b", *integers[i:i + 32])
         for i in range(0, len(integers), 32))
     return payload
+
+
+def packed(dtype, elements, *blocks):
+    """Elements in blocks that are made elsewhere (seeds_pack), with their
+    directory and what has to follow them."""
+    payload = Payload(dtype, elements)
+    payload.encoding = PLANES
+    payload.stored = struct.pack("<%dI" % len(blocks), *map(len, blocks)) + \
+        b"".join(blocks)
+    payload.stored += bytes(max(0, len(elements) // 1024 -
+                                len(payload.stored)))
+    return payload
+
+
+def packed_constant(dtype, byte, size):
+    """One byte as often as that."""
+    return packed(dtype, bytes([byte]) * size, *[
+        seeds_pack.block(n, seeds_pack.constant(byte))
+        for n in [262144] * (size // 262144) + [size % 262144] if n])
+
+
+def packed_floats():
+    """Four floats of which one is not zero, and packed bools."""
+    numbers = struct.pack("<16f", *([0.0] * 15 + [-1.5]))
+    turned = struct.pack("<I", 0xbfc00000 << 1 & 0xffffffff | 1)
+    return packed("f32", numbers, seeds_pack.block(
+        64, seeds_pack.raw(b"\0\x80"),
+        *[seeds_pack.raw(turned[i:i + 1]) for i in (3, 2, 1, 0)], width=2,
+        number=2, values=1))
 
 
 def tensor_entry(name, shape, payload):
@@ -146,6 +177,9 @@ def valid():
         [("w", (33001,), Payload("u8", sprinkled("u8", 33001, 997),
                                  encoding=SPARSE))])
     shared = Payload("f32", ramp("f32", 6))
+    yield "packed", build([("a", (4, 4), packed_floats()),
+                           ("b", (999,), packed_constant("bool", 1, 999)),
+                           ("c", (500, 4), packed_constant("i4", 0x71, 1000))])
     yield "tied", build([("a", (2, 3), shared), ("b", (6,), shared),
                          ("c", (), Payload("f16", b"\x00\x3c")),
                          ("d", (3, 2), shared)])
@@ -167,6 +201,8 @@ def slow():
     yield "sparse_zeros", build(
         [("w", (40000,), Payload("f64", bytes(320000), encoding=SPARSE))])
     yield "quantized", build([("w", (3, 64), quantized(6))])
+    yield "packed_long", build(
+        [("w", (300000, 2), packed_constant("f16", 3, 1200000))])
     yield "quantized_long", build([("w", (1025, 32), quantized(1025))])
     yield "dense_long", build(
         [("w", (33001,), Payload("i4", ramp("i4", 33001), 33001))])
@@ -210,6 +246,31 @@ def invalid():
         other = Payload("u8", sparse.elements, encoding=SPARSE)
         other.stored = stored
         yield "sparse_" + name, build([("a", (600,), other)])
+    block = seeds_pack.block(999, seeds_pack.constant(1))
+    for name, wrong in (
+            ("bool", packed_constant("bool", 2, 999)),
+            ("nothing", packed("u8", b"")),
+            ("large", packed("u8", bytes(3), seeds_pack.block(
+                3, seeds_pack.raw(bytes(3))))),
+            ("size", packed("u8", b"\1" * 999, block + b"x")),
+            ("other", packed("u8", b"\1" * 998, block)),
+            ("more", packed("u8", b"\1" * 999, block, block)),
+            ("missing", packed("u8", b"\1" * 262145, seeds_pack.block(
+                262144, seeds_pack.constant(1)))),
+            ("padding", packed_constant("u8", 1, 999999))):
+        if name == "padding":
+            wrong.stored = wrong.stored[:-1] + b"\1"
+        yield "packed_" + name, build([("a", (wrong.count,), wrong)])
+    for name, at, byte in (("longer", 0, 255), ("shorter", 0, 7),
+                           ("block", 4, 2)):
+        wrong = packed("u8", b"\1" * 999, block)
+        stored = bytearray(wrong.stored)
+        stored[at] = byte
+        wrong.stored = bytes(stored)
+        yield "packed_" + name, build([("a", (999,), wrong)])
+    few = packed_constant("u8", 1, 999999)
+    few.stored = few.stored[:-1]
+    yield "packed_few", build([("a", (999999,), few)])
     yield "quantized_rows", build([("a", (4, 16), quantized(2))])
     half = quantized(1)
     half.code = DTYPES["f16"][0]

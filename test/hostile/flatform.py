@@ -6,7 +6,7 @@ from hashlib import sha256
 
 HEADER, PAYLOAD, TENSOR = 68, 64, 8    # bytes; the length word is not in them
 DTYPES = {'f64': 1, 'f32': 2, 'f16': 3, 'i64': 7, 'i8': 10, 'u8': 14, 'bool': 15, 'i4': 16}
-DENSE, SPARSE, Q8_0 = 0, 1, 6
+DENSE, SPARSE, Q8_0, PLANES = 0, 1, 6, 13
 
 
 class Payload:
@@ -44,6 +44,12 @@ def sparse(dtype, width, values, count):
         decoded[index * width:(index + 1) * width] = values[index]
         stored += values[index]
     return Payload(dtype, count, bytes(mask) + stored, bytes(decoded), SPARSE)
+
+
+def packed(dtype, count, decoded, *blocks, sizes=None):
+    """A payload in blocks, with the directory that says their sizes."""
+    directory = b''.join(struct.pack('<I', size) for size in sizes or map(len, blocks))
+    return Payload(dtype, count, directory + b''.join(blocks), decoded, PLANES)
 
 
 def model_digest(payloads, tensors, metadata):

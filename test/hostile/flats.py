@@ -4,7 +4,7 @@ may lie in a damaged table."""
 import re
 import struct
 
-from flatform import HEADER, PAYLOAD, Q8_0, SPARSE, Payload, Tensor, build, sparse
+from flatform import HEADER, PAYLOAD, PLANES, Q8_0, SPARSE, Payload, Tensor, build, packed, sparse
 from opcodes import floats
 from saved import no
 from sheet import Case, Sheet
@@ -200,7 +200,7 @@ def directory():
             ('Type 0.', HEADER + 16, b'\0', bad('A payload has an unknown dtype')),
             ('Type 18.', HEADER + 16, b'\x12', bad('A payload has an unknown dtype')),
             ('Type 255.', HEADER + 16, b'\xff', bad('A payload has an unknown dtype')),
-            ('Encoding 10.', HEADER + 17, b'\x0a', bad('A payload has an unknown encoding')),
+            ('Encoding 99.', HEADER + 17, b'\x63', bad('A payload has an unknown encoding')),
             ('Encoding 2, which has blocks of 32.', HEADER + 17, b'\2', blocks),
             ('A reserved byte.', HEADER + 31, b'\1', bad("A payload's entry has something in its reserved bytes")),
             ('Another digest.', HEADER + 32, b'\0', bad('A payload does not have the digest that the directory says')),
@@ -350,6 +350,22 @@ def elements():
     yield x('Two blocks for one.', Payload('f32', 32, q8_0 * 2, b'', Q8_0), quantized)
     yield x('A block with the digest of other elements.', Payload('f32', 32, q8_0, bytes(128), Q8_0),
             bad('A payload does not have the digest'))
+    # A block of 99 bytes that are all the same; see src/kernel/pack_format.h.
+    five = b'\1\0\x63\0\0\0\1\5'
+    size = bad("A packed payload's size does not fit its number of elements")
+    corrupt = no('packed tensor is corrupt')
+    yield x('A packed block.', packed('i8', 99, b'\5' * 99, five), yes('x i8 {99}'))
+    yield x('A packed block of other elements.', packed('i8', 99, b'\6' * 99, five),
+            bad('A payload does not have the digest'))
+    yield x('A packed bool of 5.', packed('bool', 99, b'\5' * 99, five), corrupt)
+    yield x('A packed block of a byte more.', packed('i8', 98, b'\5' * 98, five), corrupt)
+    for what, sizes, text in (('is cut', [7], 'A packed payload has something after its last block'),
+                              ('reaches past the end', [9], "A packed payload's blocks reach past its end"),
+                              ('has four gigabytes', [2 ** 32 - 1], "A packed payload's blocks reach past its end")):
+        yield x('A packed block that %s.' % what, packed('i8', 99, b'\5' * 99, five, sizes=sizes), bad(text))
+    yield x('A packed payload without elements.', Payload('i8', 0, b'', b'', PLANES), size)
+    yield x('A packed payload that is larger than its elements.', packed('i8', 11, b'\5' * 11, five), size)
+    yield x('A packed payload of a terabyte.', packed('i8', 2 ** 40, b'', five), size)
     yield x('An element of four bits.', Payload('i4', 1, b'\x0f'), yes('x i4 {-1}'))
 
 

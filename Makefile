@@ -23,6 +23,7 @@ DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 
 REGRESS = model inspect tensor prune prune_structured prune_errors \
+	quantize compress report \
 	pytorch_read pytorch_write safetensors onnx gguf npz formats \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
 	hostile_gguf hostile_npz

@@ -1,6 +1,8 @@
 -- Quantizing.  What is expected is computed here, by the formulas of the tools
 -- in real arithmetic; the tools themselves are asked by the interop tests.
 SET extra_float_digits = 1;
+\set tied `base64 < test/data/tied_transformer.pth | tr -d '\n'`
+\set mlp `base64 < test/data/digits_mlp.onnx | tr -d '\n'`
 
 -- Numbers between -1.5 and 1.5 with three digits, in rows.
 CREATE FUNCTION numbers(n int, width int, seed int DEFAULT 1) RETURNS real[] LANGUAGE sql IMMUTABLE AS
@@ -121,7 +123,7 @@ SELECT sparsity(prune(quantize(m, 'int8'), 0.5)) >= 0.49 AS pruned, model_set(qu
 FROM (SELECT model_agg(name, data ORDER BY name) AS m FROM (VALUES ('a', numbers(20, 96)), ('b', numbers(7, 200, 5))) v (name, data)) z;
 
 -- Tied tensors are quantized once and stay tied.
-SELECT name, encoding, tied_to FROM tensors(quantize(model_read(pg_read_binary_file('test/data/tied_transformer.pth')), 'int8'))
+SELECT name, encoding, tied_to FROM tensors(quantize(model_read(decode(:'tied', 'base64')), 'int8'))
 WHERE tied_to IS NOT NULL OR name LIKE '%embed%' ORDER BY name;
 
 -- Names and patterns; nothing to do.
@@ -192,21 +194,22 @@ SELECT call, refusal(format('SELECT %s FROM odd', call)) FROM unnest(ARRAY[
 ]) call;
 \x
 
+CREATE TABLE mlp AS SELECT model_read(decode(:'mlp', 'base64')) AS m;
 -- Graphs: scales are for outputs, wherever the operators have them; ranges
 -- become scales and zero points by the same formula, and only values that nodes
 -- take have any.
 SELECT model_metadata(quantize(m, 'int8', activation_ranges => '{"pixels": [0, 1.02]}')) -> 'quantization' AS quantization
-FROM model_read(pg_read_binary_file('test/data/digits_mlp.onnx')) m;
-SELECT refusal($$ SELECT quantize(model_read(pg_read_binary_file('test/data/digits_mlp.onnx')), 'int8', activation_ranges => '{"nothing": [0, 1]}') $$);
+FROM mlp;
+SELECT refusal($$ SELECT quantize(m, 'int8', activation_ranges => '{"nothing": [0, 1]}') FROM mlp $$);
 SELECT n.name, op_type, n.inputs, n.outputs
-FROM model_read(model_write(quantize(model_read(pg_read_binary_file('test/data/digits_mlp.onnx')), 'int8',
+FROM model_read(model_write(quantize((SELECT m FROM mlp), 'int8',
     activation_ranges => '{"pixels": [0, 1]}'), 'onnx')) m, nodes(m) n ORDER BY position;
-SELECT t.name, dtype, shape FROM model_read(model_write(quantize(model_read(pg_read_binary_file('test/data/digits_mlp.onnx')), 'int4'), 'onnx')) m, tensors(m) t;
+SELECT t.name, dtype, shape FROM model_read(model_write(quantize((SELECT m FROM mlp), 'int4'), 'onnx')) m, tensors(m) t;
 SELECT length(model_write(m, 'onnx')) > 2 * length(model_write(quantize(m, 'int8'), 'onnx')) AS smaller
-FROM model_read(pg_read_binary_file('test/data/digits_mlp.onnx')) m;
+FROM mlp;
 -- Elsewhere it is decoded.
-SELECT format, model_read(model_write(q, format)) = decompress(q) AS same
+SELECT format, model_set_metadata(model_read(model_write(q, format)), '{}') = decompress(q) AS same
 FROM zoo, quantize(m, 'int8') q, unnest('{safetensors, npz}'::text[]) format;
 
-DROP TABLE zoo, kept, odd;
+DROP TABLE zoo, kept, odd, mlp;
 DROP FUNCTION numbers, elements, differ, away, even, onnx, onnx_affine, torch, groups, rounded, refusal;

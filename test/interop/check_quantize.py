@@ -147,7 +147,9 @@ def torch_quantizer(case, x):
     for i, part in enumerate(parts if RECENT else []):
         place = x[part] * (numpy.float32(1) / scale[i])
         near = abs(abs(place - numpy.trunc(place)) - 0.5) < 1e-4
-        rounded = numpy.rint(place).astype(int) + zero[i]
+        low = -128 if dtype == torch.qint8 else 0
+        rounded = numpy.clip(numpy.rint(place).astype(int) + zero[i], low,
+                             low + 255)
         integers[part] = numpy.where(near, rounded, integers[part])
     return lambda part, i: (integers[parts[i]], scale[i], zero[i])
 

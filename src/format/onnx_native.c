@@ -50,6 +50,14 @@ add_part(OnnxNative *native, const OnnxSurvey *survey, const char *suffix,
 
 /* ---------- smaller floats ---------- */
 
+/* Whether floats of one dtype hold those of another. */
+static bool
+is_wider(DType dtype, DType other)
+{
+	return dtype_is_float(dtype) && dtype_is_float(other) &&
+		dtype_bits(dtype) > dtype_bits(other);
+}
+
 static OnnxNative *
 cast(const OnnxSurvey *survey, const Tensor *tensor, Payload *payload,
 	 DType graph_dtype)
@@ -483,7 +491,7 @@ onnx_native(const OnnxSurvey *survey, const Tensor *tensor, Payload *payload,
 	if (onnx_is_input(survey, name))
 		return NULL;
 	if (payload->dtype != graph_dtype)
-		return dtype_is_float(payload->dtype) && dtype_is_float(graph_dtype) ?
+		return is_wider(graph_dtype, payload->dtype) ?
 			cast(survey, tensor, payload, graph_dtype) : NULL;
 	if (payload->encoding == ENCODING_AFFINE &&
 		(payload->dtype == DTYPE_F32 || payload->dtype == DTYPE_F16))

@@ -12,17 +12,25 @@
  */
 #include "kernel/kernel.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---------- histograms ---------- */
 
+static inline size_t
+bin_of(float x, float min, float scale, size_t nbins)
+{
+	float		place = (x - min) * scale;
+	float		last = (float) (nbins - 1);
+
+	place = place > 0 ? place : 0;
+	return (size_t) (int32_t) (place < last ? place : last);
+}
+
 size_t
 kernel_histogram_bin(float x, float min, float scale, size_t nbins)
 {
-	float		place = (x - min) * scale;
-	size_t		bin = place > 0 ? (size_t) place : 0;
-
-	return bin < nbins ? bin : nbins - 1;
+	return bin_of(x, min, scale, nbins);
 }
 
 void
@@ -31,7 +39,7 @@ kernel_histogram(const float *x, size_t n, float min, float scale,
 {
 	for (size_t i = 0; i < n; i++)
 	{
-		size_t		place = kernel_histogram_bin(x[i], min, scale, nbins);
+		size_t		place = bin_of(x[i], min, scale, nbins);
 		KernelBin  *bin = &bins[place];
 
 		bin->weight += 1;
@@ -45,7 +53,7 @@ kernel_histogram_extremes(const float *x, size_t n, float min, float scale,
 {
 	for (size_t i = 0; i < n; i++)
 	{
-		size_t		place = kernel_histogram_bin(x[i], min, scale, nbins);
+		size_t		place = bin_of(x[i], min, scale, nbins);
 		KernelExtremes *bin = &bins[place];
 
 		bin->min = x[i] < bin->min ? x[i] : bin->min;
@@ -113,25 +121,77 @@ kernel_cluster_next(const KernelBin *before, size_t n, size_t k,
 
 /* ---------- who is in which ---------- */
 
-#define BLOCK 64
+/* So few limits are all compared, which makes vector code. */
+#define FEW 15
 
-/* A binary search without branches, one step for all of a block. */
 KERNEL_CLONES
-void
-kernel_assign(uint8_t *restrict codes, const float *restrict x, size_t n,
-			  const float *restrict limits, int bits)
+static void
+assign_few(uint8_t *restrict codes, const float *restrict x, size_t n,
+		   const float *restrict limits)
 {
-	for (size_t done = 0; done < n; done += BLOCK)
+	for (size_t i = 0; i < n; i++)
 	{
-		size_t		m = n - done < BLOCK ? n - done : BLOCK;
-		int32_t		places[BLOCK] = {0};
-		float		block[BLOCK] = {0};
+		int32_t		code = 0;
 
-		memcpy(block, x + done, m * sizeof(float));
-		for (int32_t step = 1 << (bits - 1); step > 0; step /= 2)
-			for (int i = 0; i < BLOCK; i++)
-				places[i] += block[i] > limits[places[i] + step - 1] ? step : 0;
-		for (size_t i = 0; i < m; i++)
-			codes[done + i] = (uint8_t) places[i];
+		for (int j = 0; j < FEW; j++)
+			code += x[i] > limits[j] ? 1 : 0;
+		codes[i] = (uint8_t) code;
+	}
+}
+
+void
+kernel_assign_init(KernelAssigner *assigner, const float *limits, int n)
+{
+	float		width;
+
+	assigner->n = n;
+	for (int i = 0; i < KERNEL_ASSIGN_LIMITS; i++)
+		assigner->limits[i] = i < n ? limits[i] : INFINITY;
+	assigner->min = n > 0 ? limits[0] : 0;
+	width = n > 0 ? limits[n - 1] - limits[0] : 0;
+	assigner->scale = width > 0 ? KERNEL_ASSIGN_BINS / width : 0;
+	if (!isfinite(assigner->scale))
+		assigner->scale = 0;
+
+	/*
+	 * Whatever rounding does to the bin of a number, a larger number is not in
+	 * an earlier one; so a float is beyond all limits of bins before its own.
+	 */
+	memset(assigner->first, 0, sizeof(assigner->first));
+	for (int i = 0; i < n; i++)
+	{
+		size_t		bin = bin_of(limits[i], assigner->min,
+											   assigner->scale,
+											   KERNEL_ASSIGN_BINS);
+
+		if (bin + 1 < KERNEL_ASSIGN_BINS)
+			assigner->first[bin + 1] = (uint8_t) (i + 1);
+	}
+	for (int i = 1; i < KERNEL_ASSIGN_BINS; i++)
+	{
+		if (assigner->first[i] < assigner->first[i - 1])
+			assigner->first[i] = assigner->first[i - 1];
+	}
+}
+
+void
+kernel_assign(const KernelAssigner *assigner, uint8_t *codes, const float *x,
+			  size_t n)
+{
+	if (assigner->n <= FEW)
+	{
+		assign_few(codes, x, n, assigner->limits);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+	{
+		unsigned	code =
+			assigner->first[bin_of(x[i], assigner->min,
+												 assigner->scale,
+												 KERNEL_ASSIGN_BINS)];
+
+		while (x[i] > assigner->limits[code])
+			code++;
+		codes[i] = (uint8_t) code;
 	}
 }

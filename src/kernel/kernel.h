@@ -486,6 +486,10 @@ extern void kernel_affine_encode(KernelAffineRule rule, void *dst, int width,
 /* The low halves of n bytes, two to a byte, the first one low. */
 extern void kernel_pack_nibbles(uint8_t *dst, const uint8_t *codes, size_t n);
 
+/* Integers of 4 bits, the first one low, as floats. */
+extern void kernel_nibbles_to_f32(float *dst, const uint8_t *src, size_t n,
+								  bool is_signed);
+
 /* Flips the bits of a mask in each of n bytes. */
 extern void kernel_flip(uint8_t *codes, size_t n, uint8_t mask);
 
@@ -572,10 +576,23 @@ extern void kernel_cluster_next(const KernelBin *before, size_t n, size_t k,
 								const double *fewer, double *best,
 								uint16_t *starts);
 
-/* How many of the 2^bits - 1 limits, which are in order, each float is
- * beyond. */
-extern void kernel_assign(uint8_t *codes, const float *x, size_t n,
-						  const float *limits, int bits);
+#define KERNEL_ASSIGN_LIMITS 256
+#define KERNEL_ASSIGN_BINS 4096
+
+/* How many of some limits, at most 255 and in order, a float is beyond. */
+typedef struct KernelAssigner
+{
+	int			n;
+	float		limits[KERNEL_ASSIGN_LIMITS];	/* infinity after the last */
+	float		min;
+	float		scale;
+	uint8_t		first[KERNEL_ASSIGN_BINS];	/* limits before each bin */
+} KernelAssigner;
+
+extern void kernel_assign_init(KernelAssigner *assigner, const float *limits,
+							   int n);
+extern void kernel_assign(const KernelAssigner *assigner, uint8_t *codes,
+						  const float *x, size_t n);
 
 /* ---------- multiply.c: products of matrices ---------- */
 

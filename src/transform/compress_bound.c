@@ -119,20 +119,42 @@ is_within(const EncodeTarget *target, Model *trial, double bound)
 	return difference.max <= bound;
 }
 
+/* How much a value may move when it is rounded to the dtype, as a fraction. */
+static double
+rounding_of(DType dtype)
+{
+	switch (dtype)
+	{
+		case DTYPE_F16:
+			return 0x1p-11;
+		case DTYPE_BF16:
+			return 0x1p-8;
+		case DTYPE_F8E4M3:
+			return 0x1p-4;
+		case DTYPE_F8E5M2:
+			return 0x1p-3;
+		default:
+			return 0x1p-24;
+	}
+}
+
 static bool
 try_palette(Line *line, const CompressRequest *request, Palette *palette,
 			Model **best)
 {
 	Payload    *payload = line->target->payload;
+	double		largest = Max(fabs(line->min), fabs(line->max));
+	double		width = 2 * (request->max_error -
+							 largest * rounding_of(payload->dtype));
 	KernelExtremes *bins;
 	Model	   *trial;
 	bool		found;
 
-	/* More intervals than values, and no need to look. */
-	if ((double) line->max - line->min > 1e6 * request->max_error)
+	/* Bins wider than the intervals cannot be covered. */
+	if (width * BINS < (double) line->max - line->min)
 		return false;
 	bins = find_extremes(line);
-	found = cover(bins, 2 * request->max_error, line->zeros > 0, palette);
+	found = cover(bins, width, line->zeros > 0, palette);
 	pfree(bins);
 	if (!found)
 		return false;

@@ -14,11 +14,8 @@
 #include "miscadmin.h"
 #include "transform/compress.h"
 
-/* Bins of the histogram: all that the kernel takes, or fewer for many clusters,
- * whose search takes as long as there are of both. */
-#define MOST_BINS	KERNEL_CLUSTER_POINTS
-#define FEWER_BINS	16384
-#define FEW_CLUSTERS 16
+/* Bins of the histogram: dozens for each of as many clusters as can be. */
+#define BINS	16384
 
 /* Bins with points; before[i] is what lies in those before bin i. */
 typedef struct Points
@@ -29,10 +26,10 @@ typedef struct Points
 
 /* Zeros do not count when they have a value of their own. */
 static void
-count_elements(Line *line, KernelBin *bins, size_t nbins)
+count_elements(Line *line, KernelBin *bins)
 {
 	int64		count = line->target->payload->count;
-	float		scale = line_scale(line, nbins);
+	float		scale = line_scale(line, BINS);
 
 	for (int64 done = 0; done < count; done += LINE_PIECE)
 	{
@@ -40,22 +37,22 @@ count_elements(Line *line, KernelBin *bins, size_t nbins)
 
 		CHECK_FOR_INTERRUPTS();
 		kernel_histogram(line_piece(line, done, n), n, line->min, scale, bins,
-						 nbins);
+						 BINS);
 	}
 	if (line->zeros > 0)
-		bins[kernel_histogram_bin(0, line->min, scale, nbins)].weight -=
+		bins[kernel_histogram_bin(0, line->min, scale, BINS)].weight -=
 			(double) line->zeros;
 }
 
 /* Brings the bins with points together, in place; sums are those of distances
  * from the middle, lest they drown in it. */
 static Points
-gather_points(KernelBin *bins, size_t nbins, double middle)
+gather_points(KernelBin *bins, double middle)
 {
 	Points		points = {0};
 	KernelBin	before = {0};
 
-	for (size_t i = 0; i < nbins; i++)
+	for (int i = 0; i < BINS; i++)
 	{
 		KernelBin	bin = bins[i];
 
@@ -112,13 +109,12 @@ best_means(const Points *points, int k, double middle, Palette *palette)
 static void
 choose_values(Line *line, int k, Palette *palette)
 {
-	size_t		nbins = k <= FEW_CLUSTERS ? MOST_BINS : FEWER_BINS;
-	KernelBin  *bins = palloc0((nbins + 1) * sizeof(KernelBin));
+	KernelBin  *bins = palloc0((BINS + 1) * sizeof(KernelBin));
 	double		middle = ((double) line->min + (double) line->max) / 2;
 	Points		points;
 
-	count_elements(line, bins, nbins);
-	points = gather_points(bins, nbins, middle);
+	count_elements(line, bins);
+	points = gather_points(bins, middle);
 	best_means(&points, line->zeros > 0 ? k - 1 : k, middle, palette);
 	palette_round(palette, line->target->payload->dtype);
 	if (line->zeros > 0)

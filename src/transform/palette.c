@@ -142,25 +142,21 @@ palette_add_zero(Palette *palette)
 	palette->n++;
 }
 
-/* Floats beyond a limit are nearer to the value after it; what is beyond an
- * infinite one there is not. */
+/* Floats beyond a limit are nearer to the value after it. */
 static void
-set_limits(const Palette *palette, float *limits)
+set_limits(const Palette *palette, KernelAssigner *assigner)
 {
-	for (int i = 0; i < CODEBOOK_MAX - 1; i++)
-	{
-		double		middle;
+	float		limits[CODEBOOK_MAX];
 
-		if (i + 1 >= palette->n)
-		{
-			limits[i] = INFINITY;
-			continue;
-		}
-		middle = (palette->values[i] + palette->values[i + 1]) / 2;
+	for (int i = 0; i + 1 < palette->n; i++)
+	{
+		double		middle = (palette->values[i] + palette->values[i + 1]) / 2;
+
 		limits[i] = (float) middle;
 		if ((double) limits[i] > middle)
 			limits[i] = nextafterf(limits[i], -INFINITY);
 	}
+	kernel_assign_init(assigner, limits, palette->n - 1);
 }
 
 void
@@ -173,9 +169,9 @@ palette_encode(Line *line, const Palette *palette, Model *out)
 										   codebook.stored);
 	char	   *dst = bytes + codebook.codes_at;
 	uint8	   *codes = palloc(LINE_PIECE);
-	float		limits[CODEBOOK_MAX - 1];
+	KernelAssigner *assigner = palloc(sizeof(KernelAssigner));
 
-	set_limits(palette, limits);
+	set_limits(palette, assigner);
 	codebook_put_header(&codebook, bytes);
 	for (int i = 0; i < palette->n; i++)
 		(void) round_to(payload->dtype, palette->values[i],
@@ -186,11 +182,11 @@ palette_encode(Line *line, const Palette *palette, Model *out)
 		int64		n = Min(payload->count - done, LINE_PIECE);
 
 		CHECK_FOR_INTERRUPTS();
-		kernel_assign(codes, line_piece(line, done, n), n, limits,
-					  codebook.bits);
+		kernel_assign(assigner, codes, line_piece(line, done, n), n);
 		kernel_pack_bits(dst, codes, n, codebook.bits);
 		dst += n / 8 * codebook.bits;
 	}
+	pfree(assigner);
 	pfree(codes);
 }
 

@@ -10,57 +10,6 @@
 #include "format/onnx.h"
 #include "mb/pg_wchar.h"
 
-/* A number of decimal digits; false when it is none or does not fit. */
-static bool
-parse_number(OnnxBytes digits, uint64 *number)
-{
-	uint64		value = 0;
-
-	if (digits.size == 0 || digits.size > 18)
-		return false;
-	for (uint64 i = 0; i < digits.size; i++)
-	{
-		if (digits.data[i] < '0' || digits.data[i] > '9')
-			return false;
-		value = value * 10 + (digits.data[i] - '0');
-	}
-	*number = value;
-	return true;
-}
-
-const char *
-onnx_scan_external(const OnnxTensor *tensor, OnnxExternal *external)
-{
-	PbReader	reader = onnx_reader(tensor->message);
-	PbField		field;
-	bool		has_offset = false;
-
-	memset(external, 0, sizeof(OnnxExternal));
-	if (tensor->location != 1)
-		return "names another file, but not as the place of its elements";
-	while (onnx_next(&reader, TENSOR_EXTERNAL_DATA, &field))
-	{
-		OnnxBytes	key = onnx_get(onnx_bytes(&field), ENTRY_KEY);
-		OnnxBytes	value = onnx_get(onnx_bytes(&field), ENTRY_VALUE);
-
-		if (onnx_equals(key, "location") && external->path.size == 0)
-			external->path = value;
-		else if (onnx_equals(key, "offset") && !has_offset &&
-				 parse_number(value, &external->offset))
-			has_offset = true;
-		else if (onnx_equals(key, "length") && !external->has_length &&
-				 parse_number(value, &external->length))
-			external->has_length = true;
-		else if (!onnx_equals(key, "checksum"))
-			return "has external_data that is no location, offset or length, or has one twice";
-	}
-	if (external->path.size == 0)
-		return "has elements in another file and does not name it";
-	if (external->has_length && external->length != onnx_raw_size(tensor))
-		return "has an external_data length that does not fit its type and shape";
-	return NULL;
-}
-
 static void
 report_short_file(const OnnxTensor *tensor, const char *path, uint64 size)
 {

@@ -9,7 +9,7 @@
  */
 #include "postgres.h"
 
-#include "format/onnx_check.h"
+#include "onnx/onnx_check.h"
 #include "miscadmin.h"
 
 /* Not a number of nodes. */

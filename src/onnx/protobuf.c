@@ -4,7 +4,7 @@
  */
 #include "postgres.h"
 
-#include "format/protobuf.h"
+#include "onnx/protobuf.h"
 
 static bool
 fail(PbReader *reader, const char *problem)

@@ -8,7 +8,7 @@
  */
 #include "postgres.h"
 
-#include "format/onnx_check.h"
+#include "onnx/onnx_check.h"
 #include "miscadmin.h"
 
 typedef struct Entry

@@ -12,7 +12,7 @@
 
 #include "compat.h"
 
-#include "format/onnx.h"
+#include "onnx/onnx.h"
 
 #define ONNX_MIN_IR			3
 #define ONNX_MAX_IR			14

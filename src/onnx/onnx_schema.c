@@ -9,7 +9,7 @@
  */
 #include "postgres.h"
 
-#include "format/onnx.h"
+#include "onnx/onnx.h"
 
 #define ONE(number, kind, name)	{number, kind, false, 0, name}
 #define MANY(number, kind, name)	{number, kind, true, 0, name}

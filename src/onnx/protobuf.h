@@ -2,9 +2,8 @@
  * protobuf.h
  *		The wire form of protocol buffers: fields, one after another.
  *
- * Private to src/format.  Nothing is copied and nothing is allocated: a field
- * points into the bytes that it was read from.  What the fields of a message
- * mean is the caller's:
+ * Nothing is copied and nothing is allocated: a field points into the bytes
+ * that it was read from.  What the fields of a message mean is the caller's:
  * https://protobuf.dev/programming-guides/encoding/
  */
 #ifndef MODELOPT_PROTOBUF_H

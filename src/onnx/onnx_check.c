@@ -11,7 +11,7 @@
 
 #include <limits.h>
 
-#include "format/onnx_check.h"
+#include "onnx/onnx_check.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 

@@ -4,7 +4,7 @@
  */
 #include "postgres.h"
 
-#include "format/onnx_check.h"
+#include "onnx/onnx_check.h"
 #include "miscadmin.h"
 
 /* Indexes between two looks for interrupts. */

@@ -14,28 +14,6 @@
 
 /* ---------- the graph, without elements ---------- */
 
-static void
-put(StringInfo out, const char *data, uint64 size)
-{
-	if (size > MODEL_MAX_GRAPH - (uint64) out->len)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("graph of the model is too large"),
-				 errdetail("At most %d bytes may be left of an ONNX model without the elements of its initializers.",
-						   MODEL_MAX_GRAPH)));
-	appendBinaryStringInfo(out, data, (int) size);
-}
-
-/* A field of PB_BYTES. */
-static void
-put_field(StringInfo out, uint32 number, const char *data, uint64 size)
-{
-	char		header[2 * PB_MAX_VARINT];
-
-	put(out, header, pb_put_header(header, number, size) - header);
-	put(out, data, size);
-}
-
 /* Whether a field says in which file elements are. */
 static bool
 is_place(uint32 number)
@@ -63,15 +41,15 @@ put_tensor(StringInfo out, const OnnxTensor *tensor)
 		if (field.number == TENSOR_RAW_DATA ||
 			(is_due && field.number > TENSOR_RAW_DATA))
 		{
-			put_field(out, TENSOR_RAW_DATA, "", 0);
+			onnx_put_bytes(out, TENSOR_RAW_DATA, "", 0);
 			is_due = false;
 		}
 		if (!onnx_is_elements(field.number) &&
 			!(tensor->has_external && is_place(field.number)))
-			put(out, field.start, field.end - field.start);
+			onnx_put(out, field.start, field.end - field.start);
 	}
 	if (is_due)
-		put_field(out, TENSOR_RAW_DATA, "", 0);
+		onnx_put_bytes(out, TENSOR_RAW_DATA, "", 0);
 }
 
 static void
@@ -92,12 +70,12 @@ put_graph(StringInfo out, OnnxBytes graph)
 		if (field.number != GRAPH_INITIALIZER ||
 			tensor.type->dtype == DTYPE_INVALID)
 		{
-			put(out, field.start, field.end - field.start);
+			onnx_put(out, field.start, field.end - field.start);
 			continue;
 		}
 		resetStringInfo(&stripped);
 		put_tensor(&stripped, &tensor);
-		put_field(out, GRAPH_INITIALIZER, stripped.data, stripped.len);
+		onnx_put_bytes(out, GRAPH_INITIALIZER, stripped.data, stripped.len);
 	}
 	pfree(stripped.data);
 }
@@ -117,10 +95,10 @@ set_graph(Model *model, OnnxBytes message)
 		if (field.number == MODEL_GRAPH)
 		{
 			put_graph(&graph, onnx_bytes(&field));
-			put_field(&out, MODEL_GRAPH, graph.data, graph.len);
+			onnx_put_bytes(&out, MODEL_GRAPH, graph.data, graph.len);
 		}
 		else
-			put(&out, field.start, field.end - field.start);
+			onnx_put(&out, field.start, field.end - field.start);
 	}
 	model_set_graph(model, out.data, out.len);
 	pfree(graph.data);

@@ -102,7 +102,7 @@ enum
 	MODEL_TRAINING_INFO = 20, MODEL_FUNCTIONS = 25,
 
 	GRAPH_NODE = 1, GRAPH_NAME = 2, GRAPH_INITIALIZER = 5, GRAPH_INPUT = 11,
-	GRAPH_OUTPUT = 12, GRAPH_SPARSE_INITIALIZER = 15,
+	GRAPH_OUTPUT = 12, GRAPH_VALUE_INFO = 13, GRAPH_SPARSE_INITIALIZER = 15,
 
 	NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_NAME = 3, NODE_OP_TYPE = 4,
 	NODE_ATTRIBUTE = 5, NODE_DOMAIN = 7, NODE_OVERLOAD = 8,
@@ -207,6 +207,9 @@ typedef struct OnnxType
 /* The element type of that number, or NULL. */
 extern const OnnxType *onnx_type(int64 number);
 
+/* The number of a model's dtype. */
+extern int	onnx_type_of(DType dtype);
+
 typedef struct OnnxTensor
 {
 	OnnxBytes	message;
@@ -260,6 +263,20 @@ typedef struct OnnxExternal
 /* Where a tensor's elements are; returns what is wrong, or NULL. */
 extern const char *onnx_scan_external(const OnnxTensor *tensor,
 									  OnnxExternal *external);
+
+/* ---------- writing messages (onnx_build.c) ---------- */
+
+/* Appends bytes as they are; raises 54000 beyond what a graph may have. */
+extern void onnx_put(StringInfo out, const char *data, uint64 size);
+
+/* Append a field. */
+extern void onnx_put_bytes(StringInfo out, uint32 number, const char *data,
+						   uint64 size);
+extern void onnx_put_text(StringInfo out, uint32 number, const char *string);
+extern void onnx_put_message(StringInfo out, uint32 number,
+							 const StringInfoData *message);
+extern void onnx_put_integer(StringInfo out, uint32 number, int64 value);
+extern void onnx_put_float(StringInfo out, uint32 number, float value);
 
 /* ---------- checking (onnx_check.c) ---------- */
 

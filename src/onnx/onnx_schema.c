@@ -38,7 +38,7 @@ static const OnnxFieldInfo graph_fields[] = {
 	ONE(10, ONNX_BLOB, "doc_string"),
 	MANY_OF(GRAPH_INPUT, ONNX_VALUE_INFO, "input"),
 	MANY_OF(GRAPH_OUTPUT, ONNX_VALUE_INFO, "output"),
-	MANY_OF(13, ONNX_VALUE_INFO, "value_info"),
+	MANY_OF(GRAPH_VALUE_INFO, ONNX_VALUE_INFO, "value_info"),
 	MANY_OF(14, ONNX_ANNOTATION, "quantization_annotation"),
 	MANY_OF(GRAPH_SPARSE_INITIALIZER, ONNX_SPARSE_TENSOR, "sparse_initializer"),
 	MANY_OF(16, ONNX_STRING_ENTRY, "metadata_props"),

@@ -55,6 +55,16 @@ onnx_type(int64 number)
 	return &types[number];
 }
 
+int
+onnx_type_of(DType dtype)
+{
+	int			number = 1;
+
+	while (types[number].dtype != dtype)
+		number++;
+	return number;
+}
+
 bool
 onnx_is_elements(uint32 number)
 {

@@ -42,19 +42,22 @@ def check_file(what, data, net, x):
         return
     onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
     (found,) = onnx_torch.compute(data, x)
+    double = next(net.parameters()).dtype == torch.float64
+    wanted = expected(net, x)
     # Attributes, like the eps of a norm, are f32 in ONNX.
-    tolerance = 1e-8 if x.dtype == torch.float64 else 1e-5
-    check(close(found, expected(net, x), tolerance),
+    check(close(found, wanted, 1e-8 if double else 1e-5),
           "%s: the file computes what torch does" % what,
-          (found - expected(net, x)).abs().max()
-          if found.shape == expected(net, x).shape else found.shape)
+          (found - wanted).abs().max() if found.shape == wanted.shape
+          else (found.shape, wanted.shape))
+    if double:      # which ONNX Runtime has few operators for
+        return
     if not has_runtime():
         skip("%s: ONNX Runtime computes it" % what, "there is no onnxruntime")
         return
     found = computed(data, x.numpy())
-    check(close(found, expected(net, x),
-                1e-6 if x.dtype == torch.float64 else 1e-5),
-          "%s: ONNX Runtime computes it" % what)
+    check(close(found, wanted, 1e-6),
+          "%s: ONNX Runtime computes it" % what,
+          found is not None and abs(torch.tensor(found) - wanted).max())
 
 
 def check_architectures():

@@ -18,7 +18,8 @@ OBJS = $(SOURCES:.c=.o)
 # The install script is joined from the parts that lie beside the code, ground
 # floor first.
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
-	src/format/onnx.sql src/graph/graph.sql src/transform/prune.sql
+	src/format/onnx.sql src/graph/graph.sql src/transform/prune.sql \
+	src/transform/quantize.sql
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 

@@ -177,8 +177,8 @@ SELECT outcome(good(0, 84) || '\x00' || good(85));
 SELECT outcome(good(0, 84) || '\x12' || good(85));
 -- Type 255.
 SELECT outcome(good(0, 84) || '\xff' || good(85));
--- Encoding 10.
-SELECT outcome(good(0, 85) || '\x0a' || good(86));
+-- Encoding 99.
+SELECT outcome(good(0, 85) || 'c' || good(86));
 -- Encoding 2, which has blocks of 32.
 SELECT outcome(good(0, 85) || '\x02' || good(86));
 -- A reserved byte.

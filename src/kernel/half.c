@@ -129,63 +129,73 @@ round_magnitude(uint32_t magnitude, int mantissa_bits, int bias)
 	return magnitude < smallest_normal ? subnormal : normal;
 }
 
-uint16_t
-kernel_f32_to_f16(float f)
+static inline uint16_t
+f32_to_f16(float f)
 {
 	uint32_t	bits = float_bits(f);
 	uint32_t	sign = (bits >> 16) & 0x8000;
 	uint32_t	magnitude = bits & 0x7fffffff;
-	uint32_t	half;
+	uint32_t	half = round_magnitude(magnitude, 10, 15);
+	uint32_t	nan = 0x7e00 | ((magnitude >> 13) & 0x01ff);
 
-	if (magnitude > F32_INFINITY)
-		half = 0x7e00 | ((magnitude >> 13) & 0x01ff);
-	else if (magnitude >= (127u + 16u) << 23)
-		half = 0x7c00;
-	else
-		half = round_magnitude(magnitude, 10, 15);
+	half = magnitude >= (127u + 16u) << 23 ? 0x7c00 : half;
+	half = magnitude > F32_INFINITY ? nan : half;
 	return (uint16_t) (sign | half);
 }
 
-uint16_t
-kernel_f32_to_bf16(float f)
+static inline uint16_t
+f32_to_bf16(float f)
 {
 	uint32_t	bits = float_bits(f);
 
-	if ((bits & 0x7fffffff) > F32_INFINITY)
-		return (uint16_t) ((bits >> 16) | 0x0040);
-	return (uint16_t) ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+	uint32_t	nan = (bits >> 16) | 0x0040;
+	uint32_t	rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+
+	return (uint16_t) ((bits & 0x7fffffff) > F32_INFINITY ? nan : rounded);
 }
 
-uint8_t
-kernel_f32_to_f8e4m3(float f)
-{
-	uint32_t	bits = float_bits(f);
-	uint32_t	sign = (bits >> 24) & 0x80;
-	uint32_t	magnitude = bits & 0x7fffffff;
-	uint32_t	narrow;
-
-	if (magnitude > F32_INFINITY)
-		narrow = 0x7f;
-	else if (magnitude >= 0x43e00000)	/* 448, the largest */
-		narrow = 0x7e;
-	else
-		narrow = round_magnitude(magnitude, 3, 7);
-	return (uint8_t) (sign | narrow);
-}
-
-uint8_t
-kernel_f32_to_f8e5m2(float f)
+static inline uint8_t
+f32_to_f8e4m3(float f)
 {
 	uint32_t	bits = float_bits(f);
 	uint32_t	sign = (bits >> 24) & 0x80;
 	uint32_t	magnitude = bits & 0x7fffffff;
-	uint32_t	narrow;
+	uint32_t	narrow = round_magnitude(magnitude, 3, 7);
 
-	if (magnitude > F32_INFINITY)
-		narrow = 0x7f;
-	else if (magnitude >= (127u + 16u) << 23)
-		narrow = 0x7c;
-	else
-		narrow = round_magnitude(magnitude, 2, 15);
+	narrow = magnitude >= 0x43e00000 ? 0x7e : narrow;	/* 448, the largest */
+	narrow = magnitude > F32_INFINITY ? 0x7f : narrow;
 	return (uint8_t) (sign | narrow);
 }
+
+static inline uint8_t
+f32_to_f8e5m2(float f)
+{
+	uint32_t	bits = float_bits(f);
+	uint32_t	sign = (bits >> 24) & 0x80;
+	uint32_t	magnitude = bits & 0x7fffffff;
+	uint32_t	narrow = round_magnitude(magnitude, 2, 15);
+
+	narrow = magnitude >= (127u + 16u) << 23 ? 0x7c : narrow;
+	narrow = magnitude > F32_INFINITY ? 0x7f : narrow;
+	return (uint8_t) (sign | narrow);
+}
+
+#define DEFINE_FROM_FLOAT(name, ctype) \
+ctype \
+kernel_f32_to_##name(float f) \
+{ \
+	return f32_to_##name(f); \
+} \
+\
+KERNEL_CLONES \
+void \
+kernel_f32_to_##name##_many(ctype *dst, const float *src, size_t n) \
+{ \
+	for (size_t i = 0; i < n; i++) \
+		dst[i] = f32_to_##name(src[i]); \
+}
+
+DEFINE_FROM_FLOAT(f16, uint16_t)
+DEFINE_FROM_FLOAT(bf16, uint16_t)
+DEFINE_FROM_FLOAT(f8e4m3, uint8_t)
+DEFINE_FROM_FLOAT(f8e5m2, uint8_t)

@@ -161,10 +161,7 @@ f16_to_double(const void *src, int64 first, int64 n, double *dst)
 static void
 f16_from_float(const float *src, int64 n, void *dst)
 {
-	uint16	   *elements = dst;
-
-	for (int64 i = 0; i < n; i++)
-		elements[i] = kernel_f32_to_f16(src[i]);
+	kernel_f32_to_f16_many(dst, src, n);
 }
 
 static void
@@ -182,10 +179,7 @@ bf16_to_double(const void *src, int64 first, int64 n, double *dst)
 static void
 bf16_from_float(const float *src, int64 n, void *dst)
 {
-	uint16	   *elements = dst;
-
-	for (int64 i = 0; i < n; i++)
-		elements[i] = kernel_f32_to_bf16(src[i]);
+	kernel_f32_to_bf16_many(dst, src, n);
 }
 
 static void
@@ -206,10 +200,7 @@ f8e4m3_to_double(const void *src, int64 first, int64 n, double *dst)
 static void
 f8e4m3_from_float(const float *src, int64 n, void *dst)
 {
-	uint8	   *elements = dst;
-
-	for (int64 i = 0; i < n; i++)
-		elements[i] = kernel_f32_to_f8e4m3(src[i]);
+	kernel_f32_to_f8e4m3_many(dst, src, n);
 }
 
 static void
@@ -230,10 +221,7 @@ f8e5m2_to_double(const void *src, int64 first, int64 n, double *dst)
 static void
 f8e5m2_from_float(const float *src, int64 n, void *dst)
 {
-	uint8	   *elements = dst;
-
-	for (int64 i = 0; i < n; i++)
-		elements[i] = kernel_f32_to_f8e5m2(src[i]);
+	kernel_f32_to_f8e5m2_many(dst, src, n);
 }
 
 /* Integers of half a byte. */

@@ -311,21 +311,10 @@ flat_digest(const char *flat, uint64 available, uint8 *digest)
 }
 
 static void
-check_block_entry(const FlatPayload *entry)
-{
-	if (encoding_info(entry->encoding) == NULL)
-		report_corrupt("A payload has an unknown encoding.");
-	if (entry->dtype != DTYPE_F32 ||
-		entry->count % encoding_block_elements(entry->encoding) != 0 ||
-		entry->stored != encoding_blocks_size(entry->encoding, entry->count))
-		report_corrupt("A quantized payload's size or dtype does not fit its number of elements.");
-}
-
-static void
 check_payload_entry(const FlatPayload *entry)
 {
 	static const uint8 zero[sizeof(entry->zero)] = {0};
-	uint64		dense;
+	const char *problem;
 
 	if (dtype_info(entry->dtype) == NULL)
 		report_corrupt("A payload has an unknown dtype.");
@@ -333,23 +322,10 @@ check_payload_entry(const FlatPayload *entry)
 		report_corrupt("A payload's entry has something in its reserved bytes.");
 	if (entry->count < 0 || entry->count > PG_INT64_MAX / 16)
 		report_corrupt("A payload has an impossible number of elements.");
-	dense = dtype_bytes(entry->dtype, entry->count);
-	switch (entry->encoding)
-	{
-		case ENCODING_DENSE:
-			if (entry->stored != dense)
-				report_corrupt("A dense payload's size does not fit its number of elements.");
-			break;
-		case ENCODING_SPARSE:
-			if (dtype_bits(entry->dtype) < 8 || entry->stored >= dense ||
-				entry->stored < sparse_mask_size(entry->count) ||
-				(entry->stored - sparse_mask_size(entry->count)) %
-				(dtype_bits(entry->dtype) / 8) != 0)
-				report_corrupt("A sparse payload's size does not fit its number of elements.");
-			break;
-		default:
-			check_block_entry(entry);
-	}
+	problem = encoding_check_size(entry->encoding, entry->dtype, entry->count,
+								  entry->stored);
+	if (problem != NULL)
+		report_corrupt(problem);
 }
 
 /* Reads the payload table; payloads must end exactly at the value's end. */
@@ -522,48 +498,6 @@ model_parse(MemoryContext parent, const char *flat, uint64 available,
 
 /* ---------- bytes from outside ---------- */
 
-static void
-verify_sparse_payload(Payload *payload)
-{
-	uint64		mask_size = sparse_mask_size(payload->count);
-	const uint8 *mask = (const uint8 *) payload->bytes;
-	uint64		mask_bytes = ((uint64) payload->count + 7) / 8;
-	int			tail_bits = payload->count % 8;
-	int64		nvalues = sparse_value_count(payload);
-
-	if (!kernel_is_zero(mask + mask_bytes, mask_size - mask_bytes) ||
-		(tail_bits != 0 && (mask[mask_bytes - 1] >> tail_bits) != 0))
-		report_corrupt("A sparse payload's mask is longer than the payload.");
-	if (kernel_popcount(mask, mask_bytes) != nvalues)
-		report_corrupt("A sparse payload's mask and its values disagree.");
-	if (kernel_count_nonzero(payload->bytes + mask_size, nvalues,
-							 dtype_bits(payload->dtype) / 8) != nvalues)
-		report_corrupt("A sparse payload stores a zero as a value.");
-}
-
-/* Elements that the dtype does not have: bools beyond 0 and 1, and a nibble
- * after the last one. */
-static void
-verify_elements(Payload *payload)
-{
-	uint64		bytes = dtype_bytes(payload->dtype, payload->count);
-	const char *values = payload->bytes;
-
-	if (payload->dtype == DTYPE_BOOL)
-	{
-		if (payload->encoding == ENCODING_SPARSE)
-		{
-			values += sparse_mask_size(payload->count);
-			bytes = sparse_value_count(payload);
-		}
-		if (!kernel_is_bool((const uint8 *) values, bytes))
-			report_corrupt("A bool tensor has an element that is neither 0 nor 1.");
-	}
-	if (dtype_bits(payload->dtype) == 4 && payload->count % 2 != 0 &&
-		((uint8) values[bytes - 1] >> 4) != 0)
-		report_corrupt("A packed tensor has something after its last element.");
-}
-
 void
 model_verify(Model *model)
 {
@@ -573,9 +507,10 @@ model_verify(Model *model)
 	{
 		Payload    *payload = model->payloads[i];
 
-		if (payload->encoding == ENCODING_SPARSE)
-			verify_sparse_payload(payload);
-		verify_elements(payload);
+		const char *problem = encoding_verify(payload);
+
+		if (problem != NULL)
+			report_corrupt(problem);
 		memcpy(digest, payload->digest, MODEL_DIGEST_LENGTH);
 		payload->has_digest = false;
 		if (memcmp(digest, payload_digest(payload), MODEL_DIGEST_LENGTH) != 0)

@@ -13,6 +13,7 @@
 #define MODELOPT_PRUNE_H
 
 #include "model/model.h"
+#include "transform/targets.h"
 
 typedef enum PruneMethod
 {
@@ -55,10 +56,7 @@ typedef struct PruneRequest
 	int			n;				/* PRUNE_N_M */
 	int			m;
 	int64		seed;
-	int			ninclude;
-	char	  **include;
-	int			nexclude;
-	char	  **exclude;
+	Patterns	patterns;
 	Model	   *mask;			/* PRUNE_MASK */
 	const Tensor **masks;		/* its tensors, sorted by name */
 } PruneRequest;
@@ -96,11 +94,6 @@ typedef struct PruneTarget
 extern PruneTarget **prune_targets(const Model *source,
 								   const PruneRequest *request,
 								   int *ntargets);
-
-/* The tensors of a model by name, and the one of a name, or NULL. */
-extern const Tensor **prune_sort_tensors(const Model *model);
-extern const Tensor *prune_find_tensor(const Tensor **sorted, int n,
-									   const char *name);
 
 /* ---------- prune_unit.c ---------- */
 
@@ -155,8 +148,9 @@ extern uint64 prune_select(const void *keys, int64 n, int width, int64 rank,
 extern void prune_rank_units(const void *keys, int64 n, int width, int64 k,
 							 uint8 *keep);
 
-/* Brings a payload that lies in TOAST into the current context, for several
- * passes over it; any other is handed back as it is. */
+/* Brings a payload that lies in TOAST, or whose elements cannot be had singly,
+ * into the current context, for several passes over it; any other is handed
+ * back as it is. */
 extern Payload *prune_load(Payload *payload);
 extern void prune_unload(Payload *original, Payload *loaded);
 

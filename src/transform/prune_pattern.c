@@ -49,7 +49,7 @@ same_shape(const PruneTarget *target, const Tensor *tensor)
 static Payload *
 mask_of(const PruneTarget *target, const PruneRequest *request)
 {
-	const Tensor *tensor = prune_find_tensor(request->masks,
+	const Tensor *tensor = target_find_tensor(request->masks,
 											 request->mask->ntensors,
 											 target->name);
 
@@ -225,7 +225,7 @@ prune_n_m(PruneTarget *target, const PruneRequest *request, Model *out)
 {
 	Payload    *payload = target->payload;
 	Groups		groups;
-	char	   *decoded = NULL;
+	char	   *decoded;
 
 	groups_init(&groups, target, request);
 	if (groups.size < groups.m)
@@ -234,16 +234,7 @@ prune_n_m(PruneTarget *target, const PruneRequest *request, Model *out)
 						utf8_to_server(target->name)),
 				 errdetail("It has no %d neighbours along the dimension: only " INT64_FORMAT ".",
 						   groups.m, groups.size)));
-	if (payload->encoding == ENCODING_DENSE &&
-		payload->source != PAYLOAD_TOASTED)
-		groups.elements = payload->bytes;
-	else
-	{
-		decoded = palloc_extended(dtype_bytes(payload->dtype, payload->count),
-								  MCXT_ALLOC_HUGE);
-		payload_decode(payload, decoded);
-		groups.elements = decoded;
-	}
+	groups.elements = payload_dense(payload, &decoded);
 	if (payload->count > 0)
 		choose_in_groups(&groups);
 	write_groups(&groups, target, out);

@@ -10,11 +10,10 @@
 
 #include <math.h>
 
-#include "catalog/pg_type.h"
 #include "kernel/kernel.h"
 #include "model/model_sql.h"
+#include "transform/arguments.h"
 #include "transform/prune_request.h"
-#include "utils/array.h"
 
 /* ---------- names ---------- */
 
@@ -50,33 +49,6 @@ const char *
 prune_scope_name(PruneScope scope)
 {
 	return scope_names[scope];
-}
-
-/* The place of a word among those that an argument can be; otherwise if it
- * is null. */
-static int
-read_word(FunctionCallInfo fcinfo, int argument, const char *what,
-		  const char *const *words, int nwords, int otherwise)
-{
-	char	   *word;
-	StringInfoData hint;
-
-	if (PG_ARGISNULL(argument))
-		return otherwise;
-	word = text_to_cstring(PG_GETARG_TEXT_PP(argument));
-	initStringInfo(&hint);
-	for (int i = 0; i < nwords; i++)
-	{
-		if (strcmp(word, words[i]) == 0)
-			return i;
-		appendStringInfo(&hint, "%s%s", i == 0 ? "" : i == nwords - 1 ? " and " : ", ",
-						 words[i]);
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unknown %s \"%s\"", what, word),
-			 errhint("There are %s.", hint.data)));
-	return otherwise;			/* not reached */
 }
 
 /* ---------- amounts ---------- */
@@ -176,7 +148,7 @@ read_amount(PruneRequest *request, FunctionCallInfo fcinfo, int count_argument)
 		report_needless(request, "an amount");
 
 	request->amount.of_remaining =
-		read_word(fcinfo, PRUNE_ARG_OF, "value of argument \"of\":",
+		argument_word(fcinfo, PRUNE_ARG_OF, "value of argument \"of\":",
 				  of_names, lengthof(of_names), 0) == 1;
 	if (request->amount.of_remaining && !has_amount(request->method))
 		report_needless(request, "an amount of what remains");
@@ -187,7 +159,7 @@ read_amount(PruneRequest *request, FunctionCallInfo fcinfo, int count_argument)
 static void
 read_scope(PruneRequest *request, FunctionCallInfo fcinfo)
 {
-	request->scope = read_word(fcinfo, PRUNE_ARG_SCOPE, "scope",
+	request->scope = argument_word(fcinfo, PRUNE_ARG_SCOPE, "scope",
 							   scope_names, lengthof(scope_names),
 							   PRUNE_SCOPE_GLOBAL);
 	if (request->scope == PRUNE_SCOPE_LAYER &&
@@ -280,33 +252,7 @@ read_mask(PruneRequest *request, FunctionCallInfo fcinfo)
 	if (!given)
 		return;
 	request->mask = PG_GETARG_MODEL(PRUNE_ARG_MASK);
-	request->masks = prune_sort_tensors(request->mask);
-}
-
-/* An array of patterns, or none, in UTF-8. */
-static char **
-read_patterns(FunctionCallInfo fcinfo, int argument, const char *what,
-			  int *npatterns)
-{
-	Datum	   *items;
-	bool	   *nulls;
-	char	  **patterns;
-
-	*npatterns = 0;
-	if (PG_ARGISNULL(argument))
-		return NULL;
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argument), TEXTOID, -1, false,
-					  TYPALIGN_INT, &items, &nulls, npatterns);
-	patterns = palloc(Max(*npatterns, 1) * sizeof(char *));
-	for (int i = 0; i < *npatterns; i++)
-	{
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("a pattern to %s must not be null", what)));
-		patterns[i] = text_to_utf8(DatumGetTextPP(items[i]));
-	}
-	return patterns;
+	request->masks = target_sort_tensors(request->mask);
 }
 
 PruneRequest *
@@ -314,7 +260,7 @@ prune_request_read(FunctionCallInfo fcinfo, int count_argument)
 {
 	PruneRequest *request = palloc0(sizeof(PruneRequest));
 
-	request->method = read_word(fcinfo, PRUNE_ARG_METHOD, "method",
+	request->method = argument_word(fcinfo, PRUNE_ARG_METHOD, "method",
 								method_names, lengthof(method_names),
 								PRUNE_L1);
 	read_amount(request, fcinfo, count_argument);
@@ -323,10 +269,8 @@ prune_request_read(FunctionCallInfo fcinfo, int count_argument)
 	read_norm(request, fcinfo);
 	read_n_m(request, fcinfo);
 	read_mask(request, fcinfo);
-	request->include = read_patterns(fcinfo, PRUNE_ARG_INCLUDE, "include",
-									 &request->ninclude);
-	request->exclude = read_patterns(fcinfo, PRUNE_ARG_EXCLUDE, "exclude",
-									 &request->nexclude);
+	argument_patterns(fcinfo, PRUNE_ARG_INCLUDE, PRUNE_ARG_EXCLUDE, "prune",
+					  &request->patterns);
 	read_seed(request, fcinfo);
 	return request;
 }

@@ -132,7 +132,7 @@ notice_nothing(const PruneRequest *request)
 {
 	ereport(NOTICE,
 			(errmsg("model has no tensors to prune"),
-			 request->nexclude > 0 ?
+			 request->patterns.nexclude > 0 ?
 			 errhint("Those that would be pruned are excluded.") :
 			 errhint("Only floating-point tensors of two or more dimensions that are no embeddings are pruned unless include names others in full.")));
 }

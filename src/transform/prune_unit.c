@@ -176,20 +176,38 @@ prune_reader_next(PruneReader *reader, const void **elements, int64 *first)
 
 /* ---------- loading ---------- */
 
+/* Whether single elements can be had without reading those before. */
+static bool
+has_elements(const Payload *payload)
+{
+	return payload->encoding == ENCODING_DENSE ||
+		payload->encoding == ENCODING_SPARSE ||
+		encoding_has_blocks(payload->encoding);
+}
+
 Payload *
 prune_load(Payload *payload)
 {
 	Payload    *loaded;
 
-	if (payload->source != PAYLOAD_TOASTED)
+	if (payload->source != PAYLOAD_TOASTED && has_elements(payload))
 		return payload;
 	loaded = palloc(sizeof(Payload));
 	*loaded = *payload;
 	loaded->source = PAYLOAD_BORROWED;
 	loaded->toast = NULL;
 	loaded->allocation = NULL;
-	loaded->bytes = model_alloc_bytes(CurrentMemoryContext, payload->stored);
-	payload_copy_stored(payload, loaded->bytes);
+	if (has_elements(payload))
+	{
+		loaded->bytes = model_alloc_bytes(CurrentMemoryContext,
+										  payload->stored);
+		payload_copy_stored(payload, loaded->bytes);
+		return loaded;
+	}
+	loaded->encoding = ENCODING_DENSE;
+	loaded->stored = dtype_bytes(payload->dtype, payload->count);
+	loaded->bytes = model_alloc_bytes(CurrentMemoryContext, loaded->stored);
+	payload_decode(payload, loaded->bytes);
 	return loaded;
 }
 

@@ -200,7 +200,7 @@ def directory():
             ('Type 0.', HEADER + 16, b'\0', bad('A payload has an unknown dtype')),
             ('Type 18.', HEADER + 16, b'\x12', bad('A payload has an unknown dtype')),
             ('Type 255.', HEADER + 16, b'\xff', bad('A payload has an unknown dtype')),
-            ('Encoding 10.', HEADER + 17, b'\x0a', bad('A payload has an unknown encoding')),
+            ('Encoding 99.', HEADER + 17, b'\x63', bad('A payload has an unknown encoding')),
             ('Encoding 2, which has blocks of 32.', HEADER + 17, b'\2', blocks),
             ('A reserved byte.', HEADER + 31, b'\1', bad("A payload's entry has something in its reserved bytes")),
             ('Another digest.', HEADER + 32, b'\0', bad('A payload does not have the digest that the directory says')),

@@ -1,0 +1,36 @@
+/*
+ * uses.h
+ *		What a model's graph does with its tensors.
+ *
+ * The ground floor says what is asked, and modelopt.c who answers: graphs are
+ * read on the floor above, and transformations, which ask, are on that one too
+ * and know no reader.
+ */
+#ifndef MODELOPT_USES_H
+#define MODELOPT_USES_H
+
+#include "model/model.h"
+
+/* The dimensions of a weight, when all nodes that take it agree. */
+typedef struct TensorUse
+{
+	bool		known;
+	int			outputs;		/* the one that a scale for each output is for */
+	int			inputs;			/* the one that is summed over; -1: all but the
+								 * first */
+} TensorUse;
+
+typedef struct UsesProvider
+{
+	/* One for each tensor of the model, in the current context; NULL when it
+	 * has no graph. */
+	TensorUse  *(*tensor_uses) (const Model *model);
+
+	/* Whether the graph has a value of floats that nodes take, of that
+	 * name. */
+	bool		(*has_value) (const Model *model, const char *name);
+} UsesProvider;
+
+extern UsesProvider uses_provider;
+
+#endif							/* MODELOPT_USES_H */

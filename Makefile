@@ -19,7 +19,7 @@ OBJS = $(SOURCES:.c=.o)
 # floor first.
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 	src/format/onnx.sql src/graph/graph.sql src/transform/prune.sql \
-	src/transform/quantize.sql
+	src/transform/cut.sql src/transform/quantize.sql
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 

@@ -199,6 +199,14 @@ extern void graph_analyze(Graph *graph);
 /* The place that stands for all that are joined with it. */
 extern int	graph_unit(Graph *graph, int place);
 
+/* ---------- layers (graph_layers.c) ---------- */
+
+/* The layers of a model: by its graph where it has one, else by names. */
+extern struct ModelLayer *graph_layers(const Model *model, int *nlayers);
+
+/* The layer of each tensor of the graph's model, by name. */
+extern const char **graph_layer_names(const Graph *graph);
+
 /* ---------- changes (graph_write.c) ---------- */
 
 /* The ModelProto with what the graph's values and nodes say of changes. */

@@ -1,4 +1,17 @@
--- Graphs for models that come without one.
+-- Layers, and graphs for models that come without one.
+
+CREATE FUNCTION layers(
+    model,
+    OUT name text,
+    OUT kind text,
+    OUT tensors integer,
+    OUT parameters bigint,
+    OUT bytes bigint
+) RETURNS SETOF record
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 50
+    AS 'MODULE_PATHNAME', 'modelopt_layers';
+COMMENT ON FUNCTION layers(model) IS
+    'tensors grouped by layer, in order of first appearance: by their names up to the last dot, or by the node of the model''s graph that takes them where a name has no dot; kind is what the metadata''s object "layer_kinds" says, else what the graph computes with them, else recognized by names and shapes (a transposed convolution looks like a convolution, a group norm like a layer norm), else null; parameters and bytes of tied tensors count in the first layer that has them; reads no weights';
 
 CREATE FUNCTION set_graph(m model, architecture text) RETURNS model
     LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1000

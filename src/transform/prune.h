@@ -192,6 +192,11 @@ extern void prune_unstructured(PruneTarget **targets, int ntargets,
 extern void prune_structured(PruneTarget *target, const PruneRequest *request,
 							 Model *out);
 
+/* What the elements of each slice along a dimension add up to: magnitudes to
+ * the power of p. */
+extern void prune_slice_norms(Payload *payload, int ndim, const int64 *dims,
+							  int dim, double p, double *norms);
+
 /* Zeroes |x| < threshold; NaN stays. */
 extern void prune_threshold(PruneTarget *target, const PruneRequest *request,
 							Model *out);

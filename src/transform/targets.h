@@ -29,6 +29,10 @@ typedef struct Patterns
  */
 extern int *target_choose(const Model *model, const Patterns *patterns);
 
+/* Whether a pattern is more than a name, and whether it matches all of one. */
+extern bool pattern_has_wildcard(const char *pattern);
+extern bool pattern_matches(const char *name, const char *pattern);
+
 /* The tensors of a model by name, and the one of a name, or NULL. */
 extern const Tensor **target_sort_tensors(const Model *model);
 extern const Tensor *target_find_tensor(const Tensor **sorted, int n,

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "graph/graph.h"
 #include "model/model_sql.h"
 #include "utils/memutils.h"
 
@@ -56,7 +57,7 @@ modelopt_layers(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	bool	   *counted = palloc0(model->npayloads * sizeof(bool));
 	int			nlayers;
-	ModelLayer *layers = model_layers(model, &nlayers);
+	ModelLayer *layers = graph_layers(model, &nlayers);
 	MemoryContext row_context;
 	MemoryContext old_context;
 

@@ -1,0 +1,53 @@
+-- Cutting nodes, layers and edges out of models.
+
+CREATE FUNCTION cut_nodes(
+    m model,
+    amount double precision DEFAULT NULL,
+    method text DEFAULT 'l2',
+    scope text DEFAULT 'layer',
+    round_to integer DEFAULT 1,
+    include text[] DEFAULT '{}',
+    exclude text[] DEFAULT '{}',
+    seed bigint DEFAULT 0
+) RETURNS model
+    LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 10000
+    AS 'MODULE_PATHNAME', 'modelopt_cut_nodes';
+COMMENT ON FUNCTION cut_nodes(model, double precision, text, text, integer, text[], text[], bigint) IS
+    'the model with fewer nodes (neurons, channels, heads of attention), and smaller tensors: what makes a node goes, what normalizes it, and what reads it, through additions, concatenations, splits, reshapes and groups of convolutions; the graph follows. Asks for a graph, which models read from ONNX have and set_graph gives. amount: fraction of 0 to 1 of the nodes that goes, rounded half to even; each layer keeps at least one, and 1, which would leave none, is an error (22023). Cutting a fraction p of the nodes takes about 1 - (1 - p)^2 of the parameters. method: l2 (smallest sum of squares of the weights that make a node or read it, and of norms'' scales; embeddings, biases and depthwise kernels have no say), l1 (the same of magnitudes), random (by seed), bn_scale (smallest scale of a batch norm). scope: layer (so many of each) or global (of all layers together, importances in terms of their layer''s mean). round_to: what stays of a layer is the nearest multiple, at least one. include, exclude: layers, by their names or their weights'', or patterns with * and ?. Outputs of the model stay unless include names their layer in full. The recipe in the metadata lists what went, by layer. Null for a null model. Raises 22023 for models without a graph and layers that cannot lose nodes, 42704 for patterns that match nothing, 0A000 where a node of the graph, which is named, is not understood and its neighbours are to be cut';
+
+CREATE FUNCTION cut_nodes_count(
+    m model,
+    count bigint,
+    method text DEFAULT 'l2',
+    scope text DEFAULT 'layer',
+    round_to integer DEFAULT 1,
+    include text[] DEFAULT '{}',
+    exclude text[] DEFAULT '{}',
+    seed bigint DEFAULT NULL
+) RETURNS model
+    LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 10000
+    AS 'MODULE_PATHNAME', 'modelopt_cut_nodes_count';
+COMMENT ON FUNCTION cut_nodes_count(model, bigint, text, text, integer, text[], text[], bigint) IS
+    'as cut_nodes, with a number of nodes of each layer (with scope global: in all) instead of a fraction; more than can go is an error (22023)';
+
+CREATE FUNCTION cut_nodes_dry_run(
+    m model,
+    amount double precision DEFAULT NULL,
+    method text DEFAULT 'l2',
+    scope text DEFAULT 'layer',
+    round_to integer DEFAULT 1,
+    include text[] DEFAULT '{}',
+    exclude text[] DEFAULT '{}',
+    seed bigint DEFAULT 0,
+    count bigint DEFAULT NULL,
+    OUT layer text,
+    OUT "group" integer,
+    OUT nodes integer,
+    OUT cut integer,
+    OUT indexes integer[],
+    OUT stays_because text
+) RETURNS SETOF record
+    LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 10000 ROWS 50
+    AS 'MODULE_PATHNAME', 'modelopt_cut_nodes_dry_run';
+COMMENT ON FUNCTION cut_nodes_dry_run(model, double precision, text, text, integer, text[], text[], bigint, bigint) IS
+    'what cut_nodes (or with count cut_nodes_count) of the same arguments would do to each layer that makes nodes, in the order in which they compute: its nodes, how many of them go and which, counted from 0, the number of the group of layers that lose nodes together, and why it loses none where it cannot';

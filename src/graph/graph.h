@@ -204,6 +204,10 @@ extern int	graph_unit(Graph *graph, int place);
 /* The layers of a model: by its graph where it has one, else by names. */
 extern struct ModelLayer *graph_layers(const Model *model, int *nlayers);
 
+/* Nodes that the layers of a model make: by its graph, or by the weights of
+ * layers that are known by their names. */
+extern int64 graph_count_nodes(const Model *model, bool by_graph);
+
 /* The layer of each tensor of the graph's model, by name. */
 extern const char **graph_layer_names(const Graph *graph);
 

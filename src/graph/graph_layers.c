@@ -200,3 +200,69 @@ graph_layers(const Model *model, int *nlayers)
 	}
 	return layers;
 }
+
+/* ---------- nodes ---------- */
+
+static int64
+count_by_graph(const Model *model)
+{
+	Graph	   *graph = graph_read(model);
+	int64		n = 0;
+
+	graph_analyze(graph);
+	for (int i = 0; i < graph->nproducts; i++)
+	{
+		if (graph->products[i].y != UNKNOWN)
+			n += graph->products[i].ny;
+	}
+	return n;
+}
+
+/* Whether a tensor is the weight that makes its layer's nodes, and along which
+ * dimension; -1 when it is not. */
+static int
+node_dimension(const ModelLayer *layer, const Tensor *tensor)
+{
+	const char *dot = strrchr(tensor->name, '.');
+	const char *leaf = dot != NULL ? dot + 1 : tensor->name;
+
+	if (layer->kind == NULL)
+		return -1;
+	if (strcmp(leaf, "in_proj_weight") == 0 && tensor->ndim == 2)
+		return 0;
+	if (strcmp(leaf, "weight") != 0)
+		return -1;
+	if (strcmp(layer->kind, "Embedding") == 0)
+		return tensor->ndim == 2 ? 1 : -1;
+	if (strcmp(layer->kind, "Linear") == 0)
+		return tensor->ndim == 2 ? 0 : -1;
+	return strncmp(layer->kind, "Conv", 4) == 0 && tensor->ndim > 2 ? 0 : -1;
+}
+
+static int64
+count_by_names(const Model *model)
+{
+	int			nlayers;
+	ModelLayer *layers = model_layers(model, &nlayers);
+	int64		n = 0;
+
+	for (int i = 0; i < nlayers; i++)
+	{
+		for (int j = 0; j < layers[i].ntensors; j++)
+		{
+			const Tensor *tensor = &model->tensors[layers[i].tensors[j]];
+			int			dim = node_dimension(&layers[i], tensor);
+
+			/* Shapes without elements promise any size. */
+			if (dim >= 0 && tensor_payload(model, tensor)->count > 0)
+				n += tensor->dims[dim];
+		}
+	}
+	return n;
+}
+
+int64
+graph_count_nodes(const Model *model, bool by_graph)
+{
+	return by_graph ? count_by_graph(model) : count_by_names(model);
+}

@@ -286,16 +286,16 @@ graph_derive_axis(Graph *graph, int node, int input, int axis_in, int output,
 
 void
 graph_derive_blocks(Graph *graph, int node, int input, int axis_in,
-					int in_per, int output, int axis_out, int out_per)
+					int in_per, int output, int axis_out, int64 start_out,
+					int out_per, int64 n)
 {
 	int			from = graph_places(graph, input, axis_in);
-	int64		n = graph->values[input].dims[axis_in] * in_per;
 
 	if (from == UNKNOWN)
 		return;
 	graph_make_places(graph, output, axis_out);
 	add_run(graph, node, from, in_per,
-			graph->values[output].places[axis_out], out_per, n);
+			graph->values[output].places[axis_out] + start_out, out_per, n);
 }
 
 /* ---------- numbers that follow ---------- */

@@ -116,10 +116,12 @@ extern void graph_derive(Graph *graph, int node, int input, int axis_in,
 extern void graph_derive_axis(Graph *graph, int node, int input, int axis_in,
 							  int output, int axis_out);
 
-/* The same where each place of one belongs to per places of the other. */
+/* The same for n pairs of places, i / in_per of the input and i / out_per of
+ * the output, from a start on. */
 extern void graph_derive_blocks(Graph *graph, int node, int input,
 								int axis_in, int in_per, int output,
-								int axis_out, int out_per);
+								int axis_out, int64 start_out, int out_per,
+								int64 n);
 
 extern void graph_pin(Graph *graph, int value, int axis, PinKind kind,
 					  int node);

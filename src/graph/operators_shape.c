@@ -117,16 +117,9 @@ merge_axes(Graph *graph, int node, int x, int y, const Segment *segment)
 		return;
 	}
 	graph_make_places(graph, y, segment->out);
-	if (before == 1)
-		graph_derive_blocks(graph, node, x, kept, (int) after, y, segment->out, 1);
-	else
-	{
-		for (int64 i = 0; i < before; i++)
-			for (int64 j = 0; j < n; j++)
-				for (int64 k = 0; k < after; k++)
-					graph_derive(graph, node, x, kept, j, y, segment->out,
-								 (i * n + j) * after + k, 1);
-	}
+	for (int64 i = 0; i < before; i++)
+		graph_derive_blocks(graph, node, x, kept, (int) after, y, segment->out,
+							i * n * after, 1, n * after);
 }
 
 /*
@@ -151,14 +144,8 @@ split_axis(Graph *graph, int node, int x, int y, const Segment *segment)
 		pin_segment(graph, x, y, segment);
 		return;
 	}
-	graph_make_places(graph, y, first);
-	/* Runs go from input to output, one pair for each place of the input. */
-	for (int64 i = 0; i < dims[first]; i++)
-	{
-		for (int64 j = 0; j < block; j++)
-			graph_derive(graph, node, x, segment->in, i * block + j, y, first,
-						 i, 1);
-	}
+	graph_derive_blocks(graph, node, x, segment->in, 1, y, first, 0,
+						(int) block, block * dims[first]);
 }
 
 static void

@@ -76,9 +76,12 @@ typedef struct CutPlan
 extern CutPlan *cut_plan_create(const Model *model);
 
 /* Chooses groups and the units of them that may go; raises 42704 for patterns
- * that match nothing, 22023 for layers that were named and cannot lose nodes,
- * and 0A000 where an operator is not understood. */
+ * that match nothing. */
 extern void cut_plan_choose(CutPlan *plan, const Patterns *patterns);
+
+/* Raises 22023 for layers that were named and cannot lose nodes, and 0A000
+ * where an operator is not understood. */
+extern void cut_plan_check(const CutPlan *plan);
 
 /* Why a group has no nodes that may go, as a clause. */
 extern const char *cut_group_reason(const CutPlan *plan,
@@ -94,6 +97,12 @@ cut_is_cut(const CutPlan *plan, int place)
 
 extern void cut_measure(CutPlan *plan, const CutRequest *request);
 extern void cut_choose(CutPlan *plan, const CutRequest *request);
+
+/* ---------- cut_dead.c ---------- */
+
+/* Has the nodes go that cannot change any output, but for one of each layer;
+ * returns how many. */
+extern int64 cut_find_dead(CutPlan *plan);
 
 /* ---------- cut_apply.c, cut_gather.c ---------- */
 

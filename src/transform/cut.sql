@@ -51,3 +51,69 @@ CREATE FUNCTION cut_nodes_dry_run(
     AS 'MODULE_PATHNAME', 'modelopt_cut_nodes_dry_run';
 COMMENT ON FUNCTION cut_nodes_dry_run(model, double precision, text, text, integer, text[], text[], bigint, bigint) IS
     'what cut_nodes (or with count cut_nodes_count) of the same arguments would do to each layer that makes nodes, in the order in which they compute: its nodes, how many of them go and which, counted from 0, the number of the group of layers that lose nodes together, and why it loses none where it cannot';
+
+CREATE FUNCTION cut_edges(
+    m model,
+    amount double precision DEFAULT NULL,
+    scope text DEFAULT 'global',
+    include text[] DEFAULT '{}',
+    exclude text[] DEFAULT '{}',
+    dead_nodes boolean DEFAULT false
+) RETURNS model
+    LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 10000
+    AS 'MODULE_PATHNAME', 'modelopt_cut_edges';
+COMMENT ON FUNCTION cut_edges(model, double precision, text, text[], text[], boolean) IS
+    'the model without its weakest connections: single weights of the smallest magnitude become zero, as prune does it, and what is left is stored sparse where that is smaller. amount: fraction of 0 to 1 that goes, rounded half to even; scope: global (of all layers together) or layer; include, exclude: tensors, as of prune. dead_nodes has the nodes go too that cannot change any output afterwards, as cut_dead_nodes does. Null for a null model. Raises 22023 for arguments without meaning, 42704 for names and patterns that match nothing';
+
+CREATE FUNCTION cut_edges_dry_run(
+    m model,
+    amount double precision DEFAULT NULL,
+    scope text DEFAULT 'global',
+    include text[] DEFAULT '{}',
+    exclude text[] DEFAULT '{}',
+    OUT name text,
+    OUT parameters bigint,
+    OUT pruned bigint,
+    OUT sparsity_before double precision,
+    OUT sparsity_after double precision,
+    OUT bytes_before bigint,
+    OUT bytes_after bigint,
+    OUT max_error double precision,
+    OUT rms_error double precision
+) RETURNS SETOF record
+    LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 10000 ROWS 50
+    AS 'MODULE_PATHNAME', 'modelopt_cut_edges_dry_run';
+COMMENT ON FUNCTION cut_edges_dry_run(model, double precision, text, text[], text[]) IS
+    'what cut_edges of the same arguments, without dead_nodes, would do to each tensor; columns as of prune_dry_run';
+
+CREATE FUNCTION cut_dead_nodes(model) RETURNS model
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000
+    AS 'MODULE_PATHNAME', 'modelopt_cut_dead_nodes';
+COMMENT ON FUNCTION cut_dead_nodes(model) IS
+    'the model without the nodes that cannot change any output: those that only weights of zero or other dead nodes read, and those that are always zero because the weights and the bias that make them are; it computes the same, as long as what it computes is finite. Each layer keeps at least one node, and nodes whose neighbours are not understood stay. Asks for a graph, as cut_nodes does (22023)';
+
+CREATE FUNCTION cut_dead_nodes_dry_run(
+    model,
+    OUT layer text,
+    OUT "group" integer,
+    OUT nodes integer,
+    OUT cut integer,
+    OUT indexes integer[],
+    OUT stays_because text
+) RETURNS SETOF record
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 ROWS 50
+    AS 'MODULE_PATHNAME', 'modelopt_cut_dead_nodes_dry_run';
+COMMENT ON FUNCTION cut_dead_nodes_dry_run(model) IS
+    'what cut_dead_nodes would do to each layer that makes nodes; columns as of cut_nodes_dry_run';
+
+CREATE FUNCTION layer_cutting_rate(original model, new model) RETURNS double precision
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_layer_cutting_rate';
+COMMENT ON FUNCTION layer_cutting_rate(model, model) IS
+    'layers that are gone as a fraction of the original''s, those that layers() lists: (original - new) / original, 0 when none are gone, null for an original without layers; reads no weights';
+
+CREATE FUNCTION node_cutting_rate(original model, new model) RETURNS double precision
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_node_cutting_rate';
+COMMENT ON FUNCTION node_cutting_rate(model, model) IS
+    'nodes (neurons, channels, places of an embedding) that are gone as a fraction of the original''s: (original - new) / original, 0 when none are gone, null for an original without nodes; counted by the graphs where both have one, else by the weights of linear, convolution, embedding and attention layers as PyTorch lays them out; reads no weights';

@@ -237,6 +237,11 @@ cut_plan_choose(CutPlan *plan, const Patterns *patterns)
 	for (int i = 0; i < patterns->nexclude; i++)
 		apply_pattern(plan, patterns->exclude[i], false);
 	find_units(plan);
+}
+
+void
+cut_plan_check(const CutPlan *plan)
+{
 	for (int i = 0; i < plan->ngroups; i++)
 		check_group(plan, &plan->groups[i]);
 }

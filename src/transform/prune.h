@@ -12,6 +12,8 @@
 #ifndef MODELOPT_PRUNE_H
 #define MODELOPT_PRUNE_H
 
+#include "compat.h"
+
 #include "model/model.h"
 #include "transform/targets.h"
 
@@ -46,6 +48,7 @@ typedef struct PruneAmount
 /* What is to be done; strings are UTF-8. */
 typedef struct PruneRequest
 {
+	const char *function;		/* of SQL, for the recipe */
 	PruneMethod method;
 	PruneScope	scope;			/* of unstructured methods */
 	PruneAmount amount;
@@ -214,6 +217,13 @@ extern void prune_mask(PruneTarget *target, const PruneRequest *request,
  * 22023 when the target has none such. */
 extern int	prune_dimension(const PruneTarget *target,
 							const PruneRequest *request, int otherwise);
+
+/* ---------- prune_sql.c ---------- */
+
+/* The pruned model, with its recipe, and the rows of a dry run. */
+extern Model *prune_model(const Model *source, const PruneRequest *request);
+extern void prune_put_dry_run(FunctionCallInfo fcinfo, const Model *source,
+							  const PruneRequest *request);
 
 /* ---------- prune_recipe.c ---------- */
 

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "graph/graph.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "model/model_sql.h"
@@ -119,7 +120,7 @@ static void
 find_embeddings(const Model *model, bool *embedding)
 {
 	int			nlayers;
-	ModelLayer *layers = model_layers(model, &nlayers);
+	ModelLayer *layers = graph_layers(model, &nlayers);
 
 	for (int i = 0; i < nlayers; i++)
 	{

@@ -256,5 +256,59 @@ def check_properties():
                       "%s: ONNX Runtime agrees" % what)
 
 
-CHECKS = [("cut: by hand", check_by_hand), ("cut: heads", check_heads),
+def dead_of_perceptron(state):
+    """Nodes of layers 1 to 3 that cannot change an output, by definition:
+    read by nothing that lives, or always zero."""
+    layers = [(state["layer%d.weight" % i].numpy(),
+               state["layer%d.bias" % i].numpy()) for i in range(1, 5)]
+    zero = [numpy.zeros(layers[0][0].shape[1], bool)]
+    for w, b in layers:
+        zero.append(((w != 0) & ~zero[-1]).sum(1) + (b != 0) == 0)
+    live = numpy.ones(len(layers[3][1]), bool)
+    dead = {}
+    for i in (3, 2, 1):
+        live = ((layers[i][0] != 0) & live[:, None]).any(0) & ~zero[i]
+        dead["layer%d" % i] = numpy.flatnonzero(~live).tolist()
+    return dead
+
+
+def check_dead():
+    """After edges have gone: nodes that are dead by definition go, and the
+    file computes the same."""
+    for name, net, architecture, x in graph_nets.nets():
+        for fraction in (0.5, 0.9, 0.97):
+            what = "dead nodes of %s, %s of the edges gone" % (name, fraction)
+            with torch.no_grad():
+                for key, t in net.state_dict().items():
+                    if key.endswith("bias") and t[0] < 0:
+                        t[::2] = 0
+            set_graph("dead", net, architecture)
+            sql("UPDATE interop.models SET m = cut_edges(m, %s) "
+                "WHERE name = 'dead';" % fraction)
+            before, state = as_onnx("dead"), back("dead")
+            rows = sql("SELECT layer, array_to_json(indexes), nodes "
+                       "FROM interop.models, cut_dead_nodes_dry_run(m) "
+                       "WHERE name = 'dead';")
+            found = {layer: json.loads(i) for layer, i, _ in rows}
+            if name == "perceptron":
+                wanted = dead_of_perceptron(state)
+                for layer, dead in wanted.items():
+                    if len(dead) == 20:
+                        dead.pop()
+                check({k: found[k] for k in wanted} == wanted,
+                      "%s: those that are by definition" % what,
+                      (wanted, found))
+            if onnx is None:
+                continue
+            sql("UPDATE interop.models SET m = cut_dead_nodes(m) "
+                "WHERE name = 'dead';")
+            (a,), (b,) = (onnx_torch.compute(data, x)
+                          for data in (before, as_onnx("dead")))
+            check(close(a, b, 1e-6),
+                  "%s: %d of %d gone, and the file computes the same"
+                  % (what, sum(map(len, found.values())),
+                     sum(int(n) for *_, n in rows)), abs(a - b).max())
+
+
+CHECKS = [("cut: dead nodes", check_dead), ("cut: by hand", check_by_hand), ("cut: heads", check_heads),
           ("cut: properties", check_properties)]

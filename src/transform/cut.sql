@@ -106,6 +106,79 @@ CREATE FUNCTION cut_dead_nodes_dry_run(
 COMMENT ON FUNCTION cut_dead_nodes_dry_run(model) IS
     'what cut_dead_nodes would do to each layer that makes nodes; columns as of cut_nodes_dry_run';
 
+CREATE FUNCTION cut_layers(m model, layers text) RETURNS model
+    LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1000
+    AS 'MODULE_PATHNAME', 'modelopt_cut_layers_text';
+COMMENT ON FUNCTION cut_layers(model, text) IS
+    'the model without some layers: their tensors go, what they took is handed on to where their result went, and blocks that come after them are renumbered, with what the metadata counts and lists of blocks. layers: the name of a layer or of a block like encoder.layer.10, a pattern with * and ?, a range of blocks like encoder.layer.[8-11], or an array of these in braces. A residual block goes with the addition that ends it, and an activation that would be applied twice in a row goes once. With a graph a layer can go when the shapes that it takes and gives are the same; without one, when another block of its stack has the same tensors, or when it gives as many features as it takes. Null for a null model; null layers are an error (22004). Raises 22023 for a layer that cannot go, with both shapes, and 42704 for names and patterns that match nothing';
+
+CREATE FUNCTION cut_layers(m model, layers text[]) RETURNS model
+    LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1000
+    AS 'MODULE_PATHNAME', 'modelopt_cut_layers_array';
+COMMENT ON FUNCTION cut_layers(model, text[]) IS
+    'the same with an array of names and patterns';
+
+CREATE FUNCTION cut_layers(
+    m model,
+    amount double precision,
+    method text DEFAULT 'importance',
+    similarity jsonb DEFAULT NULL
+) RETURNS model
+    LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 10000
+    AS 'MODULE_PATHNAME', 'modelopt_cut_layers_fraction';
+COMMENT ON FUNCTION cut_layers(model, double precision, text, jsonb) IS
+    'the model without the least important layers: a fraction of 0 to 1, rounded half to even, of the blocks that can go, or of the layers where there are no blocks. method: importance (smallest mean magnitude of the weights, the first of equal ones) or similarity, by an object that says for each layer how alike what it takes and what it gives are on some data, of which the most alike go first. Otherwise as the forms that take names';
+
+CREATE FUNCTION cut_layers_dry_run(
+    m model,
+    layers text,
+    OUT layer text,
+    OUT tensors integer,
+    OUT parameters bigint,
+    OUT importance double precision,
+    OUT cut boolean,
+    OUT new_name text,
+    OUT stays_because text
+) RETURNS SETOF record
+    LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 10000 ROWS 50
+    AS 'MODULE_PATHNAME', 'modelopt_cut_layers_dry_run_text';
+COMMENT ON FUNCTION cut_layers_dry_run(model, text) IS
+    'what cut_layers of the same arguments would do to each block and layer: tensors and parameters that it has, the mean magnitude of its weights, whether it goes, else what it is called afterwards, and why it could not go by itself where it could not';
+
+CREATE FUNCTION cut_layers_dry_run(
+    m model,
+    layers text[],
+    OUT layer text,
+    OUT tensors integer,
+    OUT parameters bigint,
+    OUT importance double precision,
+    OUT cut boolean,
+    OUT new_name text,
+    OUT stays_because text
+) RETURNS SETOF record
+    LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 10000 ROWS 50
+    AS 'MODULE_PATHNAME', 'modelopt_cut_layers_dry_run_array';
+COMMENT ON FUNCTION cut_layers_dry_run(model, text[]) IS
+    'the same with an array of names and patterns';
+
+CREATE FUNCTION cut_layers_dry_run(
+    m model,
+    amount double precision,
+    method text DEFAULT 'importance',
+    similarity jsonb DEFAULT NULL,
+    OUT layer text,
+    OUT tensors integer,
+    OUT parameters bigint,
+    OUT importance double precision,
+    OUT cut boolean,
+    OUT new_name text,
+    OUT stays_because text
+) RETURNS SETOF record
+    LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 10000 ROWS 50
+    AS 'MODULE_PATHNAME', 'modelopt_cut_layers_dry_run_fraction';
+COMMENT ON FUNCTION cut_layers_dry_run(model, double precision, text, jsonb) IS
+    'the same for the least important layers; importance is what they are ranked by, with method similarity its negative';
+
 CREATE FUNCTION layer_cutting_rate(original model, new model) RETURNS double precision
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_layer_cutting_rate';

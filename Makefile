@@ -25,6 +25,7 @@ DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 
 REGRESS = model inspect tensor prune prune_structured prune_errors \
 	pytorch_read pytorch_write safetensors onnx gguf npz formats \
+	graph cut_nodes cut_layers cut_edges \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
 	hostile_gguf hostile_npz
 REGRESS_OPTS = --load-extension=modelopt

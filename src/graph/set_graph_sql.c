@@ -81,7 +81,7 @@ member_string(JsonbContainer *object, const char *key)
 	if (value == NULL)
 		return NULL;
 	if (value->type != jbvString)
-		fail_json(psprintf("A step has a \"%s\" that is no string", key));
+		fail_json(psprintf("A step's \"%s\" is no string", key));
 	return scalar_to_utf8(value);
 }
 

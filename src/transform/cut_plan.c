@@ -217,13 +217,13 @@ check_group(const CutPlan *plan, const CutGroup *group)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot cut nodes of layer \"%s\"", utf8_to_server(name)),
-				 errdetail("Of its nodes, %s.", cut_group_reason(plan, group)),
+				 errdetail("Its nodes cannot go: %s.", cut_group_reason(plan, group)),
 				 errhint("exclude leaves layers as they are.")));
 	if (group->is_named && group->nunits == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("cannot cut nodes of layer \"%s\"", utf8_to_server(name)),
-				 errdetail("None of its nodes may go: %s.",
+				 errdetail("Its nodes cannot go: %s.",
 						   cut_group_reason(plan, group))));
 }
 

@@ -420,11 +420,32 @@ shape_problem(const Region *region)
 					show_shape(out));
 }
 
+/* Another layer's weight that a node of the region computes with: it lies in
+ * between.  Tensors that several layers share, such as masks, are no weights. */
+static const char *
+foreign_weight(const Region *region)
+{
+	const Graph *graph = region->graph;
+
+	for (int i = 0; i < graph->nproducts; i++)
+	{
+		const GraphProduct *product = &graph->products[i];
+		int			tensor = graph->values[product->weight].tensor;
+
+		if (region->is_in[product->node] && !region->is_mine[tensor])
+			return utf8_to_server(graph->model->tensors[tensor].name);
+	}
+	return NULL;
+}
+
 static const char *
 region_problem(const Region *region)
 {
 	const Graph *graph = region->graph;
+	const char *foreign = foreign_weight(region);
 
+	if (foreign != NULL)
+		return psprintf("\"%s\" lies between its parts", foreign);
 	if (region->nentries == 0)
 		return "no node of the graph computes with it";
 	if (region->nentries > 1)

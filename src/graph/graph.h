@@ -23,13 +23,23 @@ typedef struct GraphLiteral
 	int			index;
 } GraphLiteral;
 
+/* The axis whose size an integer is, or is computed from. */
+typedef struct GraphOrigin
+{
+	int			value;			/* -1 when there is none */
+	int			axis;
+	bool		is_computed;	/* and is not the size itself */
+} GraphOrigin;
+
 /* Integers that a value has, as far as they are known: shapes and the like. */
 typedef struct GraphInts
 {
 	int			n;
 	int64	   *values;
-	bool	   *known;
+	bool	   *known;			/* else the value may be a name, as in dims */
 	GraphLiteral *literals;		/* where they stand */
+	GraphOrigin *origins;
+	bool		is_wide;		/* i64, and not i32 or a float */
 } GraphInts;
 
 /* A number of a dimension, a place or a node that is not known. */
@@ -45,7 +55,8 @@ typedef struct GraphValue
 	bool		is_captured;	/* a graph in a node uses it */
 	bool		is_constant;	/* no input of the graph has a say in it */
 	int			rank;			/* or UNKNOWN */
-	int64	   *dims;			/* each may be UNKNOWN */
+	int64	   *dims;			/* negative when not known: UNKNOWN, or a number
+								 * below it that names the size */
 	GraphInts  *ints;			/* NULL when none are known */
 	int		   *places;			/* first one of each axis, or UNKNOWN; see below */
 	int			doubt;			/* a node whose effect on it is not known, or -1 */
@@ -77,6 +88,10 @@ typedef struct GraphNode
 	int			noutputs;
 	int		   *outputs;
 	bool		has_graphs;		/* in its attributes */
+	int			choice;			/* among axes that a Reshape splits one into, the
+								 * one whose places can go */
+	int			chosen;			/* its number, or UNKNOWN */
+	bool		has_more;		/* there are others to try */
 
 	bool		is_removed;		/* for graph_write */
 	int			nchanges;
@@ -116,13 +131,24 @@ typedef struct GraphProduct
 /* A number in the graph that is one of places: so many of n are left. */
 typedef struct GraphPatch
 {
-	GraphLiteral literal;
+	GraphLiteral literal;		/* what is to be changed, if the number stands in
+								 * the graph and does not follow by itself */
+	int			value;			/* that has the number, or -1 */
 	int			node;			/* or else an attribute of a node */
 	const char *attribute;
-	int			index;			/* in it */
-	int			first;			/* place */
+	int			index;			/* in the value or the attribute */
+	int			first;			/* place, or UNKNOWN when n stays */
 	int			n;
 } GraphPatch;
+
+/* An axis whose size is the size of another one: their places have to be the
+ * same, or none of both can go. */
+typedef struct GraphCopy
+{
+	GraphOrigin origin;
+	int			value;
+	int			axis;
+} GraphCopy;
 
 typedef enum PinKind
 {
@@ -139,6 +165,8 @@ typedef struct Graph
 	int64		opset;
 	int			nvalues;
 	GraphValue *values;			/* sorted by name */
+	int			nnames;			/* of sizes that the inputs have */
+	OnnxBytes  *names;
 	int			nnodes;
 	GraphNode  *nodes;			/* in the order in which they compute */
 
@@ -159,6 +187,9 @@ typedef struct Graph
 	int			npatches;
 	int			patches_allocated;
 	GraphPatch *patches;
+	int			ncopies;
+	int			copies_allocated;
+	GraphCopy  *copies;
 } Graph;
 
 /*

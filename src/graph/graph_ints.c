@@ -17,11 +17,16 @@ make_ints(int n)
 	GraphInts  *ints = palloc(sizeof(GraphInts));
 
 	ints->n = n;
+	ints->is_wide = true;
 	ints->values = palloc0(Max(n, 1) * sizeof(int64));
 	ints->known = palloc0(Max(n, 1) * sizeof(bool));
 	ints->literals = palloc(Max(n, 1) * sizeof(GraphLiteral));
+	ints->origins = palloc(Max(n, 1) * sizeof(GraphOrigin));
 	for (int i = 0; i < n; i++)
+	{
 		ints->literals[i].value = -1;
+		ints->origins[i].value = -1;
+	}
 	return ints;
 }
 
@@ -37,9 +42,11 @@ set_literal(GraphInts *ints, int i, int64 number, int value)
 static void
 copy_int(GraphInts *ints, int i, const GraphInts *from, int j)
 {
+	ints->is_wide &= from->is_wide;
 	ints->values[i] = from->values[j];
 	ints->known[i] = from->known[j];
 	ints->literals[i] = from->literals[j];
+	ints->origins[i] = from->origins[j];
 }
 
 /* ---------- where integers come from ---------- */
@@ -55,6 +62,7 @@ decode_ints(DType dtype, int64 count, const char *bytes, int value)
 {
 	GraphInts  *ints = make_ints(count);
 
+	ints->is_wide = dtype == DTYPE_I64;
 	for (int i = 0; i < count; i++)
 	{
 		int64		wide;
@@ -149,7 +157,10 @@ shape_ints(Graph *graph, int node)
 	for (int i = 0; i < ints->n; i++)
 	{
 		ints->values[i] = graph->values[value].dims[start + i];
-		ints->known[i] = ints->values[i] != UNKNOWN;
+		ints->known[i] = ints->values[i] >= 0;
+		ints->origins[i].value = value;
+		ints->origins[i].axis = start + i;
+		ints->origins[i].is_computed = false;
 	}
 	return ints;
 }
@@ -247,6 +258,16 @@ compute(char op, int64 a, int64 b, int64 *result)
 	return false;
 }
 
+/* A result comes from one axis; the other one must not change. */
+static void
+set_origin(Graph *graph, GraphOrigin *origin, GraphOrigin a, GraphOrigin b)
+{
+	*origin = a.value >= 0 ? a : b;
+	origin->is_computed = true;
+	if (a.value >= 0 && b.value >= 0)
+		graph_pin(graph, b.value, b.axis, PIN_FIXED, -1);
+}
+
 static GraphInts *
 arithmetic_ints(Graph *graph, int node)
 {
@@ -258,22 +279,62 @@ arithmetic_ints(Graph *graph, int node)
 		(a->n != b->n && a->n != 1 && b->n != 1))
 		return NULL;
 	ints = make_ints(Max(a->n, b->n));
+	ints->is_wide = a->is_wide && b->is_wide;
 	for (int i = 0; i < ints->n; i++)
 	{
 		int			at_a = a->n == 1 ? 0 : i;
 		int			at_b = b->n == 1 ? 0 : i;
 
+		ints->values[i] = UNKNOWN;
 		ints->known[i] = a->known[at_a] && b->known[at_b] &&
 			compute(graph->nodes[node].op_type.data[0], a->values[at_a],
 					b->values[at_b], &ints->values[i]);
+		set_origin(graph, &ints->origins[i], a->origins[at_a],
+				   b->origins[at_b]);
 	}
+	return ints;
+}
+
+/*
+ * The node's output stands for the integers, if all of them are literals: a
+ * Constant can take the node's place, and other uses of the literals stay.
+ */
+static GraphInts *
+own_literals(const GraphNode *node, GraphInts *ints)
+{
+	for (int i = 0; i < ints->n; i++)
+	{
+		if (ints->literals[i].value < 0 || !ints->is_wide)
+			return ints;
+	}
+	for (int i = 0; i < ints->n; i++)
+		set_literal(ints, i, ints->values[i], node->outputs[0]);
 	return ints;
 }
 
 static GraphInts *
 same_ints(Graph *graph, int node)
 {
-	return unconstify(GraphInts *, graph_some_ints(graph, node_input(graph, node, 0)));
+	const GraphInts *from = graph_some_ints(graph, node_input(graph, node, 0));
+	GraphInts  *ints;
+
+	if (from == NULL)
+		return NULL;
+	ints = make_ints(from->n);
+	for (int i = 0; i < from->n; i++)
+		copy_int(ints, i, from, i);
+	return ints;
+}
+
+static GraphInts *
+cast_ints(Graph *graph, int node)
+{
+	GraphInts  *ints = same_ints(graph, node);
+
+	if (ints != NULL)
+		ints->is_wide = graph_attribute_integer(&graph->nodes[node], "to", 0) ==
+			onnx_type_of(DTYPE_I64);
+	return ints;
 }
 
 /* ---------- the table ---------- */
@@ -295,7 +356,7 @@ static const struct
 	{"Unsqueeze", same_ints},
 	{"Squeeze", same_ints},
 	{"Identity", same_ints},
-	{"Cast", same_ints},
+	{"Cast", cast_ints},
 };
 
 void
@@ -313,6 +374,8 @@ graph_find_ints(Graph *graph, int node)
 		if (onnx_equals(n->op_type, finders[i].name))
 			ints = finders[i].find(graph, node);
 	}
+	if (ints != NULL)
+		ints = own_literals(n, ints);
 	graph->values[n->outputs[0]].ints = ints;
 }
 

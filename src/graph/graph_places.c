@@ -10,6 +10,9 @@
 #include "graph/operators.h"
 #include "miscadmin.h"
 
+/* Axes that a reshape tries at most. */
+#define GRAPH_MAX_CHOICES 4
+
 void
 graph_misfit(const Graph *graph, int node, const char *problem)
 {
@@ -27,11 +30,10 @@ graph_set_dim(Graph *graph, int node, int value, int axis, int64 size)
 {
 	int64	   *dim = &graph->values[value].dims[axis];
 
-	if (size == UNKNOWN)
-		return;
-	if (*dim == UNKNOWN)
+	/* A name is better than nothing, and a number than a name. */
+	if (*dim == UNKNOWN || (*dim < 0 && size >= 0))
 		*dim = size;
-	else if (*dim != size)
+	else if (*dim >= 0 && size >= 0 && *dim != size)
 		graph_misfit(graph, node,
 					 psprintf("has \"%s\" of size " INT64_FORMAT " along axis %d, and not " INT64_FORMAT,
 							  graph_value_title(graph, value), *dim, axis,
@@ -119,7 +121,7 @@ graph_make_places(Graph *graph, int value, int axis)
 	GraphValue *v = &graph->values[value];
 	int64		n = v->dims[axis];
 
-	if (v->places[axis] != UNKNOWN || n == UNKNOWN)
+	if (v->places[axis] != UNKNOWN || n < 0)
 		return;
 	if (n > GRAPH_MAX_PLACES)
 		grow_places(graph, n);	/* which raises */
@@ -286,15 +288,15 @@ graph_derive_axis(Graph *graph, int node, int input, int axis_in, int output,
 
 void
 graph_derive_blocks(Graph *graph, int node, int input, int axis_in,
-					int in_per, int output, int axis_out, int64 start_out,
-					int out_per, int64 n)
+					int64 start_in, int in_per, int output, int axis_out,
+					int64 start_out, int out_per, int64 n)
 {
 	int			from = graph_places(graph, input, axis_in);
 
 	if (from == UNKNOWN)
 		return;
 	graph_make_places(graph, output, axis_out);
-	add_run(graph, node, from, in_per,
+	add_run(graph, node, from + start_in, in_per,
 			graph->values[output].places[axis_out] + start_out, out_per, n);
 }
 
@@ -316,22 +318,23 @@ add_patch(Graph *graph, GraphPatch patch)
 }
 
 void
-graph_patch_literal(Graph *graph, GraphLiteral literal, int value, int axis,
-					int64 start, int64 n)
+graph_follow_integer(Graph *graph, int ints, int index, int value, int axis,
+					 int64 start, int64 n)
 {
 	int			first = graph->values[value].places[axis];
-	GraphPatch	patch = {literal, -1, NULL, 0, first + start, (int) n};
+	GraphPatch	patch = {.value = ints,.node = -1,.index = index,
+	.first = first == UNKNOWN ? UNKNOWN : first + (int) start,.n = (int) n};
 
-	if (first != UNKNOWN && literal.value >= 0)
-		add_patch(graph, patch);
+	patch.literal = graph_some_ints(graph, ints)->literals[index];
+	add_patch(graph, patch);
 }
 
 void
-graph_patch_attribute(Graph *graph, int node, const char *attribute,
-					  int index, int value, int axis, int64 start, int64 n)
+graph_follow_attribute(Graph *graph, int node, const char *attribute,
+					   int index, int value, int axis, int64 start, int64 n)
 {
 	int			first = graph->values[value].places[axis];
-	GraphPatch	patch = {{-1, 0}, node, attribute, index, first + start, (int) n};
+	GraphPatch	patch = {{-1, 0}, -1, node, attribute, index, first + start, (int) n};
 
 	if (first != UNKNOWN)
 		add_patch(graph, patch);
@@ -358,6 +361,65 @@ graph_add_product(Graph *graph, int node)
 	product->x = product->y = UNKNOWN;
 	product->bias = -1;
 	return product;
+}
+
+void
+graph_copy_size(Graph *graph, int ints, int index, int value, int axis)
+{
+	GraphOrigin origin = graph_some_ints(graph, ints)->origins[index];
+	GraphCopy  *copy;
+
+	if (origin.value < 0)
+		return;
+	if (graph->ncopies == graph->copies_allocated)
+	{
+		int64		allocated = Max(64, 2 * (int64) graph->copies_allocated);
+
+		graph->copies = graph->copies == NULL ?
+			palloc(allocated * sizeof(GraphCopy)) :
+			repalloc_huge(graph->copies, allocated * sizeof(GraphCopy));
+		graph->copies_allocated = allocated;
+	}
+	copy = &graph->copies[graph->ncopies++];
+	copy->origin = origin;
+	copy->value = value;
+	copy->axis = axis;
+}
+
+static bool
+is_same_axis(Graph *graph, const GraphCopy *copy)
+{
+	const GraphValue *a = &graph->values[copy->origin.value];
+	const GraphValue *b = &graph->values[copy->value];
+	int			first_a = a->places[copy->origin.axis];
+	int			first_b = b->places[copy->axis];
+	int64		n = b->dims[copy->axis];
+
+	if (first_a == UNKNOWN && first_b == UNKNOWN)
+		return true;
+	if (copy->origin.is_computed || first_a == UNKNOWN ||
+		first_b == UNKNOWN || a->dims[copy->origin.axis] != n)
+		return false;
+	for (int64 i = 0; i < n; i++)
+	{
+		if (graph_unit(graph, first_a + i) != graph_unit(graph, first_b + i))
+			return false;
+	}
+	return true;
+}
+
+static void
+pin_copies(Graph *graph)
+{
+	for (int i = 0; i < graph->ncopies; i++)
+	{
+		const GraphCopy *copy = &graph->copies[i];
+
+		if (is_same_axis(graph, copy))
+			continue;
+		graph_pin(graph, copy->origin.value, copy->origin.axis, PIN_FIXED, -1);
+		graph_pin(graph, copy->value, copy->axis, PIN_FIXED, -1);
+	}
 }
 
 /* ---------- the walk ---------- */
@@ -497,6 +559,7 @@ forget_places(Graph *graph)
 	graph->nruns = 0;
 	graph->nproducts = 0;
 	graph->npatches = 0;
+	graph->ncopies = 0;
 	for (int i = 0; i < graph->nvalues; i++)
 	{
 		for (int axis = 0; axis < graph->values[i].rank; axis++)
@@ -505,22 +568,61 @@ forget_places(Graph *graph)
 	}
 }
 
+static void
+walk(Graph *graph)
+{
+	forget_places(graph);
+	for (int i = 0; i < graph->nnodes; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		apply_node(graph, i);
+	}
+	join_tied(graph);
+	pin_copies(graph);
+	pin_ends(graph);
+}
+
+static bool
+is_pinned(Graph *graph, const GraphValue *value, int axis)
+{
+	for (int64 i = 0; i < value->dims[axis]; i++)
+	{
+		if (graph->pin[graph_unit(graph, value->places[axis] + i)] == PIN_NONE)
+			return false;
+	}
+	return true;
+}
+
+/* Reshapes whose axis turned out to be fixed try the next one; false when
+ * there is none. */
+static bool
+choose_again(Graph *graph)
+{
+	bool		changed = false;
+
+	for (int i = 0; i < graph->nnodes; i++)
+	{
+		GraphNode  *node = &graph->nodes[i];
+
+		if (!node->has_more || node->chosen == UNKNOWN ||
+			!is_pinned(graph, &graph->values[node->outputs[0]], node->chosen))
+			continue;
+		node->choice++;
+		changed = true;
+	}
+	return changed;
+}
+
 /*
  * Twice: what a layer takes tells the sizes of what comes before it, as when a
- * picture of unknown height is flattened for a linear layer.
+ * picture of unknown height is flattened for a linear layer.  And again where a
+ * reshape has a choice.
  */
 void
 graph_analyze(Graph *graph)
 {
-	for (int pass = 0; pass < 2; pass++)
-	{
-		forget_places(graph);
-		for (int i = 0; i < graph->nnodes; i++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			apply_node(graph, i);
-		}
-	}
-	join_tied(graph);
-	pin_ends(graph);
+	walk(graph);
+	walk(graph);
+	for (int i = 0; i < GRAPH_MAX_CHOICES && choose_again(graph); i++)
+		walk(graph);
 }

@@ -15,6 +15,9 @@
 
 #define GRAPH_MAX_INTEGERS 4096
 
+/* Names of sizes that are told apart. */
+#define GRAPH_MAX_NAMES 256
+
 /* ---------- names ---------- */
 
 typedef struct Names
@@ -353,9 +356,24 @@ graph_set_rank(GraphValue *value, int rank)
 	}
 }
 
+/* A size of an input is known by its name, if it has one, or by itself. */
+static int64
+name_size(Graph *graph, OnnxBytes name)
+{
+	for (int i = 0; i < graph->nnames; i++)
+	{
+		if (name.size > 0 && onnx_compare(graph->names[i], name) == 0)
+			return UNKNOWN - 1 - i;
+	}
+	if (graph->nnames == GRAPH_MAX_NAMES)
+		return UNKNOWN;
+	graph->names[graph->nnames++] = name;
+	return UNKNOWN - graph->nnames;
+}
+
 /* What a ValueInfoProto says of a value's shape. */
 static void
-read_type(GraphValue *value, OnnxBytes info)
+read_type(Graph *graph, GraphValue *value, OnnxBytes info)
 {
 	OnnxBytes	tensor = onnx_get(onnx_get(info, VALUE_TYPE), TYPE_TENSOR);
 	OnnxBytes	shape = onnx_get(tensor, TYPE_SHAPE);
@@ -380,6 +398,8 @@ read_type(GraphValue *value, OnnxBytes info)
 		if (onnx_next(&content, DIMENSION_VALUE, &number) &&
 			(int64) number.value >= 0)
 			value->dims[i] = (int64) number.value;
+		else if (value->is_input)
+			value->dims[i] = name_size(graph, onnx_get(dim, DIMENSION_PARAM));
 	}
 }
 
@@ -403,7 +423,7 @@ read_types(Graph *graph, OnnxBytes message)
 			continue;
 		graph->values[value].is_input |= field.number == GRAPH_INPUT;
 		graph->values[value].is_output |= field.number == GRAPH_OUTPUT;
-		read_type(&graph->values[value], info);
+		read_type(graph, &graph->values[value], info);
 	}
 }
 
@@ -529,6 +549,7 @@ graph_read(const Model *model)
 	graph->message = onnx_model_graph(model);
 	if (graph->message.data == NULL)
 		return NULL;
+	graph->names = palloc(GRAPH_MAX_NAMES * sizeof(OnnxBytes));
 	graph->opset = read_opset(graph->message);
 	message = onnx_get(graph->message, MODEL_GRAPH);
 	make_values(graph, message);

@@ -88,7 +88,7 @@ put_dim(StringInfo out, const PbField *field, const void *arg)
 	PbField		content;
 	StringInfoData dim;
 
-	if (size == UNKNOWN || !onnx_next(&reader, DIMENSION_VALUE, &content))
+	if (size < 0 || !onnx_next(&reader, DIMENSION_VALUE, &content))
 	{
 		put_field(out, field);
 		return;
@@ -145,7 +145,6 @@ put_initializer(StringInfo out, const GraphValue *value, const PbField *field)
 	initStringInfo(&tensor);
 	for (int i = 0; value->new_dims != NULL && i < value->rank; i++)
 		onnx_put_integer(&tensor, TENSOR_DIMS,
-						 value->new_dims[i] == UNKNOWN ? value->dims[i] :
 						 value->new_dims[i]);
 	while (pb_next(&reader, &content))
 	{
@@ -300,6 +299,44 @@ put_name(StringInfo out, const Graph *graph, uint32 number, int value)
 	onnx_put_bytes(out, number, name.data, name.size);
 }
 
+/* A node whose integers are no longer what it would compute. */
+static void
+put_as_constant(StringInfo out, const Graph *graph, const GraphNode *node)
+{
+	const GraphValue *value = &graph->values[node->outputs[0]];
+	StringInfoData tensor;
+	StringInfoData attribute;
+	StringInfoData message;
+
+	initStringInfo(&tensor);
+	if (value->rank != 0)
+		onnx_put_integer(&tensor, TENSOR_DIMS, value->ints->n);
+	onnx_put_integer(&tensor, TENSOR_DATA_TYPE, onnx_type_of(DTYPE_I64));
+	onnx_put_bytes(&tensor, TENSOR_RAW_DATA, (const char *) value->new_ints,
+				   value->ints->n * sizeof(int64));
+	initStringInfo(&attribute);
+	onnx_put_text(&attribute, ATTRIBUTE_NAME, "value");
+	onnx_put_message(&attribute, ATTRIBUTE_T, &tensor);
+	onnx_put_integer(&attribute, ATTRIBUTE_TYPE, ONNX_ATTRIBUTE_TENSOR);
+	initStringInfo(&message);
+	put_name(&message, graph, NODE_OUTPUT, node->outputs[0]);
+	onnx_put_bytes(&message, NODE_NAME, node->name.data, node->name.size);
+	onnx_put_text(&message, NODE_OP_TYPE, "Constant");
+	onnx_put_message(&message, NODE_ATTRIBUTE, &attribute);
+	onnx_put_message(out, GRAPH_NODE, &message);
+	pfree(tensor.data);
+	pfree(attribute.data);
+	pfree(message.data);
+}
+
+static bool
+becomes_constant(const Graph *graph, const GraphNode *node)
+{
+	return node->noutputs == 1 && node->outputs[0] >= 0 &&
+		graph->values[node->outputs[0]].new_ints != NULL &&
+		!onnx_equals(node->op_type, "Constant");
+}
+
 static void
 put_node(StringInfo out, const Graph *graph, const GraphNode *node)
 {
@@ -370,7 +407,9 @@ put_graph(StringInfo out, const Graph *graph, OnnxBytes message)
 
 			if (node->is_removed)
 				continue;
-			if (is_changed(graph, node))
+			if (becomes_constant(graph, node))
+				put_as_constant(out, graph, node);
+			else if (is_changed(graph, node))
 				put_node(out, graph, node);
 			else
 				put_field(out, &field);

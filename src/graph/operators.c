@@ -32,9 +32,9 @@ stretched_size(Graph *graph, int node, int axis, int rank)
 
 		if (dim == 1 || dim == size)
 			continue;
-		if (size == 1 || size == UNKNOWN)
+		if (size == 1 || (size < 0 && dim >= 0))
 			size = dim;
-		else if (dim != UNKNOWN)
+		else if (dim >= 0 && size >= 0)
 			graph_misfit(graph, node,
 						 psprintf("takes sizes " INT64_FORMAT " and " INT64_FORMAT " together",
 								  size, dim));
@@ -67,7 +67,7 @@ join_inputs(Graph *graph, int node, int axis, int rank, int64 size)
 	GraphNode  *n = &graph->nodes[node];
 	int			output = n->outputs[0];
 
-	if (n->ninputs > 1 && size != UNKNOWN)
+	if (n->ninputs > 1 && size >= 0)
 		graph_make_places(graph, output, axis);
 	for (int i = 0; i < n->ninputs; i++)
 	{
@@ -82,7 +82,7 @@ join_inputs(Graph *graph, int node, int axis, int rank, int64 size)
 		{
 			/* Stretched, or of a size that is not known. */
 			graph_pin(graph, value, own, PIN_FIXED, -1);
-			if (graph->values[value].dims[own] == UNKNOWN)
+			if (graph->values[value].dims[own] < 0)
 				graph_pin(graph, output, axis, PIN_FIXED, -1);
 		}
 	}
@@ -150,7 +150,7 @@ join_vector(Graph *graph, int node, int value, int axis, int vector)
 		graph_misfit(graph, node, psprintf("takes \"%s\", which is no vector",
 										   graph_value_title(graph, vector)));
 	graph_same_dim(graph, node, value, axis, vector, 0);
-	if (graph->values[value].dims[axis] == UNKNOWN)
+	if (graph->values[value].dims[axis] < 0)
 		graph_pin(graph, vector, 0, PIN_FIXED, -1);
 	else
 		graph_join(graph, node, value, axis, 0, vector, 0, 0,
@@ -228,7 +228,7 @@ join_groups(Graph *graph, int node, int value, int axis, int64 groups)
 {
 	int64		n = graph->values[value].dims[axis];
 
-	if (n == UNKNOWN || graph->values[value].places[axis] == UNKNOWN)
+	if (n < 0 || graph->values[value].places[axis] == UNKNOWN)
 		return;
 	for (int64 start = n / groups; start < n; start += n / groups)
 		graph_join(graph, node, value, axis, 0, value, axis, start, n / groups);
@@ -243,7 +243,7 @@ apply_group_norm(Graph *graph, int node)
 	int64		channels = value_rank(graph, input) < 2 ? UNKNOWN :
 		graph->values[input].dims[1];
 
-	if (groups < 1 || channels == UNKNOWN || channels % groups != 0 ||
+	if (groups < 1 || channels < 0 || channels % groups != 0 ||
 		channels == 0 || !keep_shape(graph, node))
 	{
 		graph_doubt(graph, node);

@@ -117,22 +117,27 @@ extern void graph_derive_axis(Graph *graph, int node, int input, int axis_in,
 							  int output, int axis_out);
 
 /* The same for n pairs of places, i / in_per of the input and i / out_per of
- * the output, from a start on. */
+ * the output, each from a start on. */
 extern void graph_derive_blocks(Graph *graph, int node, int input,
-								int axis_in, int in_per, int output,
-								int axis_out, int64 start_out, int out_per,
-								int64 n);
+								int axis_in, int64 start_in, int in_per,
+								int output, int axis_out, int64 start_out,
+								int out_per, int64 n);
 
 extern void graph_pin(Graph *graph, int value, int axis, PinKind kind,
 					  int node);
 extern void graph_mix(Graph *graph, int value, int axis);
 
-/* Numbers that follow from how many places are left. */
-extern void graph_patch_literal(Graph *graph, GraphLiteral literal,
-								int value, int axis, int64 start, int64 n);
-extern void graph_patch_attribute(Graph *graph, int node,
-								  const char *attribute, int index,
-								  int value, int axis, int64 start, int64 n);
+/* The size of an axis is an integer of a value. */
+extern void graph_copy_size(Graph *graph, int ints, int index, int value,
+							int axis);
+
+/* Numbers that have to follow from how many of n places are left: an integer
+ * of a value, or of an attribute. */
+extern void graph_follow_integer(Graph *graph, int ints, int index, int value,
+								 int axis, int64 start, int64 n);
+extern void graph_follow_attribute(Graph *graph, int node,
+								   const char *attribute, int index,
+								   int value, int axis, int64 start, int64 n);
 
 extern GraphProduct *graph_add_product(Graph *graph, int node);
 

@@ -96,7 +96,7 @@ join_bias(Graph *graph, int node, int bias, int y)
 		int			axis = i + 2 - rank;
 		int64		size = graph->values[bias].dims[i];
 
-		if (size != UNKNOWN && size == graph->values[y].dims[axis])
+		if (size >= 0 && size == graph->values[y].dims[axis])
 			graph_join(graph, node, bias, i, 0, y, axis, 0, size);
 		else if (size != 1)
 			graph_misfit(graph, node, psprintf("adds \"%s\" of size " INT64_FORMAT " to " INT64_FORMAT,
@@ -187,9 +187,7 @@ apply_matmul(Graph *graph, int node)
 		int64		size_a = batch_size(graph, a, axis, rank);
 		int64		size_b = batch_size(graph, b, axis, rank);
 
-		dims[axis] = size_a == 1 || size_a == UNKNOWN ? size_b : size_a;
-		if (size_a == UNKNOWN && size_b == 1)
-			dims[axis] = UNKNOWN;
+		dims[axis] = size_a == 1 || (size_a < 0 && size_b > 1) ? size_b : size_a;
 		if (size_a > 1 && size_b > 1 && size_a != size_b)
 			graph_misfit(graph, node, psprintf("takes sizes " INT64_FORMAT " and " INT64_FORMAT " together",
 											   size_a, size_b));
@@ -327,7 +325,7 @@ join_depthwise(Graph *graph, int node, int x, int w, int y, int64 groups)
 		for (int64 j = 0; j < multiple; j++)
 			graph_join(graph, node, x, 1, i, y, 1, i * multiple + j, 1);
 	}
-	graph_patch_attribute(graph, node, "group", 0, x, 1, 0, groups);
+	graph_follow_attribute(graph, node, "group", 0, x, 1, 0, groups);
 }
 
 /* The weight has [out, in / groups, ...]. */

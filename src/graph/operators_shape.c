@@ -66,7 +66,7 @@ elements(const int64 *dims, int from, int to)
 
 	for (int i = from; i < to; i++)
 	{
-		if (dims[i] == UNKNOWN || dims[i] > PG_INT32_MAX ||
+		if (dims[i] < 0 || dims[i] > PG_INT32_MAX ||
 			(product *= dims[i]) > PG_INT32_MAX)
 			return UNKNOWN;
 	}
@@ -118,34 +118,59 @@ merge_axes(Graph *graph, int node, int x, int y, const Segment *segment)
 	}
 	graph_make_places(graph, y, segment->out);
 	for (int64 i = 0; i < before; i++)
-		graph_derive_blocks(graph, node, x, kept, (int) after, y, segment->out,
-							i * n * after, 1, n * after);
+		graph_derive_blocks(graph, node, x, kept, 0, (int) after, y,
+							segment->out, i * n * after, 1, n * after);
+}
+
+/* The axis of that number among those that are more than 1. */
+static int
+choose_axis(GraphNode *node, const int64 *dims, const Segment *segment)
+{
+	int			chosen = UNKNOWN;
+	int			n = 0;
+
+	for (int i = segment->out; i < segment->out + segment->nout; i++)
+	{
+		if (dims[i] != 1 && n++ <= node->choice)
+			chosen = i;
+	}
+	node->has_more = n > node->choice + 1;
+	return chosen;
 }
 
 /*
- * One axis becomes many: the first of them that is more than one takes its
- * blocks, as heads do of a width; those after it are fixed.
+ * One axis becomes many: one of them takes its places in blocks, as heads do of
+ * a width; the others are fixed.  It is the first one, or when that turns out to
+ * be fixed, as that of queries, keys and values is, the next one.
  */
 static void
 split_axis(Graph *graph, int node, int x, int y, const Segment *segment)
 {
 	const int64 *dims = graph->values[y].dims;
-	int			first = segment->out;
 	int			end = segment->out + segment->nout;
+	int			chosen = choose_axis(&graph->nodes[node], dims, segment);
+	int64		before;
 	int64		block;
 
-	while (first < end - 1 && dims[first] == 1)
-		first++;
-	block = elements(dims, first + 1, end);
-	if (graph_places(graph, x, segment->in) == UNKNOWN || block < 1 ||
-		dims[first] == UNKNOWN ||
-		block * dims[first] != graph->values[x].dims[segment->in])
+	graph->nodes[node].chosen = UNKNOWN;
+	if (chosen == UNKNOWN || graph_places(graph, x, segment->in) == UNKNOWN)
 	{
 		pin_segment(graph, x, y, segment);
 		return;
 	}
-	graph_derive_blocks(graph, node, x, segment->in, 1, y, first, 0,
-						(int) block, block * dims[first]);
+	before = elements(dims, segment->out, chosen);
+	block = elements(dims, chosen + 1, end);
+	if (before < 1 || block < 1 || dims[chosen] < 0 ||
+		before * block * dims[chosen] != graph->values[x].dims[segment->in])
+	{
+		pin_segment(graph, x, y, segment);
+		return;
+	}
+	for (int64 i = 0; i < before; i++)
+		graph_derive_blocks(graph, node, x, segment->in,
+							i * block * dims[chosen], 1, y, chosen, 0,
+							(int) block, block * dims[chosen]);
+	graph->nodes[node].chosen = chosen;
 }
 
 static void
@@ -153,8 +178,8 @@ relate_segment(Graph *graph, int node, int x, int y, const Segment *segment)
 {
 	if (segment->nin == 1 && segment->nout == 1)
 	{
-		if (graph->values[x].dims[segment->in] == UNKNOWN ||
-			graph->values[y].dims[segment->out] == UNKNOWN)
+		if (graph->values[x].dims[segment->in] < 0 ||
+			graph->values[y].dims[segment->out] < 0)
 			pin_segment(graph, x, y, segment);
 		else
 			graph_derive_axis(graph, node, x, segment->in, y, segment->out);
@@ -181,7 +206,7 @@ relate_middle(Graph *graph, int node, int x, int y, Segment all)
 
 	for (int i = all.in; i < in_end; i++)
 	{
-		if (in[i] == UNKNOWN || in[i] > PG_INT32_MAX)
+		if (in[i] < 0 || in[i] > PG_INT32_MAX)
 		{
 			relate_segment(graph, node, x, y, &all);
 			return;
@@ -189,7 +214,7 @@ relate_middle(Graph *graph, int node, int x, int y, Segment all)
 	}
 	for (int i = all.out; i < out_end; i++)
 	{
-		if (out[i] == UNKNOWN || out[i] > PG_INT32_MAX)
+		if (out[i] < 0 || out[i] > PG_INT32_MAX)
 		{
 			relate_segment(graph, node, x, y, &all);
 			return;
@@ -242,7 +267,7 @@ relate_reshape(Graph *graph, int node, int x, int y, const bool *copied)
 
 	/* Alike from the end on; sizes must be known to be alike. */
 	while (middle.nin > 0 && middle.nout > 0 &&
-		   in->dims[middle.nin - 1] != UNKNOWN &&
+		   in->dims[middle.nin - 1] >= 0 &&
 		   in->dims[middle.nin - 1] == out->dims[middle.nout - 1])
 	{
 		Segment		same = {--middle.nin, 1, --middle.nout, 1};
@@ -250,9 +275,8 @@ relate_reshape(Graph *graph, int node, int x, int y, const bool *copied)
 		relate_segment(graph, node, x, y, &same);
 	}
 	while (middle.nin > 0 && middle.nout > 0 &&
-		   (copied[middle.out] ||
-			(in->dims[middle.in] != UNKNOWN &&
-			 in->dims[middle.in] == out->dims[middle.out])))
+		   (copied[middle.out] || (in->dims[middle.in] != UNKNOWN &&
+								   in->dims[middle.in] == out->dims[middle.out])))
 	{
 		Segment		same = {middle.in++, 1, middle.out++, 1};
 
@@ -260,35 +284,67 @@ relate_reshape(Graph *graph, int node, int x, int y, const bool *copied)
 		middle.nout--;
 		relate_segment(graph, node, x, y, &same);
 	}
-	/* A batch of unknown size in front of both is one. */
-	if (middle.nin > 1 && middle.nout > 1 && middle.in == 0 && middle.out == 0 &&
-		in->dims[0] == UNKNOWN && out->dims[0] == UNKNOWN)
-	{
-		int64		left_in = elements(in->dims, 1, middle.nin);
-		int64		left_out = elements(out->dims, 1, middle.nout);
-
-		if (left_in != UNKNOWN && left_in == left_out)
-		{
-			middle.in++;
-			middle.out++;
-			middle.nin--;
-			middle.nout--;
-		}
-	}
 	if (middle.nin > 0 && middle.nout > 0)
 		relate_middle(graph, node, x, y, middle);
 	else
 		pin_segment(graph, x, y, &middle);
 }
 
+/*
+ * What is left for the -1 of a shape: the input's elements by those of the
+ * other sizes.  Sizes that have only a name cancel each other, and one of them
+ * may be all that is left.
+ */
+static int64
+size_left(const GraphValue *in, const int64 *dims, int n, int left)
+{
+	bool		is_used[MODEL_MAX_DIMS] = {false};
+	int64		product = 1;
+	int64		name = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		int			j = 0;
+
+		if (i == left || dims[i] >= 0)
+			continue;
+		while (j < in->rank && (is_used[j] || in->dims[j] != dims[i]))
+			j++;
+		if (dims[i] == UNKNOWN || j == in->rank)
+			return UNKNOWN;
+		is_used[j] = true;
+	}
+	for (int j = 0; j < in->rank; j++)
+	{
+		if (is_used[j])
+			continue;
+		if (in->dims[j] < 0 && (name != 0 || in->dims[j] == UNKNOWN))
+			return UNKNOWN;
+		if (in->dims[j] < 0)
+			name = in->dims[j];
+		else if (in->dims[j] > PG_INT32_MAX ||
+				 (product *= in->dims[j]) > PG_INT32_MAX)
+			return UNKNOWN;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		if (i == left || dims[i] < 0)
+			continue;
+		if (dims[i] == 0 || product % dims[i] != 0)
+			return UNKNOWN;
+		product /= dims[i];
+	}
+	if (name == 0)
+		return product;
+	return product == 1 ? name : UNKNOWN;
+}
+
 /* The output's sizes, as far as the wanted shape tells: 0 is the input's, -1
  * what is left.  False when nothing is known. */
 static bool
-reshaped_dims(Graph *graph, int node, int x, const GraphInts *shape,
-			  int64 *dims, bool *copied)
+reshaped_dims(const GraphValue *in, const GraphInts *shape, int64 *dims,
+			  bool *copied)
 {
-	const GraphValue *in = &graph->values[x];
-	int64		all = elements(in->dims, 0, in->rank);
 	int			left = UNKNOWN;
 
 	if (shape->n > MODEL_MAX_DIMS)
@@ -296,45 +352,21 @@ reshaped_dims(Graph *graph, int node, int x, const GraphInts *shape,
 	for (int i = 0; i < shape->n; i++)
 	{
 		copied[i] = shape->known[i] && shape->values[i] == 0;
-		dims[i] = shape->known[i] ? shape->values[i] : UNKNOWN;
-		if (copied[i])
+		if (copied[i] && i >= in->rank)
+			return false;
+		if (shape->known[i] && shape->values[i] < 0)
 		{
-			if (i >= in->rank)
-				return false;
-			dims[i] = in->dims[i];
-		}
-		else if (dims[i] < 0 && shape->known[i])
 			left = i;
-	}
-	/* What is copied need not be known to say what is left. */
-	if (left != UNKNOWN && all == UNKNOWN)
-	{
-		int			skipped = 0;
-
-		while (skipped < shape->n && copied[skipped] &&
-			   in->dims[skipped] == UNKNOWN)
-			skipped++;
-		all = elements(in->dims, skipped, in->rank);
-		for (int i = skipped; i < shape->n && all != UNKNOWN; i++)
-		{
-			if (i != left && (dims[i] < 1 || all % dims[i] != 0))
-				all = UNKNOWN;
-			else if (i != left)
-				all /= dims[i];
+			dims[i] = UNKNOWN;
 		}
-		dims[left] = all;
+		else if (copied[i])
+			dims[i] = in->dims[i];
+		else
+			dims[i] = shape->known[i] || shape->values[i] < UNKNOWN ?
+				shape->values[i] : UNKNOWN;
 	}
-	else if (left != UNKNOWN)
-	{
-		for (int i = 0; i < shape->n && all != UNKNOWN; i++)
-		{
-			if (i != left && (dims[i] < 1 || all % dims[i] != 0))
-				all = UNKNOWN;
-			else if (i != left)
-				all /= dims[i];
-		}
-		dims[left] = all;
-	}
+	if (left != UNKNOWN)
+		dims[left] = size_left(in, dims, shape->n, left);
 	return true;
 }
 
@@ -349,7 +381,7 @@ apply_reshape(Graph *graph, int node)
 
 	if (value_rank(graph, x) == UNKNOWN || y < 0 || shape == NULL ||
 		graph_attribute_integer(&graph->nodes[node], "allowzero", 0) != 0 ||
-		!reshaped_dims(graph, node, x, shape, dims, copied))
+		!reshaped_dims(&graph->values[x], shape, dims, copied))
 	{
 		graph_doubt(graph, node);
 		return;
@@ -358,9 +390,10 @@ apply_reshape(Graph *graph, int node)
 	relate_reshape(graph, node, x, y, copied);
 	for (int i = 0; i < shape->n; i++)
 	{
+		graph_copy_size(graph, node_input(graph, node, 1), i, y, i);
 		if (shape->known[i] && shape->values[i] > 0)
-			graph_patch_literal(graph, shape->literals[i], y, i, 0,
-								shape->values[i]);
+			graph_follow_integer(graph, node_input(graph, node, 1), i, y, i, 0,
+								 shape->values[i]);
 	}
 }
 
@@ -562,13 +595,13 @@ apply_expand(Graph *graph, int node)
 
 		if (own < 0)
 			continue;
-		if (graph->values[x].dims[own] != UNKNOWN &&
+		if (graph->values[x].dims[own] >= 0 &&
 			graph->values[x].dims[own] == graph->values[y].dims[i])
 		{
 			graph_derive_axis(graph, node, x, own, y, i);
 			if (wanted >= 0 && shape->known[wanted] && shape->values[wanted] > 1)
-				graph_patch_literal(graph, shape->literals[wanted], y, i, 0,
-									shape->values[wanted]);
+				graph_follow_integer(graph, node_input(graph, node, 1), wanted,
+									 y, i, 0, shape->values[wanted]);
 		}
 		else
 			graph_pin(graph, x, own, PIN_FIXED, -1);
@@ -606,9 +639,9 @@ apply_concat(Graph *graph, int node)
 			if (i == 0)
 				dims[axis] = own[axis];
 			else if (axis != along)
-				dims[axis] = dims[axis] == UNKNOWN ? own[axis] : dims[axis];
-			else if (dims[axis] != UNKNOWN)
-				dims[axis] = own[axis] == UNKNOWN || own[axis] > PG_INT32_MAX ||
+				dims[axis] = dims[axis] < 0 && own[axis] >= 0 ? own[axis] : dims[axis];
+			else if (dims[axis] >= 0)
+				dims[axis] = own[axis] < 0 || own[axis] > PG_INT32_MAX ||
 					dims[axis] > PG_INT32_MAX ? UNKNOWN : dims[axis] + own[axis];
 		}
 	}
@@ -627,7 +660,7 @@ apply_concat(Graph *graph, int node)
 	{
 		int64		size = graph->values[n->inputs[i]].dims[along];
 
-		if (dims[along] == UNKNOWN || size == UNKNOWN)
+		if (dims[along] < 0 || size < 0)
 			graph_pin(graph, n->inputs[i], along, PIN_FIXED, -1);
 		else
 			graph_derive(graph, node, n->inputs[i], along, 0, y, along, start,
@@ -668,7 +701,7 @@ apply_split(Graph *graph, int node)
 
 	for (int i = 0; i < nsizes && sizes != NULL; i++)
 		sum = sizes[i] < 0 || sizes[i] > PG_INT32_MAX ? -1 - PG_INT32_MAX * (int64) nsizes : sum + sizes[i];
-	if (whole == UNKNOWN || n->noutputs == 0 ||
+	if (whole < 0 || n->noutputs == 0 ||
 		(node_input(graph, node, 1) >= 0 && sizes == NULL) ||
 		(sizes != NULL && (nsizes != n->noutputs || sum != whole)) ||
 		(sizes == NULL && whole % n->noutputs != 0))
@@ -698,9 +731,10 @@ apply_split(Graph *graph, int node)
 			graph_derive(graph, node, x, along, start, y, along, 0, size);
 		}
 		if (ints != NULL)
-			graph_patch_literal(graph, ints->literals[i], x, along, start, size);
+			graph_follow_integer(graph, node_input(graph, node, 1), i, x, along,
+								 start, size);
 		else if (sizes != NULL)
-			graph_patch_attribute(graph, node, "split", i, x, along, start, size);
+			graph_follow_attribute(graph, node, "split", i, x, along, start, size);
 		start += size;
 	}
 }
@@ -786,11 +820,11 @@ slice_axis(Graph *graph, int node, const SliceArguments *slice, int i,
 	}
 	graph_derive(graph, node, x, axis, start, y, axis, 0, n);
 	if (slice->starts[i] > 0)
-		graph_patch_literal(graph, slice->start_ints->literals[i], x, axis, 0,
-							start);
+		graph_follow_integer(graph, node_input(graph, node, 1), i, x, axis, 0,
+							 start);
 	if (slice->ends[i] <= size)
-		graph_patch_literal(graph, slice->end_ints->literals[i], x, axis, 0,
-							start + n);
+		graph_follow_integer(graph, node_input(graph, node, 2), i, x, axis, 0,
+							 start + n);
 }
 
 void
@@ -824,7 +858,7 @@ apply_slice(Graph *graph, int node)
 			return;
 		}
 		argument[axis] = i;
-		if (dims[axis] == UNKNOWN || step != 1)
+		if (dims[axis] < 0 || step != 1)
 			dims[axis] = UNKNOWN;
 		else
 			dims[axis] = Max(slice_bound(slice.ends[i], dims[axis]) -
@@ -837,7 +871,7 @@ apply_slice(Graph *graph, int node)
 
 		if (i == UNKNOWN)
 			graph_derive_axis(graph, node, x, axis, y, axis);
-		else if (dims[axis] == UNKNOWN)
+		else if (dims[axis] < 0)
 		{
 			(void) graph_places(graph, x, axis);
 			graph_pin(graph, x, axis, PIN_FIXED, -1);

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "graph/operators.h"
 #include "miscadmin.h"
 #include "model/model_sql.h"
 #include "transform/cut.h"
@@ -18,6 +19,8 @@ count_left(const CutPlan *plan, int first, int64 n)
 {
 	int64		left = 0;
 
+	if (first == UNKNOWN)
+		return n;
 	for (int64 i = 0; i < n; i++)
 		left += !cut_is_cut(plan, first + i);
 	return left;
@@ -46,11 +49,10 @@ set_new_dims(CutPlan *plan, GraphValue *value)
 	value->new_dims = dims;
 }
 
-/* An integer that stands in the graph; two uses of it must agree. */
 static void
-change_literal(CutPlan *plan, const GraphPatch *patch, int64 left, bool *is_set)
+change_literal(CutPlan *plan, GraphLiteral literal, int64 left)
 {
-	GraphValue *value = &plan->graph->values[patch->literal.value];
+	GraphValue *value = &plan->graph->values[literal.value];
 	int64	   *ints = unconstify(int64 *, value->new_ints);
 
 	if (ints == NULL)
@@ -59,14 +61,7 @@ change_literal(CutPlan *plan, const GraphPatch *patch, int64 left, bool *is_set)
 		memcpy(ints, value->ints->values, value->ints->n * sizeof(int64));
 		value->new_ints = ints;
 	}
-	if (*is_set && ints[patch->literal.index] != left)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("value \"%s\" of the graph is used for sizes that would become different",
-						graph_value_title(plan->graph, patch->literal.value)),
-				 errhint("exclude leaves layers as they are.")));
-	ints[patch->literal.index] = left;
-	*is_set = true;
+	ints[literal.index] = left;
 }
 
 static void
@@ -95,36 +90,121 @@ compare_patches(const void *a, const void *b)
 	return left->literal.index - right->literal.index;
 }
 
+/* How many nodes take each value. */
+static int *
+count_uses(const Graph *graph)
+{
+	int		   *uses = palloc0(Max(graph->nvalues, 1) * sizeof(int));
+
+	for (int i = 0; i < graph->nnodes; i++)
+	{
+		for (int j = 0; j < graph->nodes[i].ninputs; j++)
+		{
+			if (graph->nodes[i].inputs[j] >= 0)
+				uses[graph->nodes[i].inputs[j]]++;
+		}
+	}
+	return uses;
+}
+
+/* What stands in the graph once must be right for all that use it. */
+static void
+change_shared(CutPlan *plan, const GraphPatch *patches, int n, int uses)
+{
+	GraphLiteral literal = patches[0].literal;
+	int64		left = count_left(plan, patches[0].first, patches[0].n);
+	bool		agree = true;
+
+	for (int i = 1; i < n; i++)
+		agree &= count_left(plan, patches[i].first, patches[i].n) == left;
+	if (agree && left == plan->graph->values[literal.value].ints->values[literal.index])
+		return;
+	if (!agree || n < uses)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("value \"%s\" of the graph is used for sizes that would become different",
+						graph_value_title(plan->graph, literal.value)),
+				 errhint("exclude leaves layers as they are.")));
+	change_literal(plan, literal, left);
+}
+
 static void
 change_numbers(CutPlan *plan)
 {
 	Graph	   *graph = plan->graph;
-	bool		is_set = false;
+	GraphPatch *patches = graph->patches;
+	int		   *uses = count_uses(graph);
+	int			n;
 
 	if (graph->npatches > 0)
-		qsort(graph->patches, graph->npatches, sizeof(GraphPatch),
-			  compare_patches);
+		qsort(patches, graph->npatches, sizeof(GraphPatch), compare_patches);
+	for (int i = 0; i < graph->npatches; i += n)
+	{
+		n = 1;
+		if (patches[i].literal.value < 0)
+		{
+			int64		left = count_left(plan, patches[i].first, patches[i].n);
+
+			if (patches[i].node >= 0 && left != patches[i].n)
+				change_attribute(plan, &patches[i], left);
+			continue;
+		}
+		while (i + n < graph->npatches &&
+			   compare_patches(&patches[i], &patches[i + n]) == 0)
+			n++;
+		change_shared(plan, &patches[i], n, uses[patches[i].literal.value]);
+	}
+	pfree(uses);
+}
+
+/* ---------- whether all follows ---------- */
+
+static void
+report_stray(const Graph *graph, int value, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot cut nodes of this graph"),
+			 errdetail("Value \"%s\" would not have the %s that what is left has.",
+					   graph_value_title(graph, value), what),
+			 errhint("exclude leaves layers as they are.")));
+}
+
+/* Shapes are what was meant, where both are known, and so are numbers that the
+ * graph computes from them. */
+static void
+check_result(CutPlan *plan, Graph *now)
+{
+	const Graph *graph = plan->graph;
+
+	graph_analyze(now);
+	for (int i = 0; i < graph->nvalues; i++)
+	{
+		const GraphValue *value = &graph->values[i];
+		const int64 *dims = value->new_dims != NULL ? value->new_dims : value->dims;
+		int			same = graph_find(now, value->name);
+
+		if (same < 0 || now->values[same].rank != value->rank)
+			continue;
+		for (int axis = 0; axis < value->rank; axis++)
+		{
+			int64		found = now->values[same].dims[axis];
+
+			if (found >= 0 && dims[axis] >= 0 && found != dims[axis])
+				report_stray(graph, i, "shape");
+		}
+	}
 	for (int i = 0; i < graph->npatches; i++)
 	{
 		const GraphPatch *patch = &graph->patches[i];
-		int64		left = count_left(plan, patch->first, patch->n);
+		const GraphInts *ints;
 
-		if (i == 0 || compare_patches(&graph->patches[i - 1], patch) != 0)
-			is_set = false;
-		if (patch->literal.value >= 0)
-			change_literal(plan, patch, left, &is_set);
-		else if (left != patch->n)
-			change_attribute(plan, patch, left);
-	}
-	/* What would become what it is already, does not change. */
-	for (int i = 0; i < graph->nvalues; i++)
-	{
-		GraphValue *value = &graph->values[i];
-
-		if (value->new_ints != NULL &&
-			memcmp(value->new_ints, value->ints->values,
-				   value->ints->n * sizeof(int64)) == 0)
-			value->new_ints = NULL;
+		if (patch->value < 0)
+			continue;
+		ints = graph_some_ints(now, graph_find(now, graph->values[patch->value].name));
+		if (ints == NULL || patch->index >= ints->n || !ints->known[patch->index] ||
+			ints->values[patch->index] != count_left(plan, patch->first, patch->n))
+			report_stray(graph, patch->value, "numbers");
 	}
 }
 
@@ -250,6 +330,6 @@ cut_apply(CutPlan *plan)
 	add_tensors(plan, out);
 	bytes = graph_write(plan->graph);
 	model_set_graph(out, bytes.data, bytes.size);
-	graph_analyze(graph_read(out));
+	check_result(plan, graph_read(out));
 	return out;
 }

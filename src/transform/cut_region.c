@@ -366,7 +366,7 @@ show_shape(const GraphValue *value)
 	for (int i = 0; i < value->rank; i++)
 	{
 		appendStringInfoString(&out, i == 0 ? "[" : ", ");
-		if (value->dims[i] == UNKNOWN)
+		if (value->dims[i] < 0)
 			appendStringInfoChar(&out, '?');
 		else
 			appendStringInfo(&out, INT64_FORMAT, value->dims[i]);
@@ -410,9 +410,9 @@ shape_problem(const Region *region)
 
 	for (int i = 0; i < in->rank && same; i++)
 	{
-		known &= in->dims[i] != UNKNOWN && out->dims[i] != UNKNOWN;
-		same = in->dims[i] == out->dims[i] || in->dims[i] == UNKNOWN ||
-			out->dims[i] == UNKNOWN;
+		known &= in->dims[i] != UNKNOWN && in->dims[i] == out->dims[i];
+		same = in->dims[i] == out->dims[i] || in->dims[i] < 0 ||
+			out->dims[i] < 0;
 	}
 	if (same && (known || !changes_sizes(region)))
 		return NULL;

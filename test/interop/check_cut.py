@@ -2,16 +2,20 @@
 Nodes that are cut, against the same done by hand: rows and columns of PyTorch's
 tensors, and what the network computes with them.
 """
+import inspect
+import io
 import json
+import warnings
 
 import numpy
 import torch
 from torch.nn import functional as F
 
+import cut_nets
 import graph_nets
 from check_graph import check_file, close, expected, onnx, set_graph
 from check_onnx import as_onnx, computed, has_runtime
-from harness import back, check, check_same, quote, saved, scalar, skip, sql
+from harness import back, check, check_same, quote, scalar, skip, sql, store
 
 if onnx is not None:
     import onnx_torch
@@ -310,5 +314,66 @@ def check_dead():
                      sum(int(n) for *_, n in rows)), abs(a - b).max())
 
 
-CHECKS = [("cut: dead nodes", check_dead), ("cut: by hand", check_by_hand), ("cut: heads", check_heads),
+def exported(net, inputs, dynamic, folded):
+    """A net as torch exports it, its batch a symbol or a number, and shapes
+    computed from others or folded into constants."""
+    out = io.BytesIO()
+    names = ["x%d" % i for i in range(len(inputs))]
+    options = {"input_names": names, "opset_version": 14,
+               "do_constant_folding": folded}
+    if dynamic:
+        options["dynamic_axes"] = {n: {0: "batch"} for n in names}
+    if "dynamo" in inspect.signature(torch.onnx.export).parameters:
+        options["dynamo"] = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(net, inputs, out, **options)
+    return out.getvalue()
+
+
+def zeroed(net, found):
+    """The net with the weights zero that make the nodes which go."""
+    modules = dict(net.named_modules())
+    with torch.no_grad():
+        for layer, (_, _, gone, _) in found.items():
+            module = modules[layer]
+            transposed = isinstance(module, torch.nn.ConvTranspose2d)
+            module.weight[(slice(None),) * transposed + (gone,)] = 0
+    return net
+
+
+def check_operators():
+    """What depends on each other goes together: the cut file computes what
+    the net does whose nodes are zero instead."""
+    if onnx is None:
+        skip("cut: operators", "there is no onnx package")
+        return
+    for dynamic, folded in ((True, True), (True, False), (False, True)):
+        for name, net, inputs in cut_nets.nets():
+            what = "cut %s with a batch that is %s%s" % (
+                name, "a symbol" if dynamic else "a number",
+                "" if folded else ", not folded")
+            store("cut.op", exported(net, inputs, dynamic, folded))
+            before = as_onnx("cut.op")
+            # Sequences of fixed length have queries that may not go alone.
+            found = dry_run("cut.op", "0.5")
+            _, data = cut("cut.op", "0.5")
+            gone = {k: v[2] for k, v in found.items() if v[2]}
+            free = [k for k, v in found.items() if v[3] == "NULL"]
+            check(len(gone) > 0 and set(gone) == set(free),
+                  "%s: all layers lose nodes but those that cannot: %s"
+                  % (what, sorted(set(found) - set(free))), found)
+            onnx.checker.check_model(onnx.load_from_string(data),
+                                     full_check=True)
+            with torch.no_grad():
+                wanted = zeroed(net, found)(*inputs)
+            wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+            computed_ = onnx_torch.compute(data, *inputs)
+            check(len(data) < len(before)
+                  and all(close(a, b, 1e-5)
+                          for a, b in zip(computed_, wanted)),
+                  "%s: the same as with zeros" % what)
+
+
+CHECKS = [("cut: operators", check_operators), ("cut: dead nodes", check_dead), ("cut: by hand", check_by_hand), ("cut: heads", check_heads),
           ("cut: properties", check_properties)]

@@ -13,6 +13,11 @@ def tensor(proto):
     return torch.tensor(numpy_helper.to_array(proto))
 
 
+def listed(axes):
+    """Axes as an attribute or, since opset 13, as an input."""
+    return axes.tolist() if torch.is_tensor(axes) else axes
+
+
 def conv(x, w, b=None, **a):
     n = w.dim() - 2
     pads = a.get("pads", [0] * 2 * n)
@@ -93,21 +98,20 @@ def cut(x, starts, ends, axes=None, steps=None, **a):
 
 def reduce(function):
     def compute(x, axes=None, **a):
-        axes = axes.tolist() if axes is not None else a.get("axes")
+        axes = listed(axes)
         return function(x, axes or list(range(x.dim())),
                         bool(a.get("keepdims", 1)))
     return compute
 
 
 def unsqueeze(x, axes=None, **a):
-    for axis in axes.tolist() if axes is not None else a["axes"]:
+    for axis in listed(axes):
         x = x.unsqueeze(axis)
     return x
 
 
 def squeeze(x, axes=None, **a):
-    axes = axes.tolist() if axes is not None else a["axes"]
-    for axis in sorted((n % x.dim() for n in axes), reverse=True):
+    for axis in sorted((n % x.dim() for n in listed(axes)), reverse=True):
         x = x.squeeze(axis)
     return x
 
@@ -128,10 +132,12 @@ OPERATORS = {
     "HardSwish": lambda x, **a: F.hardswish(x),
     "PRelu": lambda x, slope, **a: torch.where(x < 0, x * slope, x),
     "Add": lambda x, y, **a: x + y, "Sub": lambda x, y, **a: x - y,
-    "Mul": lambda x, y, **a: x * y, "Div": lambda x, y, **a: x / y,
+    "Mul": lambda x, y, **a: x * y, "Div": lambda x, y, **a: (
+        x / y if x.is_floating_point() else x // y),
     "Pow": lambda x, y, **a: x ** y, "MatMul": lambda x, y, **a: x @ y,
     "Softmax": lambda x, **a: F.softmax(x, a.get("axis", -1)),
     "LogSoftmax": lambda x, **a: F.log_softmax(x, a.get("axis", -1)),
+    "ReduceMax": reduce(lambda x, axes, keep: x.amax(axes, keep)),
     "Gemm": gemm, "Conv": conv, "ConvTranspose": conv_transpose,
     "BatchNormalization": batch_norm, "LayerNormalization": layer_norm,
     "MaxPool": pool("max"), "AveragePool": pool("avg"),

@@ -15,6 +15,10 @@
 /* Elements that are collected before they are handed to the builder. */
 #define BATCH PAYLOAD_CHUNK
 
+/* Runs of fewer elements are short; and at most so many are listed. */
+#define SHORT_RUN	32
+#define MAX_INDEXES (1024 * 1024)
+
 /* Rows that are looked at between two looks for interrupts. */
 #define STRETCH 1024
 
@@ -31,6 +35,8 @@ typedef struct Cutter
 	int64		row;			/* elements of one */
 	int64		nruns;			/* of what stays of a row */
 	Run		   *runs;
+	int64		nindexes;		/* or its elements one by one */
+	uint32	   *indexes;		/* NULL when runs are long */
 	int			nouter;			/* dimensions before */
 	const int64 *dims;
 	uint8	   *const *keep;
@@ -92,58 +98,81 @@ put_run(Cutter *cutter, const char *elements, int64 n)
 	}
 }
 
-/* Short runs, for which a call of memcpy would take longer than the copy. */
-#define DEFINE_PUT_ROW(type) \
+/* Elements one by one, where runs are so short that their ends could not be
+ * foreseen. */
+#define DEFINE_PICK(type) \
 static void \
-put_row_##type(Cutter *cutter, const char *row) \
+pick_##type(type *to, const type *row, const uint32 *indexes, int64 n) \
 { \
-	const type *from = (const type *) row; \
-	type	   *to = (type *) cutter->batch + cutter->nbatch; \
-\
-	for (int64 i = 0; i < cutter->nruns; i++) \
-	{ \
-		const type *start = from + cutter->runs[i].start; \
-		int64		n = cutter->runs[i].n; \
-\
-		for (int64 j = 0; j < n; j++) \
-			*to++ = start[j]; \
-	} \
-	cutter->nbatch = to - (type *) cutter->batch; \
+	for (int64 i = 0; i < n; i++) \
+		to[i] = row[indexes[i]]; \
 }
 
-DEFINE_PUT_ROW(uint8)
-DEFINE_PUT_ROW(uint16)
-DEFINE_PUT_ROW(uint32)
-DEFINE_PUT_ROW(uint64)
+DEFINE_PICK(uint8)
+DEFINE_PICK(uint16)
+DEFINE_PICK(uint32)
+DEFINE_PICK(uint64)
+
+/* Elements of a payload are aligned to their width. */
+static void
+pick(const Cutter *cutter, const char *row, const uint32 *indexes, int64 n)
+{
+	char	   *to = cutter->batch + cutter->nbatch * cutter->width;
+
+	switch (cutter->width)
+	{
+		case 1:
+			pick_uint8((uint8 *) to, (const uint8 *) row, indexes, n);
+			break;
+		case 2:
+			pick_uint16((uint16 *) to, (const uint16 *) row, indexes, n);
+			break;
+		case 4:
+			pick_uint32((uint32 *) to, (const uint32 *) row, indexes, n);
+			break;
+		default:
+			pick_uint64((uint64 *) to, (const uint64 *) row, indexes, n);
+			break;
+	}
+}
 
 static void
-put_row(Cutter *cutter, const char *row, int64 kept)
+put_row(Cutter *cutter, const char *row)
 {
-	/* Elements of a payload are aligned to their width. */
-	if (kept / cutter->nruns < 32 && kept <= BATCH - cutter->nbatch)
+	for (int64 done = 0; done < cutter->nindexes;)
 	{
-		switch (cutter->width)
-		{
-			case 1:
-				put_row_uint8(cutter, row);
-				break;
-			case 2:
-				put_row_uint16(cutter, row);
-				break;
-			case 4:
-				put_row_uint32(cutter, row);
-				break;
-			default:
-				put_row_uint64(cutter, row);
-				break;
-		}
+		int64		part = Min(cutter->nindexes - done, BATCH - cutter->nbatch);
+
+		pick(cutter, row, cutter->indexes + done, part);
+		cutter->nbatch += part;
+		done += part;
 		if (cutter->nbatch == BATCH)
+		{
+			CHECK_FOR_INTERRUPTS();
 			flush(cutter);
-		return;
+		}
 	}
-	for (int64 i = 0; i < cutter->nruns; i++)
+	for (int64 i = 0; i < cutter->nruns && cutter->indexes == NULL; i++)
 		put_run(cutter, row + cutter->runs[i].start * cutter->width,
 				cutter->runs[i].n);
+}
+
+/* Runs become indexes when they are short. */
+static void
+find_indexes(Cutter *cutter, int64 kept)
+{
+	int64		n = 0;
+
+	if (kept / cutter->nruns >= SHORT_RUN || cutter->row > PG_UINT32_MAX ||
+		kept > MAX_INDEXES)
+		return;
+	cutter->indexes = palloc(kept * sizeof(uint32));
+	for (int64 i = 0; i < cutter->nruns; i++)
+	{
+		for (int64 j = 0; j < cutter->runs[i].n; j++)
+			cutter->indexes[n++] = (uint32) (cutter->runs[i].start + j);
+	}
+	cutter->nindexes = n;
 }
 
 /* Whether the row of that number stays. */
@@ -181,7 +210,6 @@ cut_gather(Model *out, Payload *payload, int ndim, const int64 *dims,
 	int64		inner = 1;
 	int64		nrows = 1;
 	int64		count = 1;
-	int64		kept_of_row;
 	int			last = ndim - 1;
 	char	   *copy;
 	const char *elements;
@@ -204,7 +232,7 @@ cut_gather(Model *out, Payload *payload, int ndim, const int64 *dims,
 	if (count > 0)
 	{
 		find_runs(&cutter, keep[last], dims[last], inner);
-		kept_of_row = count_kept(keep[last], dims[last]) * inner;
+		find_indexes(&cutter, count_kept(keep[last], dims[last]) * inner);
 		cutter.batch = palloc(BATCH * cutter.width);
 		elements = payload_dense(payload, &copy);
 		for (int64 i = 0; i < nrows; i++)
@@ -212,8 +240,7 @@ cut_gather(Model *out, Payload *payload, int ndim, const int64 *dims,
 			if (i % STRETCH == 0)
 				CHECK_FOR_INTERRUPTS();
 			if (row_stays(&cutter, i))
-				put_row(&cutter, elements + i * cutter.row * cutter.width,
-						kept_of_row);
+				put_row(&cutter, elements + i * cutter.row * cutter.width);
 		}
 		if (cutter.nbatch > 0)
 			flush(&cutter);
@@ -221,6 +248,8 @@ cut_gather(Model *out, Payload *payload, int ndim, const int64 *dims,
 			pfree(copy);
 		pfree(cutter.batch);
 		pfree(cutter.runs);
+		if (cutter.indexes != NULL)
+			pfree(cutter.indexes);
 	}
 	result = payload_builder_finish(cutter.builder);
 	return result;

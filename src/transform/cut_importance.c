@@ -65,6 +65,119 @@ add_slices(Measure *measure, int value, int axis, int first, int64 n)
 	pfree(norms);
 }
 
+/* ---------- both sides of a weight ---------- */
+
+/* Columns that are worked on at once, so that their sums stay in the cache. */
+#define SEGMENT 4096
+
+/* A weight as a matrix, whose columns have so many elements each. */
+typedef struct Matrix
+{
+	int64		nrows;
+	int64		ncolumns;
+	int64		run;
+	double	   *rows;			/* sums */
+	double	   *columns;
+} Matrix;
+
+static void
+add_row(const Matrix *matrix, DType dtype, const char *elements, int64 row,
+		bool squares, float *buffer)
+{
+	double		lanes[KERNEL_NORM_LANES] = {0};
+
+	for (int64 done = 0; done < matrix->ncolumns; done += SEGMENT)
+	{
+		int64		n = Min(matrix->ncolumns - done, SEGMENT);
+		int64		first = (row * matrix->ncolumns + done) * matrix->run;
+		const float *x = (const float *) elements + first;
+
+		if (dtype != DTYPE_F32)
+		{
+			dtype_to_float(dtype, elements, first, n * matrix->run, buffer);
+			x = buffer;
+		}
+		kernel_norm_row(squares, x, n, matrix->run, lanes,
+						matrix->columns + done);
+	}
+	for (int lane = 0; lane < KERNEL_NORM_LANES; lane++)
+		matrix->rows[row] += lanes[lane];
+}
+
+/* Whether a weight can be taken for a matrix, and its elements for floats. */
+static bool
+is_matrix(const GraphValue *weight, const GraphProduct *product, DType dtype,
+		  Matrix *matrix)
+{
+	if (product->out_axis + product->in_axis != 1 || dtype == DTYPE_F64 ||
+		dtype_bits(dtype) < 8 || weight->dims[0] == 0 || weight->dims[1] == 0)
+		return false;
+	matrix->nrows = weight->dims[0];
+	matrix->ncolumns = weight->dims[1];
+	matrix->run = 1;
+	for (int i = 2; i < weight->rank; i++)
+		matrix->run *= weight->dims[i];
+	return matrix->run > 0 && matrix->run <= SEGMENT;
+}
+
+static void
+add_sums(Measure *measure, int first, int64 n, const double *sums, int64 nsums)
+{
+	for (int64 i = 0; first != UNKNOWN && i < n; i++)
+	{
+		int			unit = graph_unit(measure->plan->graph, first + i);
+
+		measure->sums[unit] += sums[i % nsums];
+		measure->is_measured[unit] = true;
+	}
+}
+
+/* In one pass; false when the weight is no matrix. */
+static bool
+add_both_sides(Measure *measure, const GraphProduct *product)
+{
+	const Graph *graph = measure->plan->graph;
+	const GraphValue *weight = &graph->values[product->weight];
+	Payload    *payload = tensor_payload(graph->model,
+										 &graph->model->tensors[weight->tensor]);
+	Matrix		matrix;
+	float	   *buffer = NULL;
+	char	   *copy;
+	const char *elements;
+	bool		rows_are_outputs = product->out_axis == 0;
+
+	if (!is_matrix(weight, product, payload->dtype, &matrix))
+		return false;
+	matrix.rows = palloc_extended(matrix.nrows * sizeof(double),
+								  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	matrix.columns = palloc_extended(matrix.ncolumns * sizeof(double),
+									 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	if (payload->dtype != DTYPE_F32)
+		buffer = palloc_extended(Min(matrix.ncolumns, SEGMENT) * matrix.run *
+								 sizeof(float), MCXT_ALLOC_HUGE);
+	elements = payload_dense(payload, &copy);
+	for (int64 row = 0; row < matrix.nrows; row++)
+	{
+		if (row % 64 == 0)
+			CHECK_FOR_INTERRUPTS();
+		add_row(&matrix, payload->dtype, elements, row, measure->power == 2,
+				buffer);
+	}
+	add_sums(measure, product->y, product->ny,
+			 rows_are_outputs ? matrix.rows : matrix.columns,
+			 weight->dims[product->out_axis]);
+	add_sums(measure, product->x, product->nx,
+			 rows_are_outputs ? matrix.columns : matrix.rows,
+			 weight->dims[product->in_axis]);
+	if (copy != NULL)
+		pfree(copy);
+	if (buffer != NULL)
+		pfree(buffer);
+	pfree(matrix.rows);
+	pfree(matrix.columns);
+	return true;
+}
+
 static void
 add_product(Measure *measure, const GraphProduct *product)
 {
@@ -72,7 +185,10 @@ add_product(Measure *measure, const GraphProduct *product)
 	bool		is_depthwise = product->groups > 1 &&
 		graph->values[product->weight].dims[product->in_axis] == 1;
 
-	if (product->is_lookup || is_depthwise)
+	if (product->is_lookup || is_depthwise ||
+		!(is_wanted(measure, product->y, product->ny) ||
+		  is_wanted(measure, product->x, product->nx)) ||
+		add_both_sides(measure, product))
 		return;
 	add_slices(measure, product->weight, product->out_axis, product->y,
 			   product->ny);

@@ -22,6 +22,7 @@ import zipfile
 sys.dont_write_bytecode = True
 import seeds_flat  # noqa: E402
 import seeds_gguf  # noqa: E402
+import seeds_graph  # noqa: E402
 import seeds_numpy  # noqa: E402
 import seeds_onnx  # noqa: E402
 import seeds_safetensors  # noqa: E402
@@ -315,7 +316,16 @@ def onnx_seeds(folder):
                 folder.read(name, f.read())
 
 
-TARGETS = {"gguf": gguf_seeds, "zip": zip_seeds, "pickle": pickle_seeds,
+def make_graph(folder):
+    for name, text in seeds_graph.TEXTS.items():
+        folder.read(name, text.encode())
+    for name, text in seeds_graph.REFUSED.items():
+        folder.put("refuse", name, text.encode())
+    for name, data in seeds_graph.graphs():
+        folder.read(name, data)
+
+
+TARGETS = {"graph": make_graph, "gguf": gguf_seeds, "zip": zip_seeds, "pickle": pickle_seeds,
            "pytorch": pytorch_seeds, "flat": flat_seeds}
 TARGETS.update(npz=npz_seeds, onnx=onnx_seeds, safetensors=safetensors_seeds)
 

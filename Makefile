@@ -20,7 +20,8 @@ OBJS = $(SOURCES:.c=.o)
 # Of the repository: tables, functions, the gates to them, views that call gates.
 REPO_SQL = tables access audit refs commit models history lineage diff merge track load sign replica gc space verify publish views
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
-	src/format/onnx.sql src/transform/prune.sql src/transform/quantize.sql src/transform/compress.sql src/transform/report.sql \
+	src/format/onnx.sql src/graph/graph.sql src/transform/prune.sql src/transform/cut.sql \
+	src/transform/quantize.sql src/transform/compress.sql src/transform/report.sql \
 	$(REPO_SQL:%=src/repo/%.sql)
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
@@ -28,6 +29,7 @@ DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 REGRESS = model inspect tensor prune prune_structured prune_errors \
 	quantize compress lossless report \
 	pytorch_read pytorch_write safetensors onnx gguf npz formats \
+	graph cut_nodes cut_layers cut_edges \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
 	hostile_gguf hostile_npz \
 	repo_audit repo_sign repo_track repo_load repo_diff repo_blame repo_merge \

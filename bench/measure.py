@@ -12,6 +12,7 @@ import time
 import numpy
 import torch
 
+import cuts
 import files
 import harness
 import torch_ways
@@ -239,9 +240,56 @@ class Bench:
              os.path.join(HERE, "lossless.py"), str(self.repeats)])
 
 
+    # ---------- cutting nodes ----------
+
+    def cutting(self):
+        """Half of the nodes go, against Torch-Pruning; the peak memory is that
+        of a backend which has done nothing else, with the model that it
+        reads."""
+        if cuts.torch_pruning is None:
+            print("  Torch-Pruning is not there: nothing to compare with.")
+        for name, net, architecture, x, output in cuts.nets():
+            path = os.path.join(self.folder, "cut.pth")
+            with open(path, "wb") as f:
+                f.write(cuts.checkpoint(net))
+            os.chmod(path, 0o644)
+            prepare = ("m := set_graph(model_read(pg_read_binary_file("
+                       "'cut.pth')), $a$%s$a$)" % architecture)
+            what = "cut_nodes(m, 0.5), %s of %.0f million" % (
+                name, cuts.parameters(net) / 1e6)
+            turns = [lambda: self.session.seconds_within(
+                prepare, "cut_nodes(m, 0.5)")]
+            if cuts.torch_pruning is not None:
+                def theirs():
+                    other = cuts.copies(net)
+                    return timed(lambda: cuts.torch_prunes(other, x, output))
+                turns.append(theirs)
+            taken = alternate(self.repeats, *turns)
+            if len(taken) > 1:
+                self.report.add(what, taken[0], "Torch-Pruning", taken[1],
+                                faster=5)
+            else:
+                self.report.add_limit(what, taken[0], "ms")
+            self.cut_memory(architecture, 4 * cuts.parameters(net))
+
+    def cut_memory(self, architecture, size):
+        self.session.run(
+            "DROP TABLE IF EXISTS cut; CREATE TABLE cut AS SELECT set_graph("
+            "model_read(pg_read_binary_file('cut.pth')), $a$%s$a$) AS m;"
+            % architecture)
+        fresh = harness.Session()
+        fresh.run("SELECT count(*) FROM cut;")
+        peak = harness.PeakMemory(fresh.pid)
+        fresh.run("UPDATE cut SET m = cut_nodes(m, 0.5);")
+        used = peak.stop()
+        fresh.close()
+        self.report.add_limit("  peak memory of its backend", used / size,
+                              "models", 2.2, harness.readable(used, "MB"))
+
+
 PARTS = {"memory": Bench.in_memory, "table": Bench.table_to_table,
          "formats": Bench.formats, "others": Bench.others,
-         "lossless": Bench.lossless}
+         "lossless": Bench.lossless, "cut": Bench.cutting}
 
 
 def main():

@@ -70,7 +70,7 @@ cast(const OnnxSurvey *survey, const Tensor *tensor, Payload *payload,
 	add_part(native, survey, "_stored", payload->dtype, tensor->ndim,
 			 tensor->dims)->source = ONNX_FROM_ELEMENTS;
 	initStringInfo(&attributes);
-	onnx_put_attribute(&attributes, "to", onnx_type_number(graph_dtype));
+	onnx_put_attribute(&attributes, "to", onnx_type_of(graph_dtype));
 	node.inputs[0] = native->part_names[0];
 	node.attributes = attributes.data;
 	node.attributes_size = attributes.len;

@@ -611,4 +611,14 @@ extern void kernel_multiply_f64(double *dst, const double *left,
 								size_t inner, size_t columns,
 								size_t right_step);
 
+/*
+ * Both ways through a matrix at once: part of a row, whose columns have so many
+ * elements each.  What the elements of a column add up to is added to its sum,
+ * and to the row's, which is spread over lanes: parts but the last have a number
+ * of columns that is a multiple of KERNEL_NORM_LANES.
+ */
+extern void kernel_norm_row(bool squares, const float *x, size_t columns,
+							size_t run, double lanes[KERNEL_NORM_LANES],
+							double *sums);
+
 #endif							/* MODELOPT_KERNEL_H */

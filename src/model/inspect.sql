@@ -15,19 +15,6 @@ CREATE FUNCTION tensors(
 COMMENT ON FUNCTION tensors(model) IS
     'the tensors of a model in the order of its source: dtype (f64 f32 f16 bf16 f8e4m3 f8e5m2 i64 i32 i16 i8 i4 u64 u32 u16 u8 u4 bool), shape, number of elements, stored bytes, encoding (dense, sparse, or a block quantization: q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k), and the first tensor that shares the same bytes, if that is another one; reads no weights';
 
-CREATE FUNCTION layers(
-    model,
-    OUT name text,
-    OUT kind text,
-    OUT tensors integer,
-    OUT parameters bigint,
-    OUT bytes bigint
-) RETURNS SETOF record
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 50
-    AS 'MODULE_PATHNAME', 'modelopt_layers';
-COMMENT ON FUNCTION layers(model) IS
-    'tensors grouped by their names up to the last dot, in order of first appearance; kind is what the metadata''s object "layer_kinds" says, else recognized by names and shapes (a transposed convolution looks like a convolution, a group norm like a layer norm), else null; parameters and bytes of tied tensors count in the first layer that has them; reads no weights';
-
 CREATE FUNCTION stats(
     model,
     OUT name text,

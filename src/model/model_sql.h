@@ -65,10 +65,15 @@ typedef struct ModelLayer
 	const int  *tensors;		/* indexes in the model, in its order */
 	const char *kind;			/* "Linear", ... in the database's encoding; NULL
 								 * when unknown */
+	bool		kind_is_stated; /* by the metadata */
 } ModelLayer;
 
 /* The layers of a model in the order of their first tensors. */
 extern ModelLayer *model_layers(const Model *model, int *nlayers);
+
+/* The same where somebody else knows the layer of each tensor. */
+extern ModelLayer *model_layers_named(const Model *model,
+									  const char *const *names, int *nlayers);
 
 /* Whether what follows the last dot is what people call tables of tokens and
  * positions: it has a word like "embed" between underscores. */

@@ -13,6 +13,8 @@
 #ifndef MODELOPT_PRUNE_H
 #define MODELOPT_PRUNE_H
 
+#include "compat.h"
+
 #include "model/model.h"
 #include "transform/select.h"
 #include "transform/targets.h"
@@ -50,6 +52,7 @@ typedef struct PruneAmount
 /* What is to be done; strings are UTF-8. */
 typedef struct PruneRequest
 {
+	const char *function;		/* of SQL, for the recipe */
 	PruneMethod method;
 	PruneScope	scope;			/* of unstructured methods */
 	PruneAmount amount;
@@ -196,6 +199,11 @@ extern void prune_unstructured(PruneTarget **targets, int ntargets,
 extern void prune_structured(PruneTarget *target, const PruneRequest *request,
 							 Model *out);
 
+/* What the elements of each slice along a dimension add up to: magnitudes to
+ * the power of p. */
+extern void prune_slice_norms(Payload *payload, int ndim, const int64 *dims,
+							  int dim, double p, double *norms);
+
 /* Zeroes |x| < threshold; NaN stays. */
 extern void prune_threshold(PruneTarget *target, const PruneRequest *request,
 							Model *out);
@@ -218,6 +226,13 @@ extern void prune_wanda(PruneTarget *target, const PruneRequest *request,
  * 22023 when the target has none such. */
 extern int	prune_dimension(const PruneTarget *target,
 							const PruneRequest *request, int otherwise);
+
+/* ---------- prune_sql.c ---------- */
+
+/* The pruned model, with its recipe, and the rows of a dry run. */
+extern Model *prune_model(const Model *source, const PruneRequest *request);
+extern void prune_put_dry_run(FunctionCallInfo fcinfo, const Model *source,
+							  const PruneRequest *request);
 
 /* ---------- prune_recipe.c ---------- */
 

@@ -103,8 +103,7 @@ prune_add_recipe(Model *out, const PruneRequest *request,
 
 	initStringInfo(&step);
 	appendStringInfoChar(&step, '{');
-	recipe_string(&step, "function",
-				  request->amount.is_count ? "prune_count" : "prune");
+	recipe_string(&step, "function", request->function);
 	append_arguments(&step, request);
 	append_rates(&step, targets, ntargets);
 	appendStringInfoChar(&step, '}');

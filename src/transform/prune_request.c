@@ -294,6 +294,7 @@ prune_request_read(FunctionCallInfo fcinfo, int count_argument)
 {
 	PruneRequest *request = palloc0(sizeof(PruneRequest));
 
+	request->function = count_argument >= 0 ? "prune_count" : "prune";
 	request->method = argument_word(fcinfo, PRUNE_ARG_METHOD, "method",
 								method_names, lengthof(method_names),
 								PRUNE_L1);

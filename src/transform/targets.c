@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "graph/graph.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "model/model_sql.h"
@@ -15,8 +16,8 @@
 
 /* ---------- patterns ---------- */
 
-static bool
-has_wildcard(const char *pattern)
+bool
+pattern_has_wildcard(const char *pattern)
 {
 	return strpbrk(pattern, "*?") != NULL;
 }
@@ -26,8 +27,8 @@ has_wildcard(const char *pattern)
  * last * needs to be remembered, since an earlier one that took more would
  * leave less for the rest.
  */
-static bool
-matches(const char *name, const char *pattern)
+bool
+pattern_matches(const char *name, const char *pattern)
 {
 	const char *after_star = NULL;
 	const char *retry = NULL;
@@ -69,7 +70,7 @@ report_unmatched(const Patterns *patterns, const char *pattern,
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 has_wildcard(pattern) ?
+			 pattern_has_wildcard(pattern) ?
 			 errmsg("no tensor to %s matches \"%s\"", patterns->verb,
 					utf8_to_server(pattern)) :
 			 errmsg("model has no tensor named \"%s\"",
@@ -88,7 +89,7 @@ static void
 find_embeddings(const Model *model, bool *embedding)
 {
 	int			nlayers;
-	ModelLayer *layers = model_layers(model, &nlayers);
+	ModelLayer *layers = graph_layers(model, &nlayers);
 
 	for (int i = 0; i < nlayers; i++)
 	{
@@ -194,7 +195,7 @@ static void
 choose_by_pattern(const Model *model, const bool *weight,
 				  const Patterns *patterns, const char *pattern, int *chosen)
 {
-	bool		wild = has_wildcard(pattern) &&
+	bool		wild = pattern_has_wildcard(pattern) &&
 		model_find_tensor(model, pattern) < 0;
 	bool		found = false;
 	bool		matches_others = false;
@@ -204,7 +205,7 @@ choose_by_pattern(const Model *model, const bool *weight,
 		const Tensor *tensor = &model->tensors[i];
 
 		CHECK_FOR_INTERRUPTS();
-		if (wild ? !matches(tensor->name, pattern) :
+		if (wild ? !pattern_matches(tensor->name, pattern) :
 			strcmp(tensor->name, pattern) != 0)
 			continue;
 		if (wild && !is_weight(model, weight, patterns, i))
@@ -229,7 +230,7 @@ exclude_by_pattern(const Model *model, const Patterns *patterns,
 	for (int i = 0; i < model->ntensors; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!matches(model->tensors[i].name, pattern))
+		if (!pattern_matches(model->tensors[i].name, pattern))
 			continue;
 		found = true;
 		chosen[model->tensors[i].payload] = -1;

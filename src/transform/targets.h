@@ -30,4 +30,8 @@ typedef struct Patterns
  */
 extern int *target_choose(const Model *model, const Patterns *patterns);
 
+/* Whether a pattern is more than a name, and whether it matches all of one. */
+extern bool pattern_has_wildcard(const char *pattern);
+extern bool pattern_matches(const char *name, const char *pattern);
+
 #endif							/* MODELOPT_TARGETS_H */

@@ -14,7 +14,7 @@
 #ifndef MODELOPT_ONNX_ACTIVATIONS_H
 #define MODELOPT_ONNX_ACTIVATIONS_H
 
-#include "format/onnx_nodes.h"
+#include "format/onnx_build.h"
 #include "format/onnx_survey.h"
 
 typedef struct OnnxActivation

@@ -9,7 +9,7 @@
 #ifndef MODELOPT_ONNX_NATIVE_H
 #define MODELOPT_ONNX_NATIVE_H
 
-#include "format/onnx_nodes.h"
+#include "format/onnx_build.h"
 #include "format/onnx_survey.h"
 #include "model/affine.h"
 

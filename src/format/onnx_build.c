@@ -1,10 +1,10 @@
 /*
- * onnx_nodes.c
+ * onnx_build.c
  *		Nodes and initializers that the writer adds to a graph.
  */
 #include "postgres.h"
 
-#include "format/onnx_nodes.h"
+#include "format/onnx_build.h"
 
 void
 onnx_put_attribute(StringInfo out, const char *name, int64 value)

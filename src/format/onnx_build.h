@@ -1,12 +1,12 @@
 /*
- * onnx_nodes.h
+ * onnx_build.h
  *		Nodes and initializers that the writer adds to a graph.
  *
  * Private to src/format.  What is appended to a StringInfo is fields of a
- * message; names are NUL-terminated UTF-8.
+ * message (src/onnx puts single ones); names are NUL-terminated UTF-8.
  */
-#ifndef MODELOPT_ONNX_NODES_H
-#define MODELOPT_ONNX_NODES_H
+#ifndef MODELOPT_FORMAT_ONNX_BUILD_H
+#define MODELOPT_FORMAT_ONNX_BUILD_H
 
 #include "format/onnx.h"
 
@@ -33,4 +33,4 @@ extern void onnx_put_node(StringInfo out, const OnnxNode *node);
 extern void onnx_put_tensor_head(StringInfo out, const char *name,
 								 DType dtype, int ndim, const int64 *dims);
 
-#endif							/* MODELOPT_ONNX_NODES_H */
+#endif							/* MODELOPT_FORMAT_ONNX_BUILD_H */

@@ -19,11 +19,13 @@ OBJS = $(SOURCES:.c=.o)
 # floor first.
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 	src/format/onnx.sql src/graph/graph.sql src/transform/prune.sql \
-	src/transform/cut.sql src/transform/quantize.sql
+	src/transform/cut.sql src/transform/quantize.sql \
+	src/transform/compress.sql src/transform/report.sql
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 
 REGRESS = model inspect tensor prune prune_structured prune_errors \
+	quantize compress report \
 	pytorch_read pytorch_write safetensors onnx gguf npz formats \
 	graph cut_nodes cut_layers cut_edges \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
@@ -40,9 +42,11 @@ ISOLATION_OPTS = --inputdir=$(HERE)/test/isolation --load-extension=modelopt
 PG_CPPFLAGS = -I$(HERE)/src
 PG_CFLAGS = -ffp-contract=off -MMD -MP -Wall -Wextra -Wvla -Wshadow \
 	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
-# The default -O2 of gcc 12 vectorizes too timidly for numeric loops.
-KERNEL_CFLAGS = -O3
-SHLIB_LINK = -lz
+# The default -O2 of gcc 12 vectorizes too timidly for numeric loops, and nobody
+# looks at floating-point exceptions, whose sake keeps comparisons of floats
+# from becoming vector code; results have the same bits either way.
+KERNEL_CFLAGS = -O3 -fno-trapping-math
+SHLIB_LINK = -lz -ldl -lpthread
 
 EXTRA_CLEAN = $(OBJS:.o=.d) output_iso
 

@@ -8,7 +8,9 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "format/onnx.h"
 #include "model/model.h"
+#include "model/uses.h"
 
 PG_MODULE_MAGIC;
 
@@ -18,4 +20,6 @@ void
 _PG_init(void)
 {
 	toast_source_init();
+	uses_provider.tensor_uses = onnx_tensor_uses;
+	uses_provider.missing_value = onnx_missing_value;
 }

@@ -26,6 +26,7 @@
 #include "compat.h"
 
 #include "format/format.h"
+#include "format/json_walk.h"
 
 #define GGUF_KEY			"gguf"
 #define GGUF_VERSION		3		/* that is written; 2 is the same but older */
@@ -170,28 +171,7 @@ extern void gguf_put_string(StringInfo out, const char *string, size_t length);
  * none. */
 extern bool gguf_guess_kind(const char *json, GgufKind *kind, bool *is_array);
 
-/* ---------- JSON text (gguf_json.c) ---------- */
-
-/*
- * Walking a model's metadata.  It is known to be JSON in the form that jsonb
- * writes; should it not be, no function goes beyond its final NUL, and those
- * that return bool return false.
- */
-
-/* What comes after blanks, or after a value. */
-extern const char *gguf_json_skip_blanks(const char *p);
-extern const char *gguf_json_skip_value(const char *p);
-
-/* Takes the mark if it comes next, blanks before and after it skipped. */
-extern bool gguf_json_accept(const char **p, char mark);
-
-/* Appends what a string says to out. */
-extern bool gguf_json_string(const char **p, StringInfo out);
-
-/* The value that an object has under a key, or NULL. */
-extern const char *gguf_json_member(const char *object, const char *key);
-
-/* ---------- base64 (gguf_json.c) ---------- */
+/* ---------- base64 (gguf_base64.c) ---------- */
 
 extern void gguf_put_base64(StringInfo out, const char *bytes, uint64 n);
 

@@ -52,7 +52,7 @@ static bool
 take_string(Writer *writer, const char **p)
 {
 	resetStringInfo(&writer->string);
-	return gguf_json_string(p, &writer->string);
+	return json_walk_string(p, &writer->string);
 }
 
 /* ---------- keys ---------- */
@@ -156,7 +156,7 @@ index_members(Writer *writer, const char *object)
 	int			allocated = 16;
 
 	writer->members = palloc(allocated * sizeof(Member));
-	if (object == NULL || !gguf_json_accept(&p, '{'))
+	if (object == NULL || !json_walk_accept(&p, '{'))
 		refuse("There is no object \"metadata\" in \"" GGUF_KEY "\".");
 	while (*p == '"')
 	{
@@ -169,13 +169,13 @@ index_members(Writer *writer, const char *object)
 											allocated * sizeof(Member));
 		}
 		member = &writer->members[writer->nmembers++];
-		if (!take_string(writer, &p) || !gguf_json_accept(&p, ':'))
+		if (!take_string(writer, &p) || !json_walk_accept(&p, ':'))
 			refuse("It is not JSON.");
 		member->key = pstrdup(writer->string.data);
 		member->value = p;
 		member->is_written = false;
-		p = gguf_json_skip_value(p);
-		(void) gguf_json_accept(&p, ',');
+		p = json_walk_skip_value(p);
+		(void) json_walk_accept(&p, ',');
 	}
 	qsort(writer->members, writer->nmembers, sizeof(Member), compare_members);
 }
@@ -214,11 +214,11 @@ put_typed(Writer *writer, const char **p)
 	GgufKind	kind;
 	bool		is_array;
 
-	if (!gguf_json_accept(p, '[') || !take_string(writer, p) ||
-		!gguf_json_accept(p, ','))
+	if (!json_walk_accept(p, '[') || !take_string(writer, p) ||
+		!json_walk_accept(p, ','))
 		refuse("\"types\" of \"" GGUF_KEY "\" is not a list of pairs of strings.");
 	member = find_member(writer, writer->string.data);
-	if (!take_string(writer, p) || !gguf_json_accept(p, ']'))
+	if (!take_string(writer, p) || !json_walk_accept(p, ']'))
 		refuse("\"types\" of \"" GGUF_KEY "\" is not a list of pairs of strings.");
 	if (member == NULL)
 		return;
@@ -232,19 +232,19 @@ put_typed(Writer *writer, const char **p)
 static void
 put_what_is_there(Writer *writer, const char *gguf)
 {
-	const char *version = gguf_json_member(gguf, "version");
-	const char *types = gguf_json_member(gguf, "types");
+	const char *version = json_walk_member(gguf, "version");
+	const char *types = json_walk_member(gguf, "types");
 
 	if (version != NULL && *version == '2')
 		writer->metadata->version = 2;
-	index_members(writer, gguf_json_member(gguf, "metadata"));
-	if (types != NULL && gguf_json_accept(&types, '['))
+	index_members(writer, json_walk_member(gguf, "metadata"));
+	if (types != NULL && json_walk_accept(&types, '['))
 	{
 		while (*types == '[')
 		{
 			CHECK_FOR_INTERRUPTS();
 			put_typed(writer, &types);
-			(void) gguf_json_accept(&types, ',');
+			(void) json_walk_accept(&types, ',');
 		}
 	}
 	for (int i = 0; i < writer->nmembers; i++)
@@ -271,7 +271,7 @@ put_additions(Writer *writer)
 bool
 gguf_has_metadata(const Model *model)
 {
-	const char *gguf = gguf_json_member(model->metadata, GGUF_KEY);
+	const char *gguf = json_walk_member(model->metadata, GGUF_KEY);
 
 	return gguf != NULL && *gguf == '{';
 }
@@ -288,7 +288,7 @@ gguf_write_metadata(const Model *model, const GgufAdditions *additions,
 	initStringInfo(&metadata->bytes);
 	initStringInfo(&writer.string);
 	if (gguf_has_metadata(model))
-		put_what_is_there(&writer, gguf_json_member(model->metadata, GGUF_KEY));
+		put_what_is_there(&writer, json_walk_member(model->metadata, GGUF_KEY));
 	else
 		index_members(&writer, "{}");
 	if (additions->architecture != NULL)

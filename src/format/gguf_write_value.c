@@ -41,7 +41,7 @@ static bool
 take_string(Writer *writer, const char **p)
 {
 	resetStringInfo(&writer->string);
-	return gguf_json_string(p, &writer->string);
+	return json_walk_string(p, &writer->string);
 }
 
 /* ---------- single values ---------- */
@@ -204,15 +204,15 @@ take_bytes(Writer *writer, const char **p)
 	StringInfoData base64;
 	bool		good;
 
-	if (!gguf_json_accept(p, '{') || !take_string(writer, p) ||
+	if (!json_walk_accept(p, '{') || !take_string(writer, p) ||
 		strcmp(writer->string.data, "base64") != 0 ||
-		!gguf_json_accept(p, ':') || !take_string(writer, p))
+		!json_walk_accept(p, ':') || !take_string(writer, p))
 		return false;
 	base64 = writer->string;
 	initStringInfo(&writer->string);
 	good = gguf_get_base64(&writer->string, base64.data, base64.len);
 	pfree(base64.data);
-	return good && gguf_json_accept(p, '}');
+	return good && json_walk_accept(p, '}');
 }
 
 static bool
@@ -264,13 +264,13 @@ put_array(Writer *writer, GgufKind kind, const char **p)
 
 	if (**p == '{')
 		return put_packed_array(writer, kind, p);
-	if (!gguf_json_accept(p, '['))
+	if (!json_walk_accept(p, '['))
 		return false;
 	put_u64(out, n);
 	while (**p != ']')
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (n > 0 && !gguf_json_accept(p, ','))
+		if (n > 0 && !json_walk_accept(p, ','))
 			return false;
 		if (!put_scalar(writer, kind, p))
 			return false;
@@ -348,7 +348,7 @@ guess_items(const char *p, GgufKind *kind)
 {
 	bool		any = false;
 
-	if (!gguf_json_accept(&p, '['))
+	if (!json_walk_accept(&p, '['))
 		return false;
 	while (*p != ']' && *p != '\0')
 	{
@@ -359,8 +359,8 @@ guess_items(const char *p, GgufKind *kind)
 			return false;
 		*kind = any ? common_kind(*kind, item) : item;
 		any = true;
-		p = gguf_json_skip_value(p);
-		(void) gguf_json_accept(&p, ',');
+		p = json_walk_skip_value(p);
+		(void) json_walk_accept(&p, ',');
 	}
 	return any;
 }

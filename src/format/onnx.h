@@ -26,6 +26,12 @@ extern Model *onnx_read(const char *data, size_t size,
 						const ReadOptions *options);
 extern void onnx_write(Model *model, Sink *sink);
 
+/* What the graph does with tensors, and whether it has values: uses.h
+ * (onnx_uses.c). */
+extern struct TensorUse *onnx_tensor_uses(const Model *model);
+extern const char *onnx_missing_value(const Model *model,
+									  const char *const *names, int nnames);
+
 /* Metadata of a model that is read, as JSON text (onnx_metadata.c). */
 extern char *onnx_metadata(OnnxBytes model);
 

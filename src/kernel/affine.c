@@ -99,14 +99,15 @@ round_even(float x)
 	return (x + 12582912.0f) - 12582912.0f;
 }
 
-/* Halves go away from zero. */
+/* Halves go away from zero: twice what is left of a whole number is a whole
+ * one again from a half on.  All of it is exact. */
 INLINE float
 round_away(float x)
 {
-	float		whole = (float) (int32_t) x;
-	float		rest = x - whole;
+	int32_t		whole = (int32_t) x;
+	float		rest = x - (float) whole;
 
-	return whole + (float) ((rest >= 0.5f) - (rest <= -0.5f));
+	return (float) (whole + (int32_t) (rest + rest));
 }
 
 /* The reciprocal of a scale, 0 for one that has none. */
@@ -118,14 +119,18 @@ reciprocal(float scale)
 	return r - r == 0 ? r : 0;
 }
 
-INLINE float
-code(KernelAffineRule rule, float x, float scale, float inverse, float zero)
+/* What rounds to less than the lowest code is that one, and so on; before
+ * rounding there is room for what rounding may add. */
+INLINE int32_t
+code(KernelAffineRule rule, float x, float scale, float inverse, float zero,
+	 float low, float high)
 {
-	if (rule == KERNEL_AFFINE_DIVIDE)
-		return round_even(within(x / scale, -FAR, FAR)) + zero;
-	if (rule == KERNEL_AFFINE_MULTIPLY)
-		return round_even(within(x * inverse, -FAR, FAR)) + zero;
-	return round_away(within(x * inverse + zero, -FAR, FAR));
+	if (rule == KERNEL_AFFINE_AWAY)
+		return (int32_t) within(round_away(within(x * inverse + zero, low - 1,
+												  high + 1)), low, high);
+	x = rule == KERNEL_AFFINE_DIVIDE ? x / scale : x * inverse;
+	return (int32_t) within(round_even(within(x, -FAR, FAR)) + zero, low,
+							high);
 }
 
 /* ---------- encoding ---------- */
@@ -145,14 +150,12 @@ name(ctype *restrict dst, const float *restrict x, size_t n, \
 		float		zero = zeros[0]; \
 \
 		for (size_t i = 0; i < n; i++) \
-			dst[i] = (ctype) (int32_t) \
-				within(code(rule, x[i], scale, inverse, zero), low, high); \
+			dst[i] = (ctype) code(rule, x[i], scale, inverse, zero, low, high); \
 	} \
 	else \
 		for (size_t i = 0; i < n; i++) \
-			dst[i] = (ctype) (int32_t) \
-				within(code(rule, x[i], scales[i], reciprocal(scales[i]), \
-							zeros[i]), low, high); \
+			dst[i] = (ctype) code(rule, x[i], scales[i], \
+								  reciprocal(scales[i]), zeros[i], low, high); \
 }
 
 DEFINE_ENCODE(divide8, KERNEL_AFFINE_DIVIDE, int8_t)
@@ -198,6 +201,22 @@ kernel_flip(uint8_t *codes, size_t n, uint8_t mask)
 }
 
 /* ---------- decoding ---------- */
+
+KERNEL_CLONES
+void
+kernel_nibbles_to_f32(float *restrict dst, const uint8_t *restrict src,
+					  size_t n, bool is_signed)
+{
+	int			sign = is_signed ? 8 : 0;
+
+	for (size_t i = 0; i < n / 2; i++)
+	{
+		dst[2 * i] = (float) (((src[i] & 0x0f) ^ sign) - sign);
+		dst[2 * i + 1] = (float) (((src[i] >> 4) ^ sign) - sign);
+	}
+	if (n % 2 != 0)
+		dst[n - 1] = (float) (((src[n / 2] & 0x0f) ^ sign) - sign);
+}
 
 KERNEL_CLONES
 void

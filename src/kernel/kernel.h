@@ -329,6 +329,10 @@ extern void kernel_affine_encode(KernelAffineRule rule, void *dst, int width,
 /* The low halves of n bytes, two to a byte, the first one low. */
 extern void kernel_pack_nibbles(uint8_t *dst, const uint8_t *codes, size_t n);
 
+/* Integers of 4 bits, the first one low, as floats. */
+extern void kernel_nibbles_to_f32(float *dst, const uint8_t *src, size_t n,
+								  bool is_signed);
+
 /* Flips the bits of a mask in each of n bytes. */
 extern void kernel_flip(uint8_t *codes, size_t n, uint8_t mask);
 
@@ -373,6 +377,65 @@ extern void kernel_pack_bits(void *dst, const uint8_t *codes, size_t n,
 /* Values of 1, 2, 4 or 8 bytes for codes; there are 256 of them. */
 extern void kernel_lookup(void *dst, const uint8_t *codes, size_t n,
 						  const void *values, int width);
+
+/* ---------- cluster.c: clusters on a line ---------- */
+
+/* Points of a bin, or of all bins before a place: how many, and their sum. */
+typedef struct KernelBin
+{
+	double		weight;
+	double		sum;
+} KernelBin;
+
+typedef struct KernelExtremes
+{
+	float		min;			/* +infinity without points */
+	float		max;			/* -infinity */
+} KernelExtremes;
+
+/* The bin of a float. */
+extern size_t kernel_histogram_bin(float x, float min, float scale,
+								   size_t nbins);
+
+/* Adds floats to bins; bin i has those from min + i / scale on, and the last
+ * one all that are larger. */
+extern void kernel_histogram(const float *x, size_t n, float min, float scale,
+							 KernelBin *bins, size_t nbins);
+extern void kernel_histogram_extremes(const float *x, size_t n, float min,
+									  float scale, KernelExtremes *bins,
+									  size_t nbins);
+
+#define KERNEL_CLUSTER_POINTS 65536 /* at most */
+
+/*
+ * The best clusters of points in order.  before[i] is what lies before point i,
+ * and before[n] all; no point has the weight 0.  best[j] is the worth of the
+ * first j points in one cluster, then in k of them from that in k - 1 (fewer);
+ * starts[j] is where the last of these k starts.  Only places k to n are set.
+ */
+extern void kernel_cluster_first(const KernelBin *before, size_t n,
+								 double *best);
+extern void kernel_cluster_next(const KernelBin *before, size_t n, size_t k,
+								const double *fewer, double *best,
+								uint16_t *starts);
+
+#define KERNEL_ASSIGN_LIMITS 256
+#define KERNEL_ASSIGN_BINS 4096
+
+/* How many of some limits, at most 255 and in order, a float is beyond. */
+typedef struct KernelAssigner
+{
+	int			n;
+	float		limits[KERNEL_ASSIGN_LIMITS];	/* infinity after the last */
+	float		min;
+	float		scale;
+	uint8_t		first[KERNEL_ASSIGN_BINS];	/* limits before each bin */
+} KernelAssigner;
+
+extern void kernel_assign_init(KernelAssigner *assigner, const float *limits,
+							   int n);
+extern void kernel_assign(const KernelAssigner *assigner, uint8_t *codes,
+						  const float *x, size_t n);
 
 /* ---------- multiply.c: products of matrices ---------- */
 

@@ -224,18 +224,11 @@ f8e5m2_from_float(const float *src, int64 n, void *dst)
 	kernel_f32_to_f8e5m2_many(dst, src, n);
 }
 
-/* Integers of half a byte. */
-static int
-nibble(const uint8 *packed, int64 i)
-{
-	return (packed[i / 2] >> (4 * (i % 2))) & 0x0f;
-}
-
+/* Integers of half a byte; first is even. */
 static void
 i4_to_float(const void *src, int64 first, int64 n, float *dst)
 {
-	for (int64 i = 0; i < n; i++)
-		dst[i] = (nibble(src, first + i) ^ 8) - 8;	/* extends the sign */
+	kernel_nibbles_to_f32(dst, (const uint8 *) src + first / 2, n, true);
 }
 
 static void
@@ -247,8 +240,7 @@ i4_to_double(const void *src, int64 first, int64 n, double *dst)
 static void
 u4_to_float(const void *src, int64 first, int64 n, float *dst)
 {
-	for (int64 i = 0; i < n; i++)
-		dst[i] = nibble(src, first + i);
+	kernel_nibbles_to_f32(dst, (const uint8 *) src + first / 2, n, false);
 }
 
 static void

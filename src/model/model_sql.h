@@ -41,6 +41,9 @@ utf8_to_server(const char *s)
 extern Jsonb *json_text_to_jsonb(const char *json);
 extern char *jsonb_to_json_text(Jsonb *jsonb);
 
+/* One object with the keys of two; the second's count.  (model_sql.c) */
+extern char *json_text_merge(const char *object, const char *changes);
+
 /* A digest as people write it.  (model_sql.c) */
 extern char *model_digest_hex(const uint8 *digest);
 

@@ -26,9 +26,10 @@ typedef struct UsesProvider
 	 * has no graph. */
 	TensorUse  *(*tensor_uses) (const Model *model);
 
-	/* Whether the graph has a value of floats that nodes take, of that
-	 * name. */
-	bool		(*has_value) (const Model *model, const char *name);
+	/* The first of some names that no value has which nodes of the graph take
+	 * and which is no tensor; NULL when all are such values. */
+	const char *(*missing_value) (const Model *model,
+								  const char *const *names, int nnames);
 } UsesProvider;
 
 extern UsesProvider uses_provider;

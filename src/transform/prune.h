@@ -5,8 +5,9 @@
  * Private to src/transform.  prune_sql.c reads the arguments and writes the
  * result, prune_targets.c says which payloads are meant, and one file per
  * family of methods decides which elements go: prune_unstructured.c ranks
- * elements, prune_structured.c ranks slices, prune_pattern.c looks at each
- * element with its neighbours (n:m), a threshold or a mask.  All of them tell
+ * elements, prune_structured.c ranks slices, prune_wanda.c the inputs of each
+ * output, prune_pattern.c looks at each element with its neighbours (n:m), a
+ * threshold or a mask.  All of them tell
  * a PruneWriter, block by block, what stays.
  */
 #ifndef MODELOPT_PRUNE_H
@@ -16,6 +17,7 @@
 
 #include "model/model.h"
 #include "transform/targets.h"
+#include "utils/jsonb.h"
 
 typedef enum PruneMethod
 {
@@ -27,6 +29,7 @@ typedef enum PruneMethod
 	PRUNE_RANDOM_STRUCTURED,
 	PRUNE_N_M,
 	PRUNE_MASK,
+	PRUNE_WANDA,				/* smallest |weight| x norm of its input */
 } PruneMethod;
 
 typedef enum PruneScope
@@ -62,6 +65,7 @@ typedef struct PruneRequest
 	Patterns	patterns;
 	Model	   *mask;			/* PRUNE_MASK */
 	const Tensor **masks;		/* its tensors, sorted by name */
+	Jsonb	   *norms;			/* PRUNE_WANDA: tensor -> array of norms */
 } PruneRequest;
 
 /*
@@ -178,6 +182,10 @@ extern void prune_writer_append(PruneWriter *writer, const void *elements,
 /* Sets the target's results; frees the writer. */
 extern void prune_writer_finish(PruneWriter *writer);
 
+/* All of it for elements that lie densely in memory, a byte for each. */
+extern void prune_write_kept(PruneTarget *target, const char *elements,
+							 const uint8 *keep, Model *out);
+
 /* ---------- methods ---------- */
 
 /*
@@ -212,6 +220,11 @@ extern void prune_n_m(PruneTarget *target, const PruneRequest *request,
 /* Zeroes what is zero in the mask's tensor of the same name. */
 extern void prune_mask(PruneTarget *target, const PruneRequest *request,
 					   Model *out);
+
+/* Zeroes in each row of inputs the lowest |weight| x norm: a fraction, rounded
+ * down, or all but the n largest of every m. */
+extern void prune_wanda(PruneTarget *target, const PruneRequest *request,
+						Model *out);
 
 /* The dimension that the request names, or else the method's own; raises
  * 22023 when the target has none such. */

@@ -31,7 +31,7 @@ append_arguments(StringInfo out, const PruneRequest *request)
 		recipe_integer(out, "count", amount->count);
 	else if (request->method == PRUNE_THRESHOLD)
 		recipe_real(out, "amount", request->threshold);
-	else if (request->method != PRUNE_N_M && request->method != PRUNE_MASK)
+	else if (request->m == 0 && request->method != PRUNE_MASK)
 		recipe_real(out, "amount", amount->fraction);
 	if (request->method != PRUNE_L1)
 		recipe_string(out, "method", prune_method_name(request->method));
@@ -41,7 +41,7 @@ append_arguments(StringInfo out, const PruneRequest *request)
 		recipe_integer(out, "dim", request->dim);
 	if (request->norm != 2)
 		recipe_real(out, "norm", request->norm);
-	if (request->method == PRUNE_N_M)
+	if (request->m > 0)
 	{
 		recipe_integer(out, "n", request->n);
 		recipe_integer(out, "m_of", request->m);

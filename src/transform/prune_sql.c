@@ -70,6 +70,9 @@ prune_tensor(PruneTarget *target, const PruneRequest *request, Model *out)
 		case PRUNE_MASK:
 			prune_mask(target, request, out);
 			break;
+		case PRUNE_WANDA:
+			prune_wanda(target, request, out);
+			break;
 	}
 }
 

@@ -84,6 +84,31 @@ extern QuantizeRequest *quantize_request_read(FunctionCallInfo fcinfo);
 extern const char *quantize_scheme_name(QuantizeScheme scheme);
 extern const char *quantize_granularity_name(QuantizeGranularity granularity);
 
+/* ---------- activations (quantize_ranges.c) ---------- */
+
+/* Between which numbers a value of the graph lies. */
+typedef struct QuantizeRange
+{
+	const char *name;			/* UTF-8 */
+	float		min;
+	float		max;
+} QuantizeRange;
+
+typedef struct QuantizeRanges
+{
+	int			n;
+	QuantizeRange *items;
+} QuantizeRanges;
+
+/* The argument, or NULL when there is none. */
+extern QuantizeRanges *quantize_ranges_read(FunctionCallInfo fcinfo,
+											const QuantizeRequest *request);
+
+/* Scale and zero point for unsigned integers of 8 bits, as ONNX Runtime
+ * computes them. */
+extern void quantize_activation(const QuantizeRange *range, float *scale,
+								float *zero);
+
 /* ---------- formulas (quantize_scheme.c) ---------- */
 
 /* Codes that a request makes, and how. */

@@ -11,8 +11,6 @@
 PG_FUNCTION_INFO_V1(modelopt_quantize);
 PG_FUNCTION_INFO_V1(modelopt_quantize_dry_run);
 
-UsesProvider uses_provider;
-
 static Encoder
 make_encoder(const QuantizeRequest *request)
 {
@@ -81,12 +79,70 @@ add_recipe(Model *out, const QuantizeRequest *request,
 	recipe_append(out, &step);
 }
 
+/* ---------- the graph ---------- */
+
+static void
+look_up_uses(QuantizeRequest *request, const Model *source)
+{
+	if (request->type->kind == QUANTIZE_INTEGER && !request->has_axis)
+		request->uses = uses_provider.tensor_uses(source);
+}
+
+static void
+check_values(const Model *source, const QuantizeRanges *ranges)
+{
+	const char **names = palloc(Max(ranges->n, 1) * sizeof(char *));
+	const char *missing;
+
+	if (source->graph == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("model has no graph whose activations could be quantized")));
+	for (int i = 0; i < ranges->n; i++)
+		names[i] = ranges->items[i].name;
+	missing = uses_provider.missing_value(source, names, ranges->n);
+	if (missing != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("graph has no activation named \"%s\"",
+						utf8_to_server(missing)),
+				 errhint("inputs(model) and nodes(model) list the names; nodes must take the value, and it must not be a tensor.")));
+}
+
+/* Scales and zero points of activations, into the metadata, where the writer
+ * finds them. */
+static void
+set_activations(Model *out, const QuantizeRanges *ranges)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfoString(&json, "{\"quantization\": {\"activations\": {");
+	for (int i = 0; i < ranges->n; i++)
+	{
+		const QuantizeRange *range = &ranges->items[i];
+		float		scale;
+		float		zero;
+
+		quantize_activation(range, &scale, &zero);
+		recipe_key_of(&json, range->name);
+		appendStringInfoChar(&json, '{');
+		recipe_real(&json, "scale", scale);
+		recipe_integer(&json, "zero_point", (int64) zero);
+		appendStringInfoChar(&json, '}');
+	}
+	appendStringInfoString(&json, "}}}");
+	model_set_metadata(out, json_text_merge(out->metadata, json.data));
+	pfree(json.data);
+}
+
 /* ---------- functions ---------- */
 
 Datum
 modelopt_quantize(PG_FUNCTION_ARGS)
 {
 	QuantizeRequest *request;
+	QuantizeRanges *ranges;
 	Encoder		encoder;
 	EncodeTotals totals;
 	Model	   *source;
@@ -96,8 +152,14 @@ modelopt_quantize(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	request = quantize_request_read(fcinfo);
 	source = PG_GETARG_MODEL(QUANTIZE_ARG_MODEL);
+	ranges = quantize_ranges_read(fcinfo, request);
+	if (ranges != NULL)
+		check_values(source, ranges);
+	look_up_uses(request, source);
 	encoder = make_encoder(request);
 	out = encode_model(source, &encoder, &totals);
+	if (ranges != NULL)
+		set_activations(out, ranges);
 	add_recipe(out, request, &totals);
 	PG_RETURN_MODEL(out);
 }
@@ -114,6 +176,7 @@ modelopt_quantize_dry_run(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	request = quantize_request_read(fcinfo);
 	source = PG_GETARG_MODEL(QUANTIZE_ARG_MODEL);
+	look_up_uses(request, source);
 	encoder = make_encoder(request);
 	encode_dry_run(fcinfo, source, &encoder);
 	return (Datum) 0;

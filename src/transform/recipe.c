@@ -19,6 +19,15 @@ recipe_key(StringInfo out, const char *key)
 }
 
 void
+recipe_key_of(StringInfo out, const char *name)
+{
+	if (out->data[out->len - 1] != '{')
+		appendStringInfoString(out, ", ");
+	json_append_string(out, name, strlen(name));
+	appendStringInfoString(out, ": ");
+}
+
+void
 recipe_string(StringInfo out, const char *key, const char *value)
 {
 	recipe_key(out, key);

@@ -13,6 +13,9 @@
 /* A key, with a comma before it where one is due, and for the value to
  * follow. */
 extern void recipe_key(StringInfo out, const char *key);
+
+/* The same for a key that is any string of a model. */
+extern void recipe_key_of(StringInfo out, const char *name);
 extern void recipe_string(StringInfo out, const char *key, const char *value);
 extern void recipe_integer(StringInfo out, const char *key, int64 value);
 extern void recipe_real(StringInfo out, const char *key, double value);

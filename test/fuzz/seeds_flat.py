@@ -12,7 +12,7 @@ DTYPES = {"f64": (1, 64), "f32": (2, 32), "f16": (3, 16), "bf16": (4, 16),
           "i16": (9, 16), "i8": (10, 8), "u64": (11, 64), "u32": (12, 32),
           "u16": (13, 16), "u8": (14, 8), "bool": (15, 8), "i4": (16, 4),
           "u4": (17, 4)}
-DENSE, SPARSE, Q8_0 = 0, 1, 6
+DENSE, SPARSE, Q8_0, AFFINE, CODEBOOK, LOWRANK = 0, 1, 6, 10, 11, 12
 ALIGNMENT = 64
 HEADER = 72
 
@@ -60,6 +60,87 @@ def quantized(blocks):
         b"\x00\x38" + struct.pack("<32b", *integers[i:i + 32])
         for i in range(0, len(integers), 32))
     return payload
+
+
+def pad(data):
+    return data + bytes(-len(data) % 64)
+
+
+def packed(numbers, bits):
+    """Integers one after another, the lowest bits first."""
+    word = 0
+    for i, number in enumerate(numbers):
+        word |= (number & (1 << bits) - 1) << i * bits
+    return word.to_bytes(-(-len(numbers) * bits // 8), "little")
+
+
+def affine_bytes(codes, bits, code, scales, zeros, axis, inner, group):
+    """The affine encoding, as src/model/affine.h has it."""
+    out = struct.pack("<BB6xqqq32x", code, zeros is not None, axis, inner,
+                      group)
+    out += pad(struct.pack("<%df" % len(scales), *scales))
+    if zeros is not None:
+        out += pad(packed(zeros, bits))
+    return out + packed(codes, bits)
+
+
+def codebook_bytes(codes, bits, values, form="f"):
+    """The codebook encoding, as src/model/codebook.h has it."""
+    return (pad(struct.pack("<BBH60x", bits, 0, len(values)) +
+                struct.pack("<%d%s" % (len(values), form), *values)) +
+            packed(codes, bits))
+
+
+def lowrank_bytes(rows, columns, rank, left, right, form="f"):
+    """The low-rank encoding, as src/model/lowrank.h has it."""
+    return (struct.pack("<qqq40x", rows, columns, rank) + struct.pack(
+        "<%d%s" % (len(left + right), form), *(left + right)))
+
+
+def encoded(dtype, form, elements, encoding, stored):
+    payload = Payload(dtype, struct.pack("<%d%s" % (len(elements), form),
+                                         *elements))
+    payload.encoding = encoding
+    payload.stored = stored
+    return payload
+
+
+def affine(code="i8", zeros=False, channels=8, each=20, group=0):
+    """Rows of integers; scales are powers of two, so that products are
+    exact."""
+    code, bits = DTYPES[code]
+    low = 0 if code in (14, 17) else -(1 << bits - 1)
+    codes = [(i * 37 + 5) % (1 << bits) + low for i in range(channels * each)]
+    per = group or each
+    n = channels * -(-each // per) if group else channels
+    scales = [2.0 ** (i % 5 - 3) for i in range(n)]
+    points = [low + i % 3 for i in range(n)] if zeros else None
+    elements = []
+    for i, number in enumerate(codes):
+        row, place = divmod(i, each)
+        which = row * -(-each // per) + place // per if group else row
+        elements.append((number - (points[which] if zeros else 0)) *
+                        scales[which])
+    return encoded("f32", "f", elements, AFFINE, affine_bytes(
+        codes, bits, code, scales, points, each if group else channels,
+        1 if group else each, group))
+
+
+def codebook(bits=3, count=301):
+    values = [i * 0.5 - 1 for i in range(min(1 << bits, 100))]
+    codes = [i * 7 % len(values) for i in range(count)]
+    return encoded("f32", "f", [values[c] for c in codes], CODEBOOK,
+                   codebook_bytes(codes, bits, values))
+
+
+def lowrank(rows=12, columns=30, rank=2):
+    left = [float(i % 7 - 3) for i in range(rows * rank)]
+    right = [float(i % 5) for i in range(rank * columns)]
+    elements = [sum(left[i * rank + k] * right[k * columns + j]
+                    for k in range(rank))
+                for i in range(rows) for j in range(columns)]
+    return encoded("f32", "f", elements, LOWRANK,
+                   lowrank_bytes(rows, columns, rank, left, right))
 
 
 def tensor_entry(name, shape, payload):
@@ -160,7 +241,23 @@ def valid():
                          for i in range(40)])
 
 
+    for name, payload in (
+            ("i8", affine()), ("i4", affine("i4", channels=5, each=33)),
+            ("u8", affine("u8", True)), ("groups", affine("i4", each=40,
+                                                          group=16)),
+            ("u4_groups", affine("u4", True, each=37, group=16)),
+            ("i16", affine("i16", channels=2, each=99)),
+            ("codebook", codebook()), ("codebook_1", codebook(1, 999)),
+            ("codebook_8", codebook(8, 900)), ("lowrank", lowrank()),
+            ("lowrank_tall", lowrank(90, 4, 1))):
+        yield "encoded_" + name, build([("w", (payload.count,), payload)])
+
+
 def slow():
+    for name, payload in (("affine", affine("u4", True, 400, 100)),
+                          ("codebook", codebook(5, 40000)),
+                          ("lowrank", lowrank(9, 5000, 2))):
+        yield name + "_long", build([("w", (payload.count,), payload)])
     yield "sparse_longer", build(
         [("w", (70001,), Payload("bf16", sprinkled("bf16", 70001, 97),
                                  encoding=SPARSE))])
@@ -217,3 +314,15 @@ def invalid():
     cut = quantized(2)
     cut.stored = cut.stored[:-1]
     yield "quantized_cut", build([("a", (64,), cut)])
+    for make in (affine, codebook, lowrank):
+        payload = make()
+        for name, at, byte in (("header", 63, 1), ("kind", 0, 200),
+                               ("shape", 8, 77)):
+            other = make()
+            other.stored = (payload.stored[:at] + bytes([byte]) +
+                            payload.stored[at + 1:])
+            yield "%s_%s" % (make.__name__, name), build(
+                [("a", (payload.count,), other)])
+        other = make()
+        other.stored = payload.stored[:-4]
+        yield make.__name__ + "_cut", build([("a", (payload.count,), other)])

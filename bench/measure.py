@@ -15,6 +15,7 @@ import torch
 import cuts
 import files
 import harness
+import smaller
 import torch_ways
 from harness import alternate, timed
 
@@ -28,6 +29,7 @@ class Bench:
         self.repeats = repeats
         self.report = harness.Report()
         self.session = harness.Session()
+        self.millions = millions
         self.file = os.path.join(folder, "bench.pth")
         self.weights = torch_ways.make_weights(millions)
         self.bytes = 4 * sum(w.numel() for w in self.weights.values())
@@ -111,15 +113,19 @@ class Bench:
         self.memory()
         self.manifest()
 
-    def memory(self):
-        """Of a backend that has done nothing else."""
-        self.session.run("TRUNCATE t; INSERT INTO t TABLE source;")
+    def peak(self, statement):
+        """Of a backend that does nothing else."""
         fresh = harness.Session()
-        fresh.run("SELECT count(*) FROM t;")
+        fresh.run("SELECT num_parameters(NULL);")
         peak = harness.PeakMemory(fresh.pid)
-        fresh.run("UPDATE t SET m = prune(m, 0.5);")
-        ours = peak.stop()
+        fresh.run(statement)
+        most = peak.stop()
         fresh.close()
+        return most
+
+    def memory(self):
+        self.session.run("TRUNCATE t; INSERT INTO t TABLE source;")
+        ours = self.peak("UPDATE t SET m = prune(m, 0.5);")
         theirs = self.torch_process()[1]
         self.report.add_limit("  peak memory of its backend",
                               ours / self.bytes, "models", 2.2,
@@ -136,6 +142,11 @@ class Bench:
             taken, = alternate(self.repeats,
                                lambda: self.session.seconds(query))
             self.report.add_limit(what, taken, "ms", 5)
+
+    # ---------- smaller models ----------
+
+    def smaller(self):
+        smaller.run(self, self.millions)
 
     # ---------- for information ----------
 
@@ -288,8 +299,9 @@ class Bench:
 
 
 PARTS = {"memory": Bench.in_memory, "table": Bench.table_to_table,
-         "formats": Bench.formats, "others": Bench.others,
-         "lossless": Bench.lossless, "cut": Bench.cutting}
+         "smaller": Bench.smaller, "cut": Bench.cutting,
+         "lossless": Bench.lossless, "formats": Bench.formats,
+         "others": Bench.others}
 
 
 def main():

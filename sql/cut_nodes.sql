@@ -121,6 +121,13 @@ SELECT bool_and(s.sha256 = e.sha256) AS bits FROM models, sums(cut_nodes(prune(m
 WHERE models.name = 'mlp' AND s.tensor = e.tensor;
 SELECT sparsity(prune(cut_nodes(m, 0.3), 0.5)) > 0.45 AS composes, jsonb_array_length(model_metadata(prune(cut_nodes(m, 0.3), 0.5)) -> 'recipe') AS steps FROM models WHERE name = 'mlp';
 
+SELECT q.encoding, count(*), min(steps) FROM models, quantize(prune(cut_nodes(m, 0.3), 0.5), 'int8') c, tensors(c) q,
+    jsonb_array_length(model_metadata(c) -> 'recipe') steps WHERE models.name = 'mlp' GROUP BY 1 ORDER BY 1;
+
+-- Quantized tensors are decoded, and that is said.
+SELECT t.name, t.shape, encoding FROM models, tensors(cut_nodes(set_graph(model_read(model_write(m, 'gguf', 'q8_0')), 'layer1:linear relu layer2:linear'), 0.3)) t
+WHERE models.name = 'mlp';
+
 -- NaN matters most.
 SELECT d.indexes @> ARRAY[8] AS goes FROM models, cut_nodes_dry_run(m, 0.9) d WHERE name = 'mlp' AND layer = 'layer1';
 CREATE FUNCTION with_nan(m model) RETURNS model LANGUAGE plpgsql AS

@@ -16,6 +16,7 @@
 
 #include "format/onnx_activations.h"
 #include "format/onnx_native.h"
+#include "format/onnx_rewrite.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
@@ -61,11 +62,8 @@ typedef struct Writer
 	Entry	   *entries;		/* in the order of the graph */
 	int			nentries;
 	uint64		rest;			/* bytes of the graph without these */
-	OnnxSurvey *survey;			/* NULL until it is needed */
-	OnnxActivations *activations;	/* or NULL */
+	OnnxRewrite rewrite;
 	StringInfoData first;		/* fields of the graph that come first */
-	const OnnxNative **blocks;	/* tensors that nodes take in blocks, by name */
-	int			nblocks;
 	bool		microsoft;		/* operators of ONNX Runtime are used */
 	uint64		graph_size;
 	OnnxBytes	message;		/* the model's */
@@ -169,9 +167,9 @@ find_place(Entry *entry, const OnnxTensor *initializer)
 static const OnnxSurvey *
 get_survey(Writer *writer)
 {
-	if (writer->survey == NULL)
-		writer->survey = onnx_survey(writer->message);
-	return writer->survey;
+	if (writer->rewrite.survey == NULL)
+		writer->rewrite.survey = onnx_survey(writer->message);
+	return writer->rewrite.survey;
 }
 
 /* How an encoded tensor is written; NULL when it is decoded. */
@@ -248,140 +246,6 @@ is_taken(const PbField *field, OnnxTensor *initializer)
 	return initializer->type->dtype != DTYPE_INVALID;
 }
 
-/* ---------- nodes that change ---------- */
-
-static int
-compare_natives(const void *a, const void *b)
-{
-	return strcmp((*(const OnnxNative *const *) a)->name,
-				  (*(const OnnxNative *const *) b)->name);
-}
-
-static void
-gather_blocks(Writer *writer)
-{
-	writer->blocks = palloc(Max(writer->nentries, 1) * sizeof(OnnxNative *));
-	for (int i = 0; i < writer->nentries; i++)
-	{
-		const OnnxNative *native = writer->entries[i].native;
-
-		if (native != NULL && native->in_blocks)
-			writer->blocks[writer->nblocks++] = native;
-	}
-	qsort(writer->blocks, writer->nblocks, sizeof(OnnxNative *),
-		  compare_natives);
-}
-
-/* The tensor that nodes are to take in blocks, or NULL. */
-static const OnnxNative *
-find_blocks(const Writer *writer, const char *name)
-{
-	OnnxNative	key = {.name = name};
-	const OnnxNative *wanted = &key;
-	const OnnxNative **found = bsearch(&wanted, writer->blocks, writer->nblocks,
-									   sizeof(OnnxNative *), compare_natives);
-
-	return found == NULL ? NULL : *found;
-}
-
-/* Copies a node with other inputs. */
-static void
-put_renamed(StringInfo out, OnnxBytes node, char **inputs)
-{
-	PbReader	reader = onnx_reader(node);
-	PbField		field;
-	StringInfoData message;
-	int			n = 0;
-
-	initStringInfo(&message);
-	while (pb_next(&reader, &field))
-	{
-		if (field.number == NODE_INPUT)
-			onnx_put_text(&message, NODE_INPUT, inputs[n++]);
-		else
-			appendBinaryStringInfo(&message, field.start,
-								   (int) (field.end - field.start));
-	}
-	onnx_put_bytes(out, GRAPH_NODE, message.data, message.len);
-	pfree(message.data);
-}
-
-/* The names that a node takes, as they are to be; *blocks is the tensor that
- * it takes in blocks.  False when nothing changes. */
-static bool
-rename_inputs(const Writer *writer, OnnxBytes node, char ***inputs,
-			  int *ninputs, const OnnxNative **blocks)
-{
-	PbReader	reader = onnx_reader(node);
-	PbField		field;
-	bool		changed = false;
-	int			allocated = 8;
-
-	*inputs = palloc(allocated * sizeof(char *));
-	*ninputs = 0;
-	*blocks = NULL;
-	while (onnx_next(&reader, NODE_INPUT, &field))
-	{
-		OnnxBytes	name = onnx_bytes(&field);
-		const OnnxActivation *activation = onnx_activation(writer->activations,
-														   name);
-
-		if (*ninputs == allocated)
-			*inputs = repalloc(*inputs, (allocated *= 2) * sizeof(char *));
-		changed |= activation != NULL;
-		(*inputs)[*ninputs] = activation != NULL ?
-			activation->dequantized : onnx_string(name);
-		if (*ninputs == 1)
-			*blocks = find_blocks(writer, (*inputs)[1]);
-		(*ninputs)++;
-	}
-	return changed || *blocks != NULL;
-}
-
-/* Appends the nodes that quantize what a node makes. */
-static void
-put_quantizers(const Writer *writer, OnnxBytes node, StringInfo out)
-{
-	PbReader	reader = onnx_reader(node);
-	PbField		field;
-
-	while (onnx_next(&reader, NODE_OUTPUT, &field))
-	{
-		const OnnxActivation *activation = onnx_activation(writer->activations,
-														   onnx_bytes(&field));
-
-		if (activation != NULL)
-			onnx_put_activation_nodes(writer->activations, activation, out);
-	}
-}
-
-/* What is written for a field of the graph that is a node. */
-static void
-render_node(const Writer *writer, const PbField *field, StringInfo out)
-{
-	OnnxBytes	node = onnx_bytes(field);
-	const OnnxNative *blocks;
-	char	  **inputs;
-	int			ninputs;
-
-	if (!rename_inputs(writer, node, &inputs, &ninputs, &blocks))
-		appendBinaryStringInfo(out, field->start,
-							   (int) (field->end - field->start));
-	else if (blocks != NULL)
-		onnx_native_replace(blocks, writer->survey, node, inputs, ninputs, out);
-	else
-		put_renamed(out, node, inputs);
-	put_quantizers(writer, node, out);
-	pfree(inputs);
-}
-
-/* Whether nodes have to be looked at. */
-static bool
-changes_nodes(const Writer *writer)
-{
-	return writer->survey != NULL;
-}
-
 /* ---------- the plan ---------- */
 
 /* Ranges of the graph's own inputs are there before any node. */
@@ -393,17 +257,34 @@ plan_activations(Writer *writer)
 	if (!onnx_has_activations(writer->model))
 		return;
 	(void) get_survey(writer);
-	writer->activations = onnx_activations(writer->model, writer->survey);
-	activations = writer->activations;
+	writer->rewrite.activations = onnx_activations(writer->model, writer->rewrite.survey);
+	activations = writer->rewrite.activations;
 	for (int i = 0; i < activations->n; i++)
 	{
 		const OnnxActivation *each = &activations->items[i];
 
 		onnx_put_activation_tensors(each, &writer->first);
-		if (onnx_is_input(writer->survey, each->name))
+		if (onnx_is_input(writer->rewrite.survey, each->name))
 			onnx_put_activation_nodes(activations, each, &writer->first);
 	}
 	writer->microsoft |= activations->n > 0 && activations->microsoft;
+}
+
+/* The tensors that nodes are to take in blocks. */
+static void
+gather_blocks(Writer *writer)
+{
+	OnnxRewrite *rewrite = &writer->rewrite;
+
+	rewrite->blocks = palloc(Max(writer->nentries, 1) * sizeof(OnnxNative *));
+	for (int i = 0; i < writer->nentries; i++)
+	{
+		const OnnxNative *native = writer->entries[i].native;
+
+		if (native != NULL && native->in_blocks)
+			rewrite->blocks[rewrite->nblocks++] = native;
+	}
+	onnx_rewrite_sort(rewrite);
 }
 
 static void
@@ -443,10 +324,10 @@ plan_rest(Writer *writer, OnnxBytes graph)
 	while (pb_next(&reader, &field))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (field.number == GRAPH_NODE && changes_nodes(writer))
+		if (field.number == GRAPH_NODE && writer->rewrite.survey != NULL)
 		{
 			resetStringInfo(&node);
-			render_node(writer, &field, &node);
+			onnx_rewrite_node(&writer->rewrite, &field, &node);
 			writer->rest += node.len;
 		}
 		else if (!is_taken(&field, &initializer))
@@ -474,7 +355,7 @@ append_import(const Writer *writer, StringInfo out)
 {
 	StringInfoData opset;
 
-	if (!writer->microsoft || writer->survey->has_microsoft)
+	if (!writer->microsoft || writer->rewrite.survey->has_microsoft)
 		return;
 	initStringInfo(&opset);
 	onnx_put_text(&opset, OPERATOR_SET_DOMAIN, ONNX_MICROSOFT);
@@ -687,10 +568,10 @@ put_graph(Writer *writer, OnnxBytes graph)
 		CHECK_FOR_INTERRUPTS();
 		if (is_taken(&field, &initializer))
 			put_initializer(writer, entry++, &field);
-		else if (field.number == GRAPH_NODE && changes_nodes(writer))
+		else if (field.number == GRAPH_NODE && writer->rewrite.survey != NULL)
 		{
 			resetStringInfo(&node);
-			render_node(writer, &field, &node);
+			onnx_rewrite_node(&writer->rewrite, &field, &node);
 			put(writer, node.data, node.data + node.len);
 		}
 		else

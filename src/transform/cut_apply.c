@@ -263,6 +263,25 @@ add_int_payload(const CutPlan *plan, Model *out, const GraphValue *value)
 	}
 }
 
+/* Codes of quantized elements cannot be picked one by one. */
+static void
+notice_decoded(const CutPlan *plan, const GraphValue **values)
+{
+	const Model *model = plan->model;
+	int			n = 0;
+
+	for (int i = 0; i < model->npayloads; i++)
+		n += values[i] != NULL && values[i]->new_dims != NULL &&
+			model->payloads[i]->encoding != ENCODING_DENSE &&
+			model->payloads[i]->encoding != ENCODING_SPARSE;
+	if (n > 0)
+		ereport(NOTICE,
+				(errmsg_plural("%d quantized or compressed tensor was cut and is stored as plain elements",
+							   "%d quantized or compressed tensors were cut and are stored as plain elements",
+							   n, n),
+				 errhint("Cut first, and quantize or compress the result.")));
+}
+
 /* Tensors that are tied lose the same, since their places are joined. */
 static const GraphValue **
 values_of_payloads(const CutPlan *plan)
@@ -317,6 +336,7 @@ cut_apply(CutPlan *plan)
 		set_new_dims(plan, &plan->graph->values[i]);
 	change_numbers(plan);
 	values = values_of_payloads(plan);
+	notice_decoded(plan, values);
 	for (int i = 0; i < model->npayloads; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -407,14 +407,15 @@ encode_q4_0(uint8_t *restrict dst, const float *restrict src, size_t blocks)
 	return true;
 }
 
-/* Halves go away from zero. */
+/* Halves go away from zero: twice what is left of a whole number is a whole
+ * one again from a half on. */
 static inline int
 round_to_int(float x)
 {
 	int			whole = (int) x;
 	float		rest = x - (float) whole;
 
-	return whole + (rest >= 0.5f) - (rest <= -0.5f);
+	return whole + (int) (rest + rest);
 }
 
 KERNEL_CLONES

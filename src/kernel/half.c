@@ -21,6 +21,11 @@
 
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
+
 #define F32_INFINITY	0x7f800000u
 #define F32_QUIET		0x00400000u
 
@@ -195,7 +200,68 @@ kernel_f32_to_##name##_many(ctype *dst, const float *src, size_t n) \
 		dst[i] = f32_to_##name(src[i]); \
 }
 
-DEFINE_FROM_FLOAT(f16, uint16_t)
 DEFINE_FROM_FLOAT(bf16, uint16_t)
 DEFINE_FROM_FLOAT(f8e4m3, uint8_t)
 DEFINE_FROM_FLOAT(f8e5m2, uint8_t)
+
+/* ---------- f16, by the machine's own instruction where there is one ---------- */
+
+uint16_t
+kernel_f32_to_f16(float f)
+{
+	return f32_to_f16(f);
+}
+
+KERNEL_CLONES
+static void
+f32_to_f16_plain(uint16_t *dst, const float *src, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		dst[i] = f32_to_f16(src[i]);
+}
+
+#if defined(__x86_64__) && !defined(KERNEL_NO_CLONES)
+/* It rounds to nearest even, and makes of a NaN what we do. */
+__attribute__((target("f16c,avx")))
+static void
+f32_to_f16_f16c(uint16_t *dst, const float *src, size_t n)
+{
+	size_t		i;
+
+	for (i = 0; i + 8 <= n; i += 8)
+		_mm_storeu_si128((__m128i *) (dst + i),
+						 _mm256_cvtps_ph(_mm256_loadu_ps(src + i),
+										 _MM_FROUND_TO_NEAREST_INT));
+	for (; i < n; i++)
+		dst[i] = f32_to_f16(src[i]);
+}
+
+/* Not every compiler can be asked by the feature's name. */
+static bool
+has_f16c(void)
+{
+	static int	known = -1;
+	unsigned	a,
+				b,
+				c,
+				d;
+
+	if (known < 0)
+		known = __builtin_cpu_supports("avx") &&
+			__get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C) != 0;
+	return known;
+}
+#endif
+
+void
+kernel_f32_to_f16_many(uint16_t *dst, const float *src, size_t n)
+{
+#if defined(__x86_64__) && !defined(KERNEL_NO_CLONES)
+	if (has_f16c())
+	{
+		f32_to_f16_f16c(dst, src, n);
+		return;
+	}
+#endif
+	f32_to_f16_plain(dst, src, n);
+}

@@ -22,6 +22,8 @@ typedef struct Quantizer
 {
 	const EncodeTarget *target;
 	const QuantizeRequest *request;
+	int64		base;			/* the slab's first scale */
+	int64		nscales;		/* and how many it has */
 	QuantizeCodes codes;
 	Affine		affine;
 	const char *elements;		/* of the payload, dense */
@@ -66,10 +68,35 @@ slab_at(const Affine *affine, int64 first)
 	return outer == 1 ? affine->inner : affine->count;
 }
 
+/* Scales of a slab; those of the next one follow. */
+static int64
+scales_of_slab(const Affine *affine)
+{
+	int64		outer = affine->count / (affine->axis * affine->inner);
+
+	if (affine->group > 0)
+		return affine->inner;
+	return outer == 1 ? 1 : affine->axis;
+}
+
+/* Elements of the slab from one on whose scales lie in a row. */
+static inline AffineRun
+run_in_slab(const Quantizer *quantizer, int64 element, int64 most)
+{
+	AffineRun	run = {most, quantizer->base, 0};
+
+	if (quantizer->nscales > 1)
+	{
+		run = affine_run_at(&quantizer->affine, element);
+		run.n = Min(run.n, most);
+	}
+	return run;
+}
+
 /* ---------- ranges ---------- */
 
 static void
-find_ranges(Quantizer *quantizer, int64 first, int64 n, int64 base)
+find_ranges(Quantizer *quantizer, int64 first, int64 n)
 {
 	for (int64 done = 0; done < n;)
 	{
@@ -79,17 +106,15 @@ find_ranges(Quantizer *quantizer, int64 first, int64 n, int64 base)
 		CHECK_FOR_INTERRUPTS();
 		for (int64 i = 0; i < m;)
 		{
-			AffineRun	run = affine_run_at(&quantizer->affine,
-											first + done + i);
-			int64		length = Min(run.n, m - i);
-			float	   *min = quantizer->mins + (run.scale - base);
-			float	   *max = quantizer->maxs + (run.scale - base);
+			AffineRun	run = run_in_slab(quantizer, first + done + i, m - i);
+			float	   *min = quantizer->mins + (run.scale - quantizer->base);
+			float	   *max = quantizer->maxs + (run.scale - quantizer->base);
 
 			if (run.step == 0)
-				kernel_range(x + i, length, min, max);
+				kernel_range(x + i, run.n, min, max);
 			else
-				kernel_range_each(x + i, length, min, max);
-			i += length;
+				kernel_range_each(x + i, run.n, min, max);
+			i += run.n;
 		}
 		done += m;
 	}
@@ -112,12 +137,11 @@ report_not_finite(Quantizer *quantizer, int64 first, int64 n)
 }
 
 static void
-set_scales(Quantizer *quantizer, int64 first, int64 n, int64 base,
-		   int64 nscales)
+set_scales(Quantizer *quantizer, int64 first, int64 n)
 {
 	DType		dtype = quantizer->target->payload->dtype;
 
-	for (int64 i = 0; i < nscales; i++)
+	for (int64 i = 0; i < quantizer->nscales; i++)
 	{
 		float		min = quantizer->mins[i];
 		float		max = quantizer->maxs[i];
@@ -125,8 +149,8 @@ set_scales(Quantizer *quantizer, int64 first, int64 n, int64 base,
 		if (!isfinite(min) || !isfinite(max))
 			report_not_finite(quantizer, first, n);
 		if (!quantize_parameters(quantizer->request, dtype, min, max,
-								 &quantizer->scales[base + i],
-								 &quantizer->zeros[base + i]))
+								 &quantizer->scales[quantizer->base + i],
+								 &quantizer->zeros[quantizer->base + i]))
 			encode_too_large(quantizer->target, first,
 							 "the scale of its neighbours");
 	}
@@ -178,16 +202,14 @@ make_codes(Quantizer *quantizer, int64 first, int64 n)
 		CHECK_FOR_INTERRUPTS();
 		for (int64 i = 0; i < m;)
 		{
-			AffineRun	run = affine_run_at(&quantizer->affine,
-											first + done + i);
-			int64		length = Min(run.n, m - i);
+			AffineRun	run = run_in_slab(quantizer, first + done + i, m - i);
 
 			kernel_affine_encode(codes->rule, dst + i * (bits == 16 ? 2 : 1),
-								 bits == 16 ? 2 : 1, x + i, length,
+								 bits == 16 ? 2 : 1, x + i, run.n,
 								 quantizer->scales + run.scale,
 								 quantizer->zeros + run.scale, run.step,
 								 codes->low, codes->high);
-			i += length;
+			i += run.n;
 		}
 		if (codes->flip != 0)
 			kernel_flip((uint8 *) dst, m, codes->flip);
@@ -204,15 +226,12 @@ make_codes(Quantizer *quantizer, int64 first, int64 n)
 static void
 quantize_slab(Quantizer *quantizer, int64 first, int64 n)
 {
-	int64		base = affine_run_at(&quantizer->affine, first).scale;
-	int64		last = affine_run_at(&quantizer->affine, first + n - 1).scale;
-	int64		nscales = last - base + 1;
-
-	memset(quantizer->mins, 0, nscales * sizeof(float));
-	memset(quantizer->maxs, 0, nscales * sizeof(float));
-	find_ranges(quantizer, first, n, base);
-	set_scales(quantizer, first, n, base, nscales);
+	for (int64 i = 0; i < quantizer->nscales; i++)
+		quantizer->mins[i] = quantizer->maxs[i] = 0;
+	find_ranges(quantizer, first, n);
+	set_scales(quantizer, first, n);
 	make_codes(quantizer, first, n);
+	quantizer->base += quantizer->nscales;
 }
 
 /* Zero points as the codes' dtype has them. */
@@ -303,7 +322,6 @@ quantize_affine(const EncodeTarget *target, const void *arg, Model *out)
 	Payload    *payload = target->payload;
 	Quantizer	quantizer = {.target = target, .request = request};
 	Affine	   *affine = &quantizer.affine;
-	int64		widest;
 	char	   *decoded;
 
 	if (payload->count == 0)
@@ -328,12 +346,11 @@ quantize_affine(const EncodeTarget *target, const void *arg, Model *out)
 	quantizer.scales = (float *) (quantizer.payload + affine->scales_at);
 	quantizer.zeros = (float *) model_alloc_bytes(CurrentMemoryContext,
 												  affine->nscales * sizeof(float));
-	widest = Min(affine->nscales,
-				 affine->group > 0 ? affine->inner : affine->nscales);
+	quantizer.nscales = scales_of_slab(affine);
 	quantizer.mins = (float *) model_alloc_bytes(CurrentMemoryContext,
-												 widest * sizeof(float));
+												 quantizer.nscales * sizeof(float));
 	quantizer.maxs = (float *) model_alloc_bytes(CurrentMemoryContext,
-												 widest * sizeof(float));
+												 quantizer.nscales * sizeof(float));
 	quantizer.waiting = palloc(2 * PIECE + 1);
 
 	affine_put_header(affine, quantizer.payload);

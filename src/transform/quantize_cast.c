@@ -59,9 +59,10 @@ overflow_of(DType dtype)
 	}
 }
 
+/* Raises for the first element that is not finite or too large. */
 static void
-check_overflow(const EncodeTarget *target, const QuantizeType *type,
-			   const float *x, int64 first, int64 n)
+check_range(const EncodeTarget *target, const QuantizeType *type,
+			const float *x, int64 first, int64 n)
 {
 	float		overflow = overflow_of(type->dtype);
 	float		min = 0;
@@ -70,6 +71,7 @@ check_overflow(const EncodeTarget *target, const QuantizeType *type,
 	kernel_range(x, n, &min, &max);
 	if (-min < overflow && max < overflow)
 		return;
+	encode_check_finite(target, x, first, n);
 	for (int64 i = 0; i < n; i++)
 	{
 		if (!(fabsf(x[i]) < overflow))
@@ -103,8 +105,7 @@ quantize_float(const EncodeTarget *target, const void *arg, Model *out)
 	{
 		const float *x = as_floats(payload->dtype, elements, n, stage);
 
-		check_finite(target, x, first, n);
-		check_overflow(target, type, x, first, n);
+		check_range(target, type, x, first, n);
 		(void) dtype_from_float(type->dtype, x, n, stage->converted);
 		payload_builder_append(builder, stage->converted, n);
 		first += n;

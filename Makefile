@@ -26,14 +26,14 @@ SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 
-REGRESS = model inspect tensor prune prune_structured prune_errors \
+REGRESS = model inspect tensor spill prune prune_structured prune_errors \
 	quantize compress lossless report \
 	pytorch_read pytorch_write safetensors onnx gguf npz formats \
 	graph cut_nodes cut_layers cut_edges \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
 	hostile_gguf hostile_npz \
 	repo_audit repo_sign repo_track repo_load repo_diff repo_blame repo_merge \
-	repo_gc repo_verify repo_access
+	repo_gc repo_verify repo_float8 repo_access
 REGRESS_OPTS = --load-extension=modelopt
 ISOLATION = $(patsubst $(HERE)/test/isolation/specs/%.spec,%,$(wildcard $(HERE)/test/isolation/specs/*.spec))
 ISOLATION_OPTS = --inputdir=$(HERE)/test/isolation --load-extension=modelopt
@@ -50,7 +50,7 @@ PG_CFLAGS = -ffp-contract=off -MMD -MP -Wall -Wextra -Wvla -Wshadow \
 # looks at floating-point exceptions, whose sake keeps comparisons of floats
 # from becoming vector code; results have the same bits either way.
 KERNEL_CFLAGS = -O3 -fno-trapping-math
-SHLIB_LINK = -ldeflate -lz -lzstd -ldl -lpthread
+SHLIB_LINK = -lcrypto -ldeflate -lz -lzstd -ldl -lpthread
 
 EXTRA_CLEAN = $(OBJS:.o=.d) output_iso
 

@@ -213,7 +213,8 @@ $$ SELECT model_read(le(octet_length(h), 8) || convert_to(h, 'UTF8') || decode(r
    FROM (SELECT format('{"%s":{"dtype":"%s","shape":%s,"data_offsets":[0,%s]}}', name, dtype, shape, size)) t (h) $$;
 SELECT refused(of('w', dtype, '[4]', 4 * size))
 FROM (VALUES ('F32', 4), ('F16', 2), ('BF16', 2), ('F64', 8), ('I8', 1), ('I16', 2), ('I32', 4), ('I64', 8),
-             ('U8', 1), ('U16', 2), ('U32', 4), ('U64', 8), ('BOOL', 1), ('F8_E4M3', 1), ('F8_E5M2', 1)) v (dtype, size);
+             ('U8', 1), ('U16', 2), ('U32', 4), ('U64', 8), ('BOOL', 1), ('F8_E4M3', 1), ('F8_E5M2', 1),
+             ('F8_E4M3FNUZ', 1), ('F8_E5M2FNUZ', 1), ('F8_E8M0', 1)) v (dtype, size);
 SELECT refused(of('w', 'F32', '[1,1,1,1]', 4));
 SELECT refused(of('w', 'F32', '[1,1,1,1,1]', 4));
 SELECT refused(of('w', 'F32', '[3,0]', 0));
@@ -238,7 +239,7 @@ $$;
 SELECT value, refused(row_of_32(ARRAY[value]), 'q8_0'), refused(row_of_32(ARRAY[value]), 'q4_0'), refused(row_of_32(ARRAY[value]), 'f16'),
        refused(model_set(of('w', 'F32', '[1]', 4), 'w', ARRAY[value]), 'q8_0')
 FROM (VALUES ('1'::float4), ('NaN'), ('Infinity'), ('-Infinity'), ('1e7'), ('1e6'), ('65519'), ('65520')) s (value);
-SELECT refused(of('w', dtype, '[2,32]', 64 * size), 'q8_0') FROM (VALUES ('F8_E4M3', 1), ('F64', 8), ('I16', 2), ('U8', 1), ('BOOL', 1)) v (dtype, size);
+SELECT refused(of('w', dtype, '[2,32]', 64 * size), 'q8_0') FROM (VALUES ('F8_E4M3', 1), ('F64', 8), ('I16', 2), ('U8', 1), ('BOOL', 1), ('F8_E5M2FNUZ', 1), ('F8_E8M0', 1)) v (dtype, size);
 SELECT refused(of('w', 'F32', '[32]', 128), 'q2_k');
 
 -- ---------- metadata that somebody set ----------

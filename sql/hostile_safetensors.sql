@@ -239,12 +239,6 @@ SELECT outcome(file('{"w":{"dtype":"F4","shape":[2,2],"data_offsets":[0,16]}}'),
 SELECT outcome(file('{"w":{"dtype":"F6_E2M3","shape":[2,2],"data_offsets":[0,16]}}'), format => 'safetensors');
 -- F6_E3M2 is of the format, but not of models.
 SELECT outcome(file('{"w":{"dtype":"F6_E3M2","shape":[2,2],"data_offsets":[0,16]}}'), format => 'safetensors');
--- F8_E8M0 is of the format, but not of models.
-SELECT outcome(file('{"w":{"dtype":"F8_E8M0","shape":[2,2],"data_offsets":[0,16]}}'), format => 'safetensors');
--- F8_E4M3FNUZ is of the format, but not of models.
-SELECT outcome(file('{"w":{"dtype":"F8_E4M3FNUZ","shape":[2,2],"data_offsets":[0,16]}}'), format => 'safetensors');
--- F8_E5M2FNUZ is of the format, but not of models.
-SELECT outcome(file('{"w":{"dtype":"F8_E5M2FNUZ","shape":[2,2],"data_offsets":[0,16]}}'), format => 'safetensors');
 -- C64 is of the format, but not of models.
 SELECT outcome(file('{"w":{"dtype":"C64","shape":[2,2],"data_offsets":[0,16]}}'), format => 'safetensors');
 -- 32 dimensions.

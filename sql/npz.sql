@@ -160,7 +160,7 @@ $$ SELECT 'mdlo'::bytea || '\x01000000' || little(1, 4) || little(1, 4) || littl
           little(0, 4) || '\x01000100' || little(count, 8) || 'w'::bytea || little(0, 7) ||
           '{}'::bytea || '[]'::bytea || little(0, 28) || stored $$;
 SELECT try(flat(dtype, 0, 3, decode(repeat('00', size), 'hex'), sha256(decode(repeat('00', size), 'hex')))::model)
-FROM (VALUES (4, 6), (5, 3), (6, 3), (16, 2), (17, 2)) v (dtype, size);
+FROM (VALUES (4, 6), (5, 3), (6, 3), (16, 2), (17, 2), (18, 3), (19, 3), (20, 3)) v (dtype, size);
 -- A sparse gigabyte of zeros is small here, but no bytea can hold it dense.
 SELECT model_write(flat(1, 1, 134217728, decode(repeat('00', 16777216), 'hex'),
                         '\x49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14')::model, 'npz');

@@ -28,7 +28,7 @@ CREATE TABLE models AS SELECT name, model_read(data) AS m FROM files WHERE name 
 
 -- Names, order, dtypes, shapes and every bit are what the onnx package says:
 -- the digest of a tensor is taken from the flat form, which the cast checks
--- whole.  Strings, complex numbers and rare floats stay in the graph.
+-- whole.  Strings and complex numbers stay in the graph.
 CREATE TABLE sums (id serial, file text, tensor text, dtype text, shape bigint[], finite_sum float8, not_finite int, sha256 text);
 \copy sums (file, tensor, dtype, shape, finite_sum, not_finite, sha256) FROM 'test/data/sums_onnx.csv' WITH (FORMAT csv, HEADER, ENCODING 'UTF8')
 CREATE FUNCTION u(bytes bytea, at int, size int) RETURNS bigint LANGUAGE sql IMMUTABLE AS

@@ -192,6 +192,13 @@ SELECT * FROM prune_dry_run((SELECT model_agg('none', '{}')), 0.5, include => '{
 -- Each alone, and in one ranking; integers only by name, as any number.
 SELECT d.name, parameters, pruned, sparsity_after FROM zoo, prune_dry_run(m, 0.5, scope => 'tensor', include =>
     ARRAY(SELECT t.name FROM tensors(m) t WHERE parameters > 1)) d WHERE zoo.name = 'dtypes';
+-- All patterns of the 8-bit floats: half of each tensor goes, zeros first and
+-- NaN last, also where its bits are those of -0 elsewhere.  Exponents, which have no zero, stay.
+\set dtypes2 `base64 < test/data/dtypes2.pth | tr -d '\n'`
+CREATE TEMP TABLE eight AS SELECT model_read(decode(:'dtypes2', 'base64')) AS m;
+SELECT d.name, parameters, pruned, sparsity_before * 256 AS before, sparsity_after * 256 AS after FROM eight, prune_dry_run(m, 0.5, scope => 'tensor') d;
+SELECT s.name, zeros, nan FROM eight, stats(prune(m, 0.5, scope => 'tensor')) s WHERE s.name LIKE 'float%';
+SELECT tensor(m, 'float8_e8m0fnu') = tensor(prune(m, 1), 'float8_e8m0fnu') AS same FROM eight;
 
 -- ---------- what it says ----------
 

@@ -95,6 +95,11 @@ SELECT refusal($$SELECT prune(decode(replace('
 7d5b5d00000000000000000000000000000000000000001234', E'\n', ''), 'hex')::model, 0.5, include => '{w}')$$);
 \x
 
+-- A tensor that has no zero, as a safetensors file.
+\x
+SELECT refusal($$SELECT prune(model_read('\x4000000000000000'::bytea || '{"scale":{"dtype":"F8_E8M0","shape":[2,2],"data_offsets":[0,4]}}' || '\x7f808182'), 0.5, include => '{scale}')$$);
+\x
+
 -- Nothing half done: an error leaves the row as it was.
 DO $$
 BEGIN

@@ -411,6 +411,7 @@ SELECT modelopt.has_privilege('secret', 'usage') AS inherited;
 RESET ROLE;
 SELECT try('SELECT modelopt.grant_read(''secret'', ''ra_missing'')');
 SELECT try('SELECT modelopt.has_privilege(''secret'', ''dance'')');
+SELECT try('SELECT modelopt.revoke(''secret'', ''ra_reader'', ''dance'')');
 SELECT modelopt.has_privilege('missing', 'read');
 -- Those whose owner is gone are administered by the owner of the extension.
 SELECT modelopt.abort_load(:load);
@@ -423,3 +424,20 @@ SELECT modelopt.revoke(NULL, 'ra_owner'), modelopt.revoke(NULL, 'ra_creator');
 SELECT count(*) FROM modelopt.audit_verify();
 DROP TABLE verb, actor, attempted, seen;
 DROP FUNCTION attempt, leaks, try;
+
+-- ---------- the script of the extension ----------
+
+-- In a schema where somebody made operators that fit better than the server's,
+-- neither the script nor the views call them.
+DROP EXTENSION modelopt CASCADE;
+CREATE SCHEMA trap;
+CREATE FUNCTION trap.spring(oid, regnamespace) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''trapped''; END';
+CREATE OPERATOR trap.= (LEFTARG = oid, RIGHTARG = regnamespace, FUNCTION = trap.spring);
+CREATE FUNCTION trap.spring(double precision, bigint) RETURNS double precision LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''trapped''; END';
+CREATE OPERATOR trap./ (LEFTARG = double precision, RIGHTARG = bigint, FUNCTION = trap.spring);
+CREATE EXTENSION modelopt SCHEMA trap;
+SELECT modelopt.commit('m', trap.model_agg('w', '{1,0}'));
+SELECT sparsity FROM modelopt.versions;
+DROP EXTENSION modelopt CASCADE;
+DROP SCHEMA trap CASCADE;
+CREATE EXTENSION modelopt;

@@ -30,6 +30,22 @@ BEGIN;
 SELECT modelopt.alias('audited', 'gone', 'audited#1');
 ROLLBACK;
 SELECT count(*) FROM modelopt.audit WHERE details ->> 'name' = 'gone';
+-- What could be known beforehand is refused before weights are written.
+\set SHOW_CONTEXT never
+SELECT last_value AS objects FROM modelopt_private.object_id \gset
+SELECT modelopt.commit('audited', model_agg('w', '{9}'), params => '[]');
+SELECT modelopt.commit('audited', model_agg('w', '{9}'), tags => NULL);
+SELECT modelopt.commit('audited', model_agg('w', '{9}'), metrics => '{"auc": "high"}');
+SELECT last_value = :objects AS nothing_written FROM modelopt_private.object_id;
+\set SHOW_CONTEXT errors
+-- What was measured of a version that is there already is audited once, and with
+-- all of its digits, whatever the session wants to see.
+BEGIN;
+SET LOCAL extra_float_digits = -15;
+SELECT modelopt.commit('audited', modelopt.get('audited'), metrics => '{"auc": 0.75}');
+SELECT modelopt.log_metric('audited', 'f1', 0.25);
+SELECT details FROM modelopt.audit WHERE model = 'audited' AND operation = 'log metric' ORDER BY number;
+ROLLBACK;
 SELECT count(*) FROM modelopt.audit_verify();
 
 -- ---------- hashes ----------

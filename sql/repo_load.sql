@@ -141,6 +141,18 @@ RESET ROLE;
 SELECT modelopt.load('parts', '/nowhere');
 SELECT operation, details - 'load' AS details FROM modelopt.audit WHERE model = '' AND operation LIKE '%load' ORDER BY number LIMIT 4;
 SELECT count(*) FROM modelopt.audit_verify();
+-- The rows of a load may have been restored from anywhere.
+BEGIN;
+SELECT modelopt.begin_load('parts', '[{"name": "w", "dtype": "f32", "shape": [1]},
+    {"name": "v", "dtype": "f32", "shape": [1], "tied_to": "w"}]') AS load \gset
+SELECT modelopt.put_part(:load, 'w', 0, '\x0000803f');
+SAVEPOINT s;
+UPDATE modelopt_private.load_tensor SET tied_to = 1000000000 WHERE load_id = :load AND name = 'v';
+SELECT modelopt.finish_load(:load);
+ROLLBACK TO s;
+UPDATE modelopt_private.load_tensor SET tied_to = 0 WHERE load_id = :load AND name = 'v';
+SELECT modelopt.finish_load(:load);
+ROLLBACK;
 SELECT modelopt.drop('parts'), modelopt.drop('shared');
 SELECT modelopt.revoke(NULL, 'load_maker');
 DROP ROLE load_maker, load_other, load_team;

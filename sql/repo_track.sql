@@ -277,7 +277,56 @@ DROP TABLE pg_temp.mine;
 SET ROLE track_owner;
 SELECT name, head FROM modelopt.models WHERE name = 'zoo.nets.1';
 
+-- ---------- names that are bait ----------
+-- What somebody called like a row, or has under the table's prefix, gets nothing
+-- of what the table has, also when the table's owner may write it.
+RESET ROLE;
+SELECT modelopt.grant_create('track_writer');
+CREATE SCHEMA lair AUTHORIZATION track_writer;
+SET ROLE track_writer;
+SELECT modelopt.commit('zoo.prey.1', made(0), 'bait');
+SELECT modelopt.grant_admin('zoo.prey.1', 'track_owner');
+CREATE TABLE lair.early (id integer PRIMARY KEY, weights model);
+SELECT modelopt.track('lair.early', 'weights', prefix => 'zoo.prey');
+INSERT INTO lair.early VALUES (2, made(0));
+SELECT modelopt.grant_admin('zoo.prey.2', 'track_owner');
+DROP TABLE lair.early;
+SET ROLE track_owner;
+CREATE TABLE zoo.prey (id integer PRIMARY KEY, weights model);
+INSERT INTO zoo.prey VALUES (1, made(11)), (2, made(12));
+SELECT modelopt.track('zoo.prey', 'weights');
+SET ROLE track_writer;
+CREATE TABLE lair.forged (id integer PRIMARY KEY, weights model);
+CREATE TRIGGER forged AFTER INSERT OR UPDATE OR DELETE ON lair.forged FOR EACH ROW EXECUTE FUNCTION modelopt.track_row('zoo.prey');
+CREATE TRIGGER forged_table AFTER UPDATE OF weights, id OR TRUNCATE ON lair.forged FOR EACH STATEMENT EXECUTE FUNCTION modelopt.track_table('zoo.prey', '1');
+INSERT INTO lair.forged VALUES (1, made(0)), (3, made(0));
+SELECT modelopt.grant_admin('zoo.prey.3', 'track_owner');
+SET ROLE track_owner;
+INSERT INTO zoo.prey VALUES (3, made(13));
+UPDATE zoo.prey SET weights = made(14) WHERE id = 1;
+-- Arguments that no trigger of modelopt.track() has disturb nobody.
+SET ROLE track_writer;
+CREATE TRIGGER no_arguments AFTER UPDATE OF weights, id ON lair.forged FOR EACH STATEMENT EXECUTE FUNCTION modelopt.track_table();
+CREATE TRIGGER no_number AFTER UPDATE OF weights, id ON lair.forged FOR EACH STATEMENT EXECUTE FUNCTION modelopt.track_table('zoo.prey', 'ü');
+CREATE TRIGGER huge_number AFTER UPDATE OF weights, id ON lair.forged FOR EACH STATEMENT EXECUTE FUNCTION modelopt.track_table('zoo.prey', '2147483647');
+CREATE TRIGGER too_many AFTER UPDATE OF weights, id ON lair.forged FOR EACH STATEMENT EXECUTE FUNCTION modelopt.track_table('zoo.prey', '2');
+CREATE TRIGGER three AFTER UPDATE OF weights, id ON lair.forged FOR EACH STATEMENT EXECUTE FUNCTION modelopt.track_table('zoo.prey', '1', '1');
+SET ROLE track_owner;
+SELECT * FROM modelopt.tracked WHERE prefix = 'zoo.prey' ORDER BY relation::text;
+SELECT modelopt.track('zoo.prey', 'weights');
+-- Nor does what they do to theirs reach the table's.
+SET ROLE track_writer;
+DELETE FROM lair.forged;
+SET ROLE track_owner;
+SELECT r.key, r.model, m.owner, h.version, h.message, h.w
+FROM modelopt.tracked_rows r JOIN modelopt.models m ON m.name = r.model, history(r.model || '@last') h
+WHERE r.prefix = 'zoo.prey' ORDER BY r.key, r.model, h.version;
+SELECT modelopt.restore_row('zoo.prey', '1', 1);
+SELECT modelopt.untrack('zoo.prey');
+SELECT key, model FROM modelopt.tracked_rows WHERE prefix = 'zoo.prey' ORDER BY key, model;
+
 -- ---------- tables change ----------
+SET ROLE track_owner;
 ALTER TABLE zoo.nets RENAME TO networks;
 ALTER TABLE zoo.networks RENAME weights TO w;
 ALTER TABLE zoo.networks RENAME id TO number;
@@ -358,5 +407,6 @@ SELECT count(*) FROM modelopt.audit_verify();
 SELECT operation, details FROM modelopt.audit WHERE model = '' AND operation LIKE '%track' AND details ->> 'table' LIKE 'zoo.%' ORDER BY number LIMIT 2;
 DROP SCHEMA zoo CASCADE;
 DROP FUNCTION history, made;
-SELECT modelopt.revoke(NULL, 'track_owner');
+DROP SCHEMA lair CASCADE;
+SELECT modelopt.revoke(NULL, 'track_owner'), modelopt.revoke(NULL, 'track_writer');
 DROP ROLE track_writer, track_reader, track_owner;

@@ -226,6 +226,31 @@ UPDATE part SET data = set_byte(data, 1000, get_byte(data, 1000) # 255) WHERE ob
 SELECT modelopt.tensor('net#1', 'a');
 ROLLBACK;
 \set VERBOSITY terse
+-- A reading after one that failed is no less careful.
+BEGIN;
+UPDATE object SET depth = 8 WHERE id = :a1;
+DO $$
+DECLARE
+    m model := modelopt.get('net#2');
+    detail text;
+BEGIN
+    FOR i IN 1 .. 2 LOOP
+        BEGIN
+            PERFORM tensor(m, 'a');
+            RAISE WARNING 'it was read';
+        EXCEPTION WHEN data_corrupted THEN
+            GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+            RAISE WARNING '%', detail;
+        END;
+    END LOOP;
+END
+$$;
+ROLLBACK;
+-- Nor does a circle of bases keep repack busy forever.
+BEGIN;
+UPDATE object SET base_id = :a2 WHERE id = :a1;
+SELECT base_below(:a2, 0);
+ROLLBACK;
 RESET search_path;
 
 -- ---------- who may ----------

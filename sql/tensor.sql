@@ -77,7 +77,12 @@ INSERT INTO typed (m) VALUES
     (flat(15, '{3}', '\x010001')),
     -- -1, -8, 7, and half a byte to spare
     (flat(16, '{3}', '\x8f07')),
-    (flat(17, '{3}', '\x8f07'));
+    (flat(17, '{3}', '\x8f07')),
+    -- NaN where -0 would be, the smallest subnormal, 1, the largest, 0
+    (flat(18, '{5}', '\x8001407f00')),
+    (flat(19, '{5}', '\x8001407f00')),
+    -- 2^-127, 2^-126, 1, 2^127, NaN: no zero
+    (flat(20, '{5}', '\x00017ffeff'));
 
 SELECT t.dtype, t.bytes, tensor(m, 'x') FROM typed, tensors(m) t ORDER BY id;
 
@@ -86,6 +91,11 @@ SELECT t.dtype, s.zeros, t.parameters, sparsity(m) = s.zeros::float8 / t.paramet
 FROM typed, tensors(m) t, stats(m) s ORDER BY id;
 SELECT t.dtype, sparsity(m), s.zeros, s.min, s.max, s.mean
 FROM (VALUES (flat(16, '{5}', '\xf0700e')), (flat(17, '{5}', '\xf0700e'))) v (m), tensors(m) t, stats(m) s;
+-- Bits that are all 0 are left out of a sparse tensor, whatever they stand for:
+-- element 3 of 80 is 1, the others are 2^-127, of which none is a zero.
+SELECT t.dtype, encoding, sparsity(m), s.zeros, s.nan, s.min, s.max, (tensor(m, 'x'))[3:4] AS two, decompress(m) = m AS same
+FROM (SELECT flat(20, '{80}', '\x08' || decode(repeat('00', 63), 'hex') || '\x7f', decoded => '\x0000007f' || decode(repeat('00', 76), 'hex'))) v (m),
+     tensors(m) t, stats(m) s;
 
 -- Every dtype in, and what rounding to nearest even makes of ties and of what
 -- is too large.
@@ -106,11 +116,14 @@ FROM (VALUES (1, 16, '{0.1,-0}'::real[]),
              (14, 1, '{255}'),
              (15, 2, '{0,1}'),
              (16, 3, '{-8,7,-1,0,3}'),
-             (17, 2, '{15,0,9}')) v (code, size, data),
+             (17, 2, '{15,0,9}'),
+             (18, 9, '{248,247.9,-Infinity,NaN,0.00048828125,0.00146484375,17,19,-0}'),
+             (19, 9, '{61440,61439,-Infinity,NaN,3.8146973e-06,1.1444092e-05,9,11,-0}'),
+             (20, 6, '{1.5,1.4999999,2.6e38,NaN,1e-45,Infinity}')) v (code, size, data),
      tensors(flat(code, ARRAY[cardinality(data)], decode(repeat('00', size), 'hex'))) t
 ORDER BY code;
 
--- What an integer dtype cannot hold.
+-- What a dtype cannot hold.
 CREATE FUNCTION try_set(m model, data real[]) RETURNS text LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -136,7 +149,10 @@ FROM (VALUES (7, 8, '{9223372036854775808}'::real[]),
              (14, 1, '{Infinity}'),
              (15, 2, '{0,2}'),
              (16, 1, '{0,8}'),
-             (17, 1, '{-1,0}')) v (code, size, data);
+             (17, 1, '{-1,0}'),
+             (20, 2, '{1,0}'),
+             (20, 1, '{-0}'),
+             (20, 3, '{NaN,1,-1}')) v (code, size, data);
 -- The element is named by the subscripts that the array has.
 SELECT try_set(flat(10, '{2,3}', '\x000000000000'), '{{1,2,3},{4,5,1000}}');
 SELECT try_set(flat(10, '{2,3}', '\x000000000000'), '[0:1][-1:1]={{1,2,3},{4,5,1000}}');

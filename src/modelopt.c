@@ -28,6 +28,12 @@ define_settings(void)
 							&onnx_external_data_threshold, ONNX_MAX_THRESHOLD,
 							0, ONNX_MAX_THRESHOLD, PGC_USERSET, GUC_UNIT_KB,
 							NULL, NULL, NULL);
+	DefineCustomIntVariable("modelopt.spill_above",
+							"Memory of a session's tensors above which further ones go into temporary files.",
+							"What is in work, a tensor or a few, takes memory beside.",
+							&payload_spill_above, PAYLOAD_SPILL_ABOVE,
+							0, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB,
+							NULL, NULL, NULL);
 	MarkGUCPrefixReserved("modelopt");
 }
 

@@ -11,8 +11,10 @@
 
 #include "format/format.h"
 
-/* All bytes of a regular file, in the current context. */
-extern char *files_read(const char *path, size_t *size);
+/* A regular file, to be read.  Closing it is for the end; an error closes it
+ * too. */
+extern Input *files_open(const char *path);
+extern void files_close(Input *file);
 
 /* The files beside one.  Closing it is for the end; an error closes it too. */
 extern Siblings *files_open_siblings(const char *path);

@@ -30,6 +30,12 @@ typedef struct OpenFile
 	uint64		size;
 } OpenFile;
 
+typedef struct FileInput
+{
+	Input		input;			/* must be first */
+	OpenFile	file;
+} FileInput;
+
 typedef struct FileSiblings
 {
 	Siblings	siblings;		/* must be first */
@@ -135,22 +141,31 @@ read_range(const OpenFile *file, uint64 offset, uint64 n, char *dst)
 	}
 }
 
-char *
-files_read(const char *path, size_t *size)
+static void
+read_input(Input *input, uint64 offset, uint64 n, char *dst)
 {
-	OpenFile	file;
-	char	   *data;
+	read_range(&((FileInput *) input)->file, offset, n, dst);
+}
 
-	open_file(path, &file);
-	if (file.size > MaxAllocHugeSize)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("file \"%s\" is too large", shown(path))));
-	*size = file.size;
-	data = MemoryContextAllocHuge(CurrentMemoryContext, Max(*size, 1));
-	read_range(&file, 0, *size, data);
-	close_file(&file);
-	return data;
+Input *
+files_open(const char *path)
+{
+	FileInput  *input = palloc0(sizeof(FileInput));
+
+	open_file(path, &input->file);
+	input->input.size = input->file.size;
+	input->input.read = read_input;
+	input->input.context = CurrentMemoryContext;
+	return &input->input;
+}
+
+void
+files_close(Input *file)
+{
+	close_file(&((FileInput *) file)->file);
+	if (file->data != NULL)
+		pfree(unconstify(char *, file->data));
+	pfree(file);
 }
 
 /* ---------- files beside it ---------- */

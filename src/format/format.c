@@ -223,3 +223,30 @@ format_detect(const char *data, size_t size)
 			 errhint("The formats are: %s.", list_formats())));
 	return NULL;
 }
+
+const Format *
+format_detect_input(Input *input)
+{
+	const char *head = input_view(input, 0, Min(input->size, FORMAT_HEAD));
+	const Format *found = NULL;
+
+	for (int i = 0; formats[i] != NULL && found == NULL; i++)
+	{
+		if (formats[i]->read_input != NULL &&
+			formats[i]->detect(head, input->size))
+			found = formats[i];
+	}
+	input_release(input, head);
+	if (found != NULL)
+		return found;
+	return format_detect(input_load(input), input->size);
+}
+
+Model *
+format_read_input(const Format *format, Input *input,
+				  const ReadOptions *options)
+{
+	if (format->read_input != NULL)
+		return format->read_input(input, options);
+	return format->read(input_load(input), input->size, options);
+}

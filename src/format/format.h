@@ -37,6 +37,34 @@ typedef struct ReadOptions
 } ReadOptions;
 
 /*
+ * The bytes that a reader reads.  Those of a file are not all in memory: a
+ * reader takes what it wants, and what it was given once is not looked at
+ * again, because the file may change.
+ */
+typedef struct Input
+{
+	uint64		size;
+	const char *data;			/* all of them, or NULL: then read gets some */
+	MemoryContext context;		/* where they are brought */
+	void		(*read) (struct Input *input, uint64 offset, uint64 n,
+						 char *dst);
+} Input;
+
+/* Bytes in memory.  (input.c) */
+extern Input *input_of_bytes(const char *data, size_t size);
+
+/* Copies bytes, which must be there. */
+extern void input_copy(Input *input, uint64 offset, uint64 n, char *dst);
+
+/* The same where they are, or in a copy in the current context until they are
+ * released. */
+extern const char *input_view(Input *input, uint64 offset, uint64 n);
+extern void input_release(const Input *input, const char *view);
+
+/* Brings all of them into memory, for good. */
+extern const char *input_load(Input *input);
+
+/*
  * Where a writer puts its bytes: it says once how many they are, and then puts
  * each of them once, in any order.  Looking for interrupts between is the
  * writer's business.
@@ -65,10 +93,15 @@ typedef struct Format
 	/* Whether the bytes look like this format; cheap, reads few of them. */
 	bool		(*detect) (const char *data, size_t size);
 
-	/* Makes a model in a child context of the current one, or raises.  What
-	 * else is allocated in the current one is the caller's to free. */
+	/*
+	 * Makes a model in a child context of the current one, or raises.  What
+	 * else is allocated in the current one is the caller's to free.  One of
+	 * the two is there: read_input takes memory for a tensor and not for the
+	 * whole, and then FORMAT_HEAD bytes are what detect looks at.
+	 */
 	Model	   *(*read) (const char *data, size_t size,
 						 const ReadOptions *options);
+	Model	   *(*read_input) (Input *input, const ReadOptions *options);
 
 	/* Puts the file into a sink, or raises; NULL for a format that is only
 	 * read. */
@@ -108,6 +141,14 @@ extern const Format *format_by_name(const char *name);
 /* The format that the bytes are in; raises 22P03 and says what they look like
  * when it is none of ours. */
 extern const Format *format_detect(const char *data, size_t size);
+
+/* Bytes at the beginning that tell formats apart. */
+#define FORMAT_HEAD ((uint64) 128 * 1024)
+
+/* The same of an input, and its model. */
+extern const Format *format_detect_input(Input *input);
+extern Model *format_read_input(const Format *format, Input *input,
+								const ReadOptions *options);
 
 /* In words, for errors: "an ONNX model", "a tar archive", ... */
 extern const char *format_describe(const char *data, size_t size);

@@ -9,12 +9,12 @@
 #include "utils/memutils.h"
 
 static const Format *
-choose_format(const text *name, const char *data, size_t size)
+choose_format(const text *name, Input *input)
 {
 	char	   *wanted = text_to_cstring(name);
 
 	if (strcmp(wanted, "auto") == 0)
-		return format_detect(data, size);
+		return format_detect_input(input);
 	return format_by_name(wanted);
 }
 
@@ -55,8 +55,7 @@ format_get_options(FunctionCallInfo fcinfo, ReadOptions *options)
 
 /* What reading takes is gone with a context of its own; the model stays. */
 static Model *
-read_model(const Format *format, const char *data, size_t size,
-		   const ReadOptions *options)
+read_model(const Format *format, Input *input, const ReadOptions *options)
 {
 	MemoryContext old_context = CurrentMemoryContext;
 	MemoryContext context = AllocSetContextCreate(old_context,
@@ -65,7 +64,7 @@ read_model(const Format *format, const char *data, size_t size,
 	Model	   *model;
 
 	MemoryContextSwitchTo(context);
-	model = format->read(data, size, options);
+	model = format_read_input(format, input, options);
 	canonicalize_metadata(model);
 	MemoryContextSetParent(model->context, old_context);
 	MemoryContextSwitchTo(old_context);
@@ -74,10 +73,10 @@ read_model(const Format *format, const char *data, size_t size,
 }
 
 Model *
-format_read_bytes(FunctionCallInfo fcinfo, const char *data, size_t size,
-				  const ReadOptions *options)
+format_read_chosen(FunctionCallInfo fcinfo, Input *input,
+				   const ReadOptions *options)
 {
-	const Format *format = choose_format(PG_GETARG_TEXT_PP(1), data, size);
+	const Format *format = choose_format(PG_GETARG_TEXT_PP(1), input);
 
 	if (options->key != NULL && !format->has_entries)
 		ereport(ERROR,
@@ -85,7 +84,7 @@ format_read_bytes(FunctionCallInfo fcinfo, const char *data, size_t size,
 				 errmsg("files of format \"%s\" have no entries to choose by key",
 						format->name),
 				 errhint("Leave key out.")));
-	return read_model(format, data, size, options);
+	return read_model(format, input, options);
 }
 
 PG_FUNCTION_INFO_V1(modelopt_read);
@@ -100,8 +99,10 @@ modelopt_read(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	format_get_options(fcinfo, &options);
 	data = PG_GETARG_BYTEA_PP(0);
-	model = format_read_bytes(fcinfo, VARDATA_ANY(data),
-							  VARSIZE_ANY_EXHDR(data), &options);
+	model = format_read_chosen(fcinfo,
+							   input_of_bytes(VARDATA_ANY(data),
+											  VARSIZE_ANY_EXHDR(data)),
+							   &options);
 	PG_FREE_IF_COPY(data, 0);
 	PG_RETURN_MODEL(model);
 }

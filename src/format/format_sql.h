@@ -13,9 +13,9 @@
 /* Arguments 1 to 4 of model_read and model_load. */
 extern void format_get_options(FunctionCallInfo fcinfo, ReadOptions *options);
 
-/* Reads bytes in the format that argument 1 names. */
-extern Model *format_read_bytes(FunctionCallInfo fcinfo, const char *data,
-								size_t size, const ReadOptions *options);
+/* Reads an input in the format that argument 1 names. */
+extern Model *format_read_chosen(FunctionCallInfo fcinfo, Input *input,
+								 const ReadOptions *options);
 
 /* The argument that says as which type tensors of floats are written, or
  * NULL. */

@@ -292,6 +292,7 @@ add_tensor(Model *model, const Entry *entry, const char *stored)
 											entry->count, entry->size);
 
 	elements_copy(model->payloads[payload]->bytes, stored, entry->size);
+	payload_complete(model->payloads[payload]);
 	model_add_tensor(model, entry->name, (int) entry->name_length,
 					 entry->ndim, entry->dims, payload);
 }

@@ -59,8 +59,7 @@ Datum
 modelopt_load(PG_FUNCTION_ARGS)
 {
 	char	   *path;
-	char	   *data;
-	size_t		size;
+	Input	   *file;
 	ReadOptions options;
 	Model	   *model;
 
@@ -69,11 +68,11 @@ modelopt_load(PG_FUNCTION_ARGS)
 	check_may_read();
 	format_get_options(fcinfo, &options);
 	path = get_path(PG_GETARG_TEXT_PP(0));
-	data = files_read(path, &size);
+	file = files_open(path);
 	options.siblings = files_open_siblings(path);
-	model = format_read_bytes(fcinfo, data, size, &options);
+	model = format_read_chosen(fcinfo, file, &options);
 	files_close_siblings(options.siblings);
-	pfree(data);
+	files_close(file);
 	PG_RETURN_MODEL(model);
 }
 

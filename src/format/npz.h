@@ -73,10 +73,8 @@ extern void npy_read_header(const NpyPlace *place, const char *data,
 extern void npy_put_header(StringInfo out, const Model *model,
 						   const Tensor *tensor);
 
-extern Model *npz_read(const char *data, size_t size,
-					   const ReadOptions *options);
-extern Model *npy_read(const char *data, size_t size,
-					   const ReadOptions *options);
+extern Model *npz_read(Input *input, const ReadOptions *options);
+extern Model *npy_read(Input *input, const ReadOptions *options);
 
 extern void npz_write(Model *model, Sink *sink);
 extern void npy_write(Model *model, Sink *sink);

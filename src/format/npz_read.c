@@ -97,6 +97,7 @@ read_array(const NpyPlace *place, const ZipEntry *entry, bool check_crc,
 		elements_swap(dst, size, dtype_bits(dtype) / 8);
 	if (dtype == DTYPE_BOOL && !elements_are_bool(dst, size))
 		npy_fail(place, "has a boolean that is neither 0 nor 1");
+	payload_complete(model->payloads[payload]);
 	model_add_tensor(model, place->name, strlen(place->name), header.ndim,
 					 header.dims, payload);
 }
@@ -104,27 +105,32 @@ read_array(const NpyPlace *place, const ZipEntry *entry, bool check_crc,
 /* ---------- files ---------- */
 
 static void
-report_other(const char *what, const char *data, size_t size)
+check_format(const Format *format, Input *input, const char *what)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-			 errmsg("not an %s", what),
-			 errdetail("The bytes look like %s.",
-					   format_describe(data, size))));
+	uint64		n = Min(input->size, FORMAT_HEAD);
+	const char *head = input_view(input, 0, n);
+
+	if (!format->detect(head, n))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				 errmsg("not an %s", what),
+				 errdetail("The bytes look like %s.",
+						   format_describe(head, n))));
+	input_release(input, head);
 }
 
 /* A file by itself is what a stored member without a CRC would be. */
 Model *
-npy_read(const char *data, size_t size, const ReadOptions *options)
+npy_read(Input *input, const ReadOptions *options)
 {
 	NpyPlace	place = {"npy file", NPY_NAME};
 	ZipEntry	entry = {
-		.method = ZIP_STORED,.stored = size,.size = size,.data = data
+		.method = ZIP_STORED,.stored = input->size,.size = input->size,
+		.input = input
 	};
 	Model	   *model;
 
-	if (!format_npy.detect(data, size))
-		report_other(place.file, data, size);
+	check_format(&format_npy, input, place.file);
 	model = model_create(CurrentMemoryContext);
 	read_array(&place, &entry, false, model);
 	return model;
@@ -172,24 +178,28 @@ check_growth(const ZipArchive *zip, size_t size)
 }
 
 static bool
-is_empty_archive(const char *data, size_t size)
+is_empty_archive(Input *input)
 {
-	return size == EMPTY_ARCHIVE_SIZE && memcmp(data, "PK\005\006", 4) == 0 &&
-		kernel_is_zero(data + 4, size - 4);
+	char		bytes[EMPTY_ARCHIVE_SIZE];
+
+	if (input->size != sizeof(bytes))
+		return false;
+	input_copy(input, 0, sizeof(bytes), bytes);
+	return memcmp(bytes, "PK\005\006", 4) == 0 &&
+		kernel_is_zero(bytes + 4, sizeof(bytes) - 4);
 }
 
 Model *
-npz_read(const char *data, size_t size, const ReadOptions *options)
+npz_read(Input *input, const ReadOptions *options)
 {
 	Model	   *model;
 	const ZipArchive *zip;
 
-	if (is_empty_archive(data, size))
+	if (is_empty_archive(input))
 		return model_create(CurrentMemoryContext);
-	if (!format_npz.detect(data, size))
-		report_other("npz file", data, size);
-	zip = zip_open(data, size);
-	check_growth(zip, size);
+	check_format(&format_npz, input, "npz file");
+	zip = zip_open_input(input);
+	check_growth(zip, input->size);
 
 	model = model_create(CurrentMemoryContext);
 	for (int i = 0; i < zip->nentries; i++)

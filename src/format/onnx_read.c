@@ -23,6 +23,7 @@ add_tensor(Model *model, const OnnxTensor *tensor, Siblings *siblings)
 		problem = onnx_read_elements(tensor, bytes);
 	if (problem != NULL)
 		onnx_report_tensor(tensor, problem);
+	payload_complete(model->payloads[payload]);
 	model_add_tensor(model, tensor->name.data, tensor->name.size,
 					 tensor->ndim, tensor->dims, payload);
 }

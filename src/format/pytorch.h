@@ -83,7 +83,8 @@ typedef struct PytorchReader PytorchReader;
 
 struct PytorchReader
 {
-	const char *data;			/* the whole input */
+	Input	   *input;
+	const char *data;			/* all of it, for a legacy one */
 	size_t		size;
 	const ReadOptions *options;
 	const Pickle *pickle;		/* of the object that was saved */

@@ -341,6 +341,7 @@ load_payload(PytorchReader *reader, const PytorchWeights *weights,
 		copy_view(reader, view, dst);
 	view->storage->views--;
 	finish_elements(reader, weights, item, dst, size);
+	payload_complete(model->payloads[item->payload]);
 }
 
 void

@@ -150,10 +150,7 @@ open_zip_storage(PytorchReader *reader, PytorchStorage *storage)
 static void
 close_zip_storage(PytorchReader *reader, PytorchStorage *storage)
 {
-	const ZipEntry *entry = storage->record;
-
-	if (entry->method != ZIP_STORED)
-		pfree(unconstify(char *, storage->bytes));
+	zip_release(storage->record, storage->bytes);
 	storage->bytes = NULL;
 }
 
@@ -263,7 +260,8 @@ read_byteorder(const PytorchReader *reader, const ZipContainer *container)
 static void
 report_no_pickle(const PytorchReader *reader, const ZipContainer *container)
 {
-	const char *look = format_describe(reader->data, reader->size);
+	uint64		n = Min(reader->size, FORMAT_HEAD);
+	const char *look = format_describe(input_view(reader->input, 0, n), n);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
@@ -301,7 +299,7 @@ open_zip(PytorchReader *reader)
 {
 	ZipContainer *container = palloc(sizeof(ZipContainer));
 
-	container->zip = zip_open(reader->data, reader->size);
+	container->zip = zip_open_input(reader->input);
 	container->root = find_root(container->zip);
 	refuse_other_archives(container);
 	parse_zip_pickle(reader, container);
@@ -342,25 +340,39 @@ report_skipped(const PytorchChoice *choice, int64 skipped)
 			 errhint("key => '' reads them too.")));
 }
 
-static Model *
-pytorch_read(const char *data, size_t size, const ReadOptions *options)
+static void
+open_container(PytorchReader *reader)
 {
-	PytorchReader reader = {.data = data,.size = size,.options = options};
-	PytorchWeights weights = {0};
-	PytorchChoice choice;
-	Model	   *model;
-	int64		skipped;
+	uint64		n = Min(reader->size, FORMAT_HEAD);
+	const char *head = input_view(reader->input, 0, n);
 
-	if (is_zip(data, size))
-		open_zip(&reader);
-	else if (pytorch_is_legacy(data, size))
-		pytorch_open_legacy(&reader);
+	if (is_zip(head, n))
+		open_zip(reader);
+	else if (pytorch_is_legacy(head, n))
+	{
+		reader->data = input_load(reader->input);
+		pytorch_open_legacy(reader);
+	}
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 				 errmsg("not a PyTorch checkpoint"),
 				 errdetail("The bytes look like %s.",
-						   format_describe(data, size))));
+						   format_describe(head, n))));
+}
+
+static Model *
+pytorch_read(Input *input, const ReadOptions *options)
+{
+	PytorchReader reader = {
+		.input = input,.size = input->size,.options = options
+	};
+	PytorchWeights weights = {0};
+	PytorchChoice choice;
+	Model	   *model;
+	int64		skipped;
+
+	open_container(&reader);
 	choice = pytorch_choose(&reader);
 	pytorch_flatten(&reader, &choice, &weights);
 
@@ -377,11 +389,11 @@ const Format format_pytorch = {
 	.name = "pytorch",
 	.extensions = ".pt .pth ",
 	.detect = pytorch_detect,
-	.read = pytorch_read,
+	.read_input = pytorch_read,
 	.write = pytorch_write,
 	.has_entries = true,
 	.reads = "zip and legacy layout of torch.save: state_dicts, checkpoints that nest one, whole modules if asked for",
 	.writes = "one flat state_dict that torch.load(weights_only=True) opens",
 	.keeps = "names, order, ties, module versions; other entries of a checkpoint as metadata",
-	.refuses = "classes and code, TorchScript, torch.export; complex, quantized, sparse and nested tensors, floats of 8 bits other than e4m3 and e5m2",
+	.refuses = "classes and code, TorchScript, torch.export; complex, quantized, sparse and nested tensors, floats of 4 bits",
 };

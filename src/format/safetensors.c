@@ -15,9 +15,9 @@ const SafetensorsDType safetensors_dtypes[] = {
 	{"I8", DTYPE_I8},
 	{"F8_E5M2", DTYPE_F8E5M2},
 	{"F8_E4M3", DTYPE_F8E4M3},
-	{"F8_E8M0", DTYPE_INVALID},
-	{"F8_E4M3FNUZ", DTYPE_INVALID},
-	{"F8_E5M2FNUZ", DTYPE_INVALID},
+	{"F8_E8M0", DTYPE_F8E8M0},
+	{"F8_E4M3FNUZ", DTYPE_F8E4M3FNUZ},
+	{"F8_E5M2FNUZ", DTYPE_F8E5M2FNUZ},
 	{"I16", DTYPE_I16},
 	{"U16", DTYPE_U16},
 	{"F16", DTYPE_F16},
@@ -53,31 +53,34 @@ safetensors_detect(const char *data, size_t size)
 }
 
 static Model *
-safetensors_read(const char *data, size_t size, const ReadOptions *options)
+safetensors_read(Input *input, const ReadOptions *options)
 {
-	if (is_file(data, size))
-		return safetensors_read_file(data, size);
-	if (safetensors_is_index(data, size))
-		return safetensors_read_index(data, size, options);
-	if (format_is_recognized(data, size))
+	uint64		n = Min(input->size, FORMAT_HEAD);
+	const char *head = input_view(input, 0, n);
+	bool		is_model = is_file(head, input->size);
+
+	if (!is_model && safetensors_is_index(head, input->size))
+		return safetensors_read_index(input_load(input), input->size, options);
+	if (!is_model && format_is_recognized(head, n))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 				 errmsg("not a safetensors file"),
 				 errdetail("The bytes look like %s.",
-						   format_describe(data, size))));
+						   format_describe(head, n))));
+	input_release(input, head);
 
-	/* What is wrong with its header. */
-	return safetensors_read_file(data, size);
+	/* If it is none, what is wrong with its header. */
+	return safetensors_read_file(input);
 }
 
 const Format format_safetensors = {
 	.name = "safetensors",
 	.extensions = ".safetensors ",
 	.detect = safetensors_detect,
-	.read = safetensors_read,
+	.read_input = safetensors_read,
 	.write = safetensors_write,
 	.reads = "single files; with model_load also those that an index.json lists",
 	.writes = "as the reference library does",
 	.keeps = "names, __metadata__",
-	.refuses = "complex numbers, floats of 4 and 6 bits, floats of 8 bits other than e4m3 and e5m2; holes, overlaps, names that come twice",
+	.refuses = "complex numbers, floats of 4 and 6 bits; holes, overlaps, names that come twice",
 };

@@ -30,7 +30,7 @@ extern const SafetensorsDType safetensors_dtypes[];
 extern const int safetensors_ndtypes;
 
 /* A file, whose first byte belongs to the length of its header. */
-extern Model *safetensors_read_file(const char *data, size_t size);
+extern Model *safetensors_read_file(Input *input);
 
 /* Whether bytes look like the index of a model in several files, and the model
  * that it is the index of.  (safetensors_index.c) */

@@ -296,27 +296,42 @@ match_shard(Model *shard, Entry **entries, int n)
 	}
 }
 
+/* A shard as an input. */
+typedef struct ShardInput
+{
+	Input		input;			/* must be first */
+	Siblings   *siblings;
+	const char *name;
+} ShardInput;
+
+static void
+read_bytes(Input *input, uint64 offset, uint64 n, char *dst)
+{
+	ShardInput *shard = (ShardInput *) input;
+
+	shard->siblings->read(shard->siblings, shard->name, offset, n, dst);
+}
+
 /* Reads the shard that n entries name. */
 static Model *
 read_shard(Entry **entries, int n, const ReadOptions *options)
 {
-	Siblings   *siblings = options->siblings;
-	const char *name = entries[0]->shard;
-	uint64		size = siblings->size(siblings, name);
-	char	   *data = MemoryContextAllocHuge(CurrentMemoryContext,
-											  Max(size, 1));
+	ShardInput	file = {
+		.input = {.read = read_bytes,.context = CurrentMemoryContext},
+		.siblings = options->siblings,
+		.name = entries[0]->shard,
+	};
 	ErrorContextCallback context = {
 		.previous = error_context_stack,
 		.callback = add_shard_context,
-		.arg = unconstify(char *, name),
+		.arg = unconstify(char *, file.name),
 	};
 	Model	   *shard;
 
-	siblings->read(siblings, name, 0, size, data);
+	file.input.size = file.siblings->size(file.siblings, file.name);
 	error_context_stack = &context;
-	shard = safetensors_read_file(data, size);
+	shard = safetensors_read_file(&file.input);
 	error_context_stack = context.previous;
-	pfree(data);
 	match_shard(shard, entries, n);
 	return shard;
 }

@@ -296,19 +296,22 @@ scan_header(Header *header)
 /* ---------- the file ---------- */
 
 static uint64
-header_length(const char *data, size_t size)
+header_length(Input *input)
 {
+	uint64		size = input->size;
 	uint64		length = 0;
+	uint8		bytes[8];
 
 	if (size < 8)
 		report_invalid("It has fewer than 8 bytes.");
+	input_copy(input, 0, sizeof(bytes), (char *) bytes);
 	for (int i = 8; i-- > 0;)
-		length = length << 8 | (uint8) data[i];
+		length = length << 8 | bytes[i];
 	if (length > SAFETENSORS_MAX_HEADER)
 		report_invalid(psprintf("Its header of " UINT64_FORMAT " bytes is larger than the %d that the format allows.",
 								length, SAFETENSORS_MAX_HEADER));
 	if (length > size - 8)
-		report_invalid(psprintf("It announces a header of " UINT64_FORMAT " bytes, and %zu follow.",
+		report_invalid(psprintf("It announces a header of " UINT64_FORMAT " bytes, and " UINT64_FORMAT " follow.",
 								length, size - 8));
 	return length;
 }
@@ -353,31 +356,34 @@ check_coverage(const Header *header, uint64 size)
 }
 
 static void
-add_tensor(Model *model, const Entry *entry, const char *elements)
+add_tensor(Model *model, const Entry *entry, Input *input, uint64 start)
 {
 	uint64		size = entry->end - entry->begin;
 	int			payload = model_new_payload(model, entry->dtype->dtype,
 											ENCODING_DENSE, entry->count,
 											size);
 
-	elements_copy(model->payloads[payload]->bytes, elements, size);
+	char	   *elements = model->payloads[payload]->bytes;
+
+	input_copy(input, start + entry->begin, size, elements);
 	if (entry->dtype->dtype == DTYPE_BOOL && !elements_are_bool(elements, size))
 		report_entry(entry, "has a boolean that is neither 0 nor 1");
+	payload_complete(model->payloads[payload]);
 	model_add_tensor(model, entry->name, strlen(entry->name), entry->ndim,
 					 entry->dims, payload);
 }
 
 Model *
-safetensors_read_file(const char *data, size_t size)
+safetensors_read_file(Input *input)
 {
-	uint64		length = header_length(data, size);
-	const char *elements = data + 8 + length;
-	Header		header = {.scan = {data + 8, length, 0, WHAT}};
+	uint64		length = header_length(input);
+	const char *json = input_view(input, 8, length);
+	Header		header = {.scan = {json, length, 0, WHAT}};
 	Model	   *model;
 
-	if (length == 0 || data[8] != '{')
+	if (length == 0 || json[0] != '{')
 		report_invalid("Its header does not start with \"{\".");
-	if (!pg_verify_mbstr(PG_UTF8, data + 8, length, true))
+	if (!pg_verify_mbstr(PG_UTF8, json, length, true))
 		report_invalid("Its header is not valid UTF-8.");
 
 	header.allocated = 16;
@@ -385,12 +391,12 @@ safetensors_read_file(const char *data, size_t size)
 	initStringInfo(&header.metadata);
 	initStringInfo(&header.string);
 	scan_header(&header);
-	check_coverage(&header, size - 8 - length);
+	check_coverage(&header, input->size - 8 - length);
+	input_release(input, json);
 
 	model = model_create(CurrentMemoryContext);
 	for (int i = 0; i < header.nentries; i++)
-		add_tensor(model, &header.entries[i],
-				   elements + header.entries[i].begin);
+		add_tensor(model, &header.entries[i], input, 8 + length);
 	model_set_metadata(model, psprintf("{\"" SAFETENSORS_KEY "\": {%s}}",
 									   header.metadata.data));
 	return model;

@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "format/format.h"
 #include "format/printable.h"
 #include "format/zip.h"
 #include "mb/pg_wchar.h"
@@ -24,6 +25,9 @@
 #define LOCATOR_SIZE		20
 #define CENTRAL_SIZE		46
 #define LOCAL_SIZE			30
+
+/* Where the end record is, with the longest comment, and its locator. */
+#define TAIL_SIZE	((uint64) LOCATOR_SIZE + END_SIZE + PG_UINT16_MAX)
 
 #define END_SIGNATURE		0x06054b50
 #define END64_SIGNATURE		0x06064b50
@@ -125,9 +129,9 @@ entry_fail(const char *name, int length, const char *what)
 /* ---------- the end records ---------- */
 
 /*
- * Where the end record starts.  It is found from the end, because a comment
- * may follow it; that comment must end where the archive ends, and must not
- * hold a second end record.
+ * Where the end record starts, in the last bytes of the archive.  It is found
+ * from the end, because a comment may follow it; that comment must end where
+ * the archive ends, and must not hold a second end record.
  */
 static size_t
 find_end(const uint8 *data, size_t size)
@@ -164,21 +168,22 @@ take_zip64(uint64 *value, uint64 saturated, uint64 value64)
 	*value = value64;
 }
 
-/* Reads the zip64 end record that a locator points to; returns where it
- * starts. */
-static size_t
-read_end64(const uint8 *data, size_t locator, ZipEnd *end)
+/* Reads the zip64 end record that the locator points to, which is at a place
+ * in the input; returns where it starts. */
+static uint64
+read_end64(Input *input, const uint8 *locator, uint64 place, ZipEnd *end)
 {
-	uint64		at = get_u64(data + locator + 8);
-	const uint8 *end64;
+	uint64		at = get_u64(locator + 8);
+	uint8		end64[END64_SIZE];
 
-	if (get_u32(data + locator + 4) != 0 || get_u32(data + locator + 16) > 1)
+	if (get_u32(locator + 4) != 0 || get_u32(locator + 16) > 1)
 		archive_fail("It is one part of several.");
-	if (locator < END64_SIZE || at > locator - END64_SIZE ||
-		get_u32(data + at) != END64_SIGNATURE)
+	memset(end64, 0, sizeof(end64));
+	if (place >= END64_SIZE && at <= place - END64_SIZE)
+		input_copy(input, at, sizeof(end64), (char *) end64);
+	if (get_u32(end64) != END64_SIGNATURE)
 		archive_fail("Its zip64 end record is not where the locator says.");
-	end64 = data + at;
-	if (get_u64(end64 + 4) != locator - at - 12)
+	if (get_u64(end64 + 4) != place - at - 12)
 		archive_fail("Its zip64 end record does not end where the locator begins.");
 	if (get_u32(end64 + 16) != 0 || get_u32(end64 + 20) != 0 ||
 		get_u64(end64 + 24) != get_u64(end64 + 32))
@@ -191,11 +196,14 @@ read_end64(const uint8 *data, size_t locator, ZipEnd *end)
 
 /* Reads the end records and checks where the directory lies. */
 static void
-read_end(const uint8 *data, size_t size, ZipEnd *end)
+read_end(Input *input, ZipEnd *end)
 {
-	size_t		at = find_end(data, size);
-	const uint8 *plain = data + at;
-	size_t		limit = at;		/* where the directory must end */
+	uint64		n = Min(input->size, TAIL_SIZE);
+	uint64		start = input->size - n;
+	const uint8 *tail = (const uint8 *) input_view(input, start, n);
+	size_t		found = find_end(tail, n);
+	const uint8 *plain = tail + found;
+	uint64		limit = start + found;	/* where the directory must end */
 
 	if (get_u16(plain + 4) != 0 || get_u16(plain + 6) != 0 ||
 		get_u16(plain + 8) != get_u16(plain + 10))
@@ -204,9 +212,10 @@ read_end(const uint8 *data, size_t size, ZipEnd *end)
 	end->size = get_u32(plain + 12);
 	end->offset = get_u32(plain + 16);
 
-	if (at >= LOCATOR_SIZE &&
+	if (found >= LOCATOR_SIZE &&
 		get_u32(plain - LOCATOR_SIZE) == LOCATOR_SIGNATURE)
-		limit = read_end64(data, at - LOCATOR_SIZE, end);
+		limit = read_end64(input, plain - LOCATOR_SIZE, limit - LOCATOR_SIZE,
+						   end);
 	else if (end->nentries == PG_UINT16_MAX ||
 			 end->size == PG_UINT32_MAX || end->offset == PG_UINT32_MAX)
 		archive_fail("It has no zip64 end record, but its end record needs one.");
@@ -215,8 +224,9 @@ read_end(const uint8 *data, size_t size, ZipEnd *end)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 				 errmsg("invalid zip archive"),
-				 errdetail("Its directory of " UINT64_FORMAT " bytes at byte " UINT64_FORMAT " does not end at byte %zu, where the end record begins.",
+				 errdetail("Its directory of " UINT64_FORMAT " bytes at byte " UINT64_FORMAT " does not end at byte " UINT64_FORMAT ", where the end record begins.",
 						   end->size, end->offset, limit)));
+	input_release(input, (const char *) tail);
 	if (end->nentries == 0 || end->nentries > end->size / CENTRAL_SIZE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
@@ -355,17 +365,20 @@ check_entry(const ZipEntry *entry)
  * directory says.  Fills in where the contents and the whole entry are.
  */
 static void
-read_local(const uint8 *data, uint64 offset, uint64 limit, ZipEntry *entry,
+read_local(Input *input, uint64 offset, uint64 limit, ZipEntry *entry,
 		   ZipRange *range)
 {
-	const uint8 *p = data + offset;
+	uint8		p[LOCAL_SIZE];
+	const char *names;			/* name and extra field */
 	ZipHeader	local;
-	uint64		body;			/* name, extra field and contents */
+	uint64		body;			/* bytes of both */
 	bool		later;			/* a descriptor after the contents has it */
 	uint64	   *fields[2] = {&local.size, &local.stored};
 
-	if (limit < LOCAL_SIZE || offset > limit - LOCAL_SIZE ||
-		get_u32(p) != LOCAL_SIGNATURE)
+	memset(p, 0, sizeof(p));
+	if (limit >= LOCAL_SIZE && offset <= limit - LOCAL_SIZE)
+		input_copy(input, offset, sizeof(p), (char *) p);
+	if (get_u32(p) != LOCAL_SIGNATURE)
 		entry_fail(entry->name, entry->name_length,
 				   "is not where the directory says");
 	local.flags = get_u16(p + 6);
@@ -375,14 +388,15 @@ read_local(const uint8 *data, uint64 offset, uint64 limit, ZipEntry *entry,
 	local.size = get_u32(p + 22);
 	local.name_length = get_u16(p + 26);
 	local.extra_length = get_u16(p + 28);
-	local.name = p + LOCAL_SIZE;
-	local.extra = local.name + local.name_length;
 
 	body = (uint64) local.name_length + local.extra_length;
 	if (limit - offset - LOCAL_SIZE < body ||
 		limit - offset - LOCAL_SIZE - body < entry->stored)
 		entry_fail(entry->name, entry->name_length,
 				   "reaches into the directory");
+	names = input_view(input, offset + LOCAL_SIZE, body);
+	local.name = (const uint8 *) names;
+	local.extra = local.name + local.name_length;
 	if (local.name_length != entry->name_length ||
 		memcmp(local.name, entry->name, local.name_length) != 0)
 		entry_fail(entry->name, entry->name_length,
@@ -403,9 +417,11 @@ read_local(const uint8 *data, uint64 offset, uint64 limit, ZipEntry *entry,
 		entry_fail(entry->name, entry->name_length,
 				   "has another CRC in its own header");
 
-	entry->data = (const char *) local.name + body;
+	input_release(input, names);
+	entry->input = input;
+	entry->start = offset + LOCAL_SIZE + body;
 	range->start = offset;
-	range->end = offset + LOCAL_SIZE + body + entry->stored;
+	range->end = entry->start + entry->stored;
 	range->entry = entry;
 }
 
@@ -414,7 +430,7 @@ read_local(const uint8 *data, uint64 offset, uint64 limit, ZipEntry *entry,
  * local header, which lies before limit.  Returns how many bytes it takes.
  */
 static uint64
-read_central(const uint8 *data, const uint8 *p, uint64 left, uint64 limit,
+read_central(Input *input, const uint8 *p, uint64 left, uint64 limit,
 			 ZipEntry *entry, ZipRange *range)
 {
 	ZipHeader	header;
@@ -450,7 +466,7 @@ read_central(const uint8 *data, const uint8 *p, uint64 left, uint64 limit,
 	entry->stored = header.stored;
 	entry->size = header.size;
 	check_entry(entry);
-	read_local(data, offset, limit, entry, range);
+	read_local(input, offset, limit, entry, range);
 	return length;
 }
 
@@ -529,15 +545,16 @@ sort_names(ZipArchive *zip)
 /* ---------- the archive ---------- */
 
 ZipArchive *
-zip_open(const char *data, size_t size)
+zip_open_input(Input *input)
 {
-	const uint8 *bytes = (const uint8 *) data;
 	ZipArchive *zip = palloc(sizeof(ZipArchive));
+	const uint8 *directory;		/* stays: the names are in it */
 	ZipRange   *ranges;
 	ZipEnd		end;
 	uint64		done = 0;
 
-	read_end(bytes, size, &end);
+	read_end(input, &end);
+	directory = (const uint8 *) input_view(input, end.offset, end.size);
 	zip->nentries = (int) end.nentries;
 	zip->entries = palloc(zip->nentries * sizeof(ZipEntry));
 	ranges = palloc(zip->nentries * sizeof(ZipRange));
@@ -545,9 +562,8 @@ zip_open(const char *data, size_t size)
 	{
 		if (i % INTERRUPT_STEP == 0)
 			CHECK_FOR_INTERRUPTS();
-		done += read_central(bytes, bytes + end.offset + done,
-							 end.size - done, end.offset,
-							 &zip->entries[i], &ranges[i]);
+		done += read_central(input, directory + done, end.size - done,
+							 end.offset, &zip->entries[i], &ranges[i]);
 	}
 	if (done != end.size)
 		archive_fail("Its directory has more entries than the end record says.");
@@ -555,6 +571,12 @@ zip_open(const char *data, size_t size)
 	pfree(ranges);
 	sort_names(zip);
 	return zip;
+}
+
+ZipArchive *
+zip_open(const char *data, size_t size)
+{
+	return zip_open_input(input_of_bytes(data, size));
 }
 
 const ZipEntry *

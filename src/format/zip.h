@@ -1,6 +1,6 @@
 /*
  * zip.h
- *		Zip archives, read with distrust from memory and written for others.
+ *		Zip archives, read with distrust and written for others.
  *
  * Private to src/format.  The directory reader is ours because the libraries
  * at hand allocate by what an archive promises; inflate is zlib's, which can be
@@ -24,15 +24,18 @@
 
 /* ---------- reading (zip.c) ---------- */
 
+struct Input;
+
 typedef struct ZipEntry
 {
-	const char *name;			/* in the archive, not NUL-terminated; UTF-8 */
+	const char *name;			/* not NUL-terminated; UTF-8 */
 	int			name_length;
 	int			method;			/* ZIP_STORED or ZIP_DEFLATED */
 	uint32		crc;
 	uint64		stored;			/* bytes in the archive */
 	uint64		size;			/* bytes once inflated */
-	const char *data;			/* in the archive */
+	uint64		start;			/* of its contents, in the input */
+	struct Input *input;
 } ZipEntry;
 
 typedef struct ZipArchive
@@ -48,22 +51,26 @@ typedef struct ZipArchive
  * nothing comes before or after the archive, no two entries have one name or
  * share bytes.  Raises 22P03, 0A000 for a method of compression other than
  * deflate, 54000 for an entry that announces more than deflate can make of
- * its bytes.  The archive points into data, and is palloc'ed in the current
- * context.
+ * its bytes.  The archive is palloc'ed in the current context, and its entries
+ * point to the input.
  */
+extern ZipArchive *zip_open_input(struct Input *input);
+
+/* The same for bytes in memory, to which it points. */
 extern ZipArchive *zip_open(const char *data, size_t size);
 
 /* The entry of that name, or NULL. */
 extern const ZipEntry *zip_find(const ZipArchive *zip, const char *name);
 
 /*
- * The bytes of an entry: in the archive when stored, inflated into a new
- * buffer in the current context when not.  That buffer has entry->size bytes,
+ * The bytes of an entry: where they are when they are stored in memory, else
+ * in a new buffer in the current context.  That buffer has entry->size bytes,
  * which may be a thousand times what is stored: bounding their sum is the
  * caller's business.  Raises 22P03 when the CRC is wrong and check_crc is on,
  * or when inflating does not give exactly the size announced.
  */
 extern const char *zip_read(const ZipEntry *entry, bool check_crc);
+extern void zip_release(const ZipEntry *entry, const char *contents);
 
 /* The same into dst, which has room for entry->size bytes, in one pass. */
 extern void zip_copy(const ZipEntry *entry, bool check_crc, char *dst);

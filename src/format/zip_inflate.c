@@ -10,6 +10,7 @@
 #include <libdeflate.h>
 #include <zlib.h>
 
+#include "format/format.h"
 #include "format/printable.h"
 #include "format/zip.h"
 #include "miscadmin.h"
@@ -27,6 +28,7 @@ struct ZipReader
 	uint64		done;			/* bytes of contents that were read */
 	uint64		consumed;		/* bytes of the stream that they took */
 	bool		ended;			/* the stream has */
+	char	   *piece;			/* of it, when it is not in memory */
 	z_stream	stream;
 };
 
@@ -81,6 +83,21 @@ start_inflating(z_stream *stream)
 		elog(ERROR, "zlib %s cannot inflate", zlibVersion());
 }
 
+/* The next n bytes of the stream. */
+static const char *
+next_input(ZipReader *reader, uint64 n)
+{
+	Input	   *input = reader->entry->input;
+	uint64		start = reader->entry->start + reader->consumed;
+
+	if (input->data != NULL)
+		return input->data + start;
+	if (reader->piece == NULL)
+		reader->piece = palloc(STEP_BYTES);
+	input_copy(input, start, n, reader->piece);
+	return reader->piece;
+}
+
 /*
  * Inflates at most n bytes to dst and says how many.  Input is handed over in
  * pieces that zlib's 32-bit counters can hold.
@@ -100,7 +117,7 @@ inflate_piece(ZipReader *reader, char *dst, uint64 n)
 									   entry->stored - reader->consumed);
 
 		CHECK_FOR_INTERRUPTS();
-		stream->next_in = (z_const Bytef *) entry->data + reader->consumed;
+		stream->next_in = (z_const Bytef *) next_input(reader, given);
 		stream->avail_in = given;
 		result = inflate(stream, Z_NO_FLUSH);
 		reader->consumed += given - stream->avail_in;
@@ -142,16 +159,13 @@ zip_reader_create(const ZipEntry *entry, bool check_crc)
 static void
 read_step(ZipReader *reader, char *dst, uint64 n)
 {
-	const char *from = dst;
-
 	if (reader->entry->method == ZIP_STORED)
-		from = reader->entry->data + reader->done;
+		input_copy(reader->entry->input, reader->entry->start + reader->done,
+				   n, dst);
 	else if (inflate_piece(reader, dst, n) < n)
 		contents_fail(reader->entry, "inflates to less than it announces");
 	if (reader->check_crc)
-		reader->crc = libdeflate_crc32(reader->crc, from, n);
-	if (from != dst)
-		memcpy(dst, from, n);
+		reader->crc = libdeflate_crc32(reader->crc, dst, n);
 	reader->done += n;
 }
 
@@ -174,6 +188,8 @@ zip_reader_finish(ZipReader *reader)
 	{
 		check_end(reader);
 		inflateEnd(&reader->stream);
+		if (reader->piece != NULL)
+			pfree(reader->piece);
 	}
 	if (reader->check_crc)
 		compare_crc(reader->entry, reader->crc);
@@ -190,17 +206,24 @@ zip_copy(const ZipEntry *entry, bool check_crc, char *dst)
 }
 
 static void
-check_stored(const ZipEntry *entry)
+check_stored(const ZipEntry *entry, const char *contents)
 {
 	uint32		crc = 0;
 
 	for (uint64 done = 0; done < entry->size; done += STEP_BYTES)
 	{
 		CHECK_FOR_INTERRUPTS();
-		crc = libdeflate_crc32(crc, entry->data + done,
+		crc = libdeflate_crc32(crc, contents + done,
 							   Min(STEP_BYTES, entry->size - done));
 	}
 	compare_crc(entry, crc);
+}
+
+/* Whether contents are where they can be pointed to. */
+static bool
+is_in_place(const ZipEntry *entry)
+{
+	return entry->method == ZIP_STORED && entry->input->data != NULL;
 }
 
 const char *
@@ -208,14 +231,23 @@ zip_read(const ZipEntry *entry, bool check_crc)
 {
 	char	   *contents;
 
-	if (entry->method == ZIP_STORED)
+	if (is_in_place(entry))
 	{
+		const char *stored = entry->input->data + entry->start;
+
 		if (check_crc)
-			check_stored(entry);
-		return entry->data;
+			check_stored(entry, stored);
+		return stored;
 	}
 	contents = MemoryContextAllocHuge(CurrentMemoryContext,
 									  Max(entry->size, 1));
 	zip_copy(entry, check_crc, contents);
 	return contents;
+}
+
+void
+zip_release(const ZipEntry *entry, const char *contents)
+{
+	if (!is_in_place(entry))
+		pfree(unconstify(char *, contents));
 }

@@ -4,13 +4,16 @@
  *
  * Owns the bit layouts of IEEE half (f16), bfloat16 (bf16) and the two 8-bit
  * floats of the OCP specification (f8e4m3, the kind without infinities, and
- * f8e5m2).  Into float is exact.  From float rounds to nearest even, and what
- * is too large becomes infinity; f8e4m3, which has none, saturates, as ONNX's
- * Cast does by default and torch in its recent versions.
+ * f8e5m2), their two kinds with other biases and neither infinities nor -0
+ * (f8e4m3fnuz, f8e5m2fnuz), and the bare exponent (f8e8m0).  Into float is
+ * exact.  From float rounds to nearest even, and what is too large becomes
+ * infinity; f8e4m3, which has none, saturates, as ONNX's Cast does by default
+ * and torch in its recent versions, and the other three have NaN for it, as
+ * torch has.
  *
  * NaN stays NaN with its sign.  The 16-bit formats keep the leading bits of
  * its payload and make it quiet, as F16C and arm64's FCVT do; the 8-bit ones
- * have it all ones.
+ * have it all ones, but for the fnuz kinds, whose one NaN has -0's bits.
  *
  * All of it is integer arithmetic but for scaling and aligning subnormals,
  * which is exact or rounds as the format asks, so every machine gives the
@@ -106,6 +109,42 @@ float
 kernel_f8e5m2_to_f32(uint8_t b)
 {
 	return f16_to_f32((uint16_t) ((uint16_t) b << 8));
+}
+
+/* The fnuz kinds, with so many bits of mantissa and such a bias. */
+static inline float
+fnuz_to_f32(uint8_t b, int mantissa_bits, int bias)
+{
+	uint32_t	sign = (uint32_t) (b & 0x80) << 24;
+	uint32_t	magnitude = b & 0x7f;
+	uint32_t	normal = (magnitude << (23 - mantissa_bits)) +
+		((uint32_t) (127 - bias) << 23);
+	float		unit = bits_float((uint32_t) (127 + 1 - bias - mantissa_bits) << 23);
+	uint32_t	subnormal = float_bits((float) magnitude * unit);
+	uint32_t	bits = magnitude >> mantissa_bits == 0 ? subnormal : normal;
+
+	return bits_float(b == 0x80 ? F32_INFINITY | F32_QUIET : sign | bits);
+}
+
+float
+kernel_f8e4m3fnuz_to_f32(uint8_t b)
+{
+	return fnuz_to_f32(b, 3, 8);
+}
+
+float
+kernel_f8e5m2fnuz_to_f32(uint8_t b)
+{
+	return fnuz_to_f32(b, 2, 16);
+}
+
+/* The smallest power is a subnormal float. */
+float
+kernel_f8e8m0_to_f32(uint8_t b)
+{
+	uint32_t	bits = b == 0 ? 0x00400000 : (uint32_t) b << 23;
+
+	return bits_float(b == 0xff ? bits | F32_QUIET : bits);
 }
 
 /*
@@ -264,4 +303,43 @@ kernel_f32_to_f16_many(uint16_t *dst, const float *src, size_t n)
 	}
 #endif
 	f32_to_f16_plain(dst, src, n);
+}
+
+/* What is not finite rounds to something too large, as what is. */
+static inline uint8_t
+f32_to_fnuz(float f, int mantissa_bits, int bias)
+{
+	uint32_t	bits = float_bits(f);
+	uint32_t	sign = (bits >> 24) & 0x80;
+	uint32_t	narrow = round_magnitude(bits & 0x7fffffff, mantissa_bits, bias);
+	uint32_t	code = narrow == 0 ? 0 : sign | narrow;
+
+	return (uint8_t) (narrow > 0x7f ? 0x80 : code);
+}
+
+uint8_t
+kernel_f32_to_f8e4m3fnuz(float f)
+{
+	return f32_to_fnuz(f, 3, 8);
+}
+
+uint8_t
+kernel_f32_to_f8e5m2fnuz(float f)
+{
+	return f32_to_fnuz(f, 2, 16);
+}
+
+/*
+ * Halfway between two powers it is the larger one, since the even mantissa of
+ * 1.1 in binary is 10.  Between the two smallest there is no halfway in torch
+ * and ml_dtypes: all that is above the smallest becomes the other one.
+ */
+uint8_t
+kernel_f32_to_f8e8m0(float f)
+{
+	uint32_t	magnitude = float_bits(f) & 0x7fffffff;
+	uint32_t	is_smallest = magnitude <= 0x00400000;
+	uint32_t	rounded = (magnitude + 0x00400000 - is_smallest) >> 23;
+
+	return (uint8_t) (magnitude >= F32_INFINITY ? 0xff : rounded);
 }

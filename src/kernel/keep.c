@@ -209,23 +209,23 @@ DEFINE_APPLY(64, BLOCK)
 KERNEL_CLONES
 void
 kernel_apply_keep(void *dst, const void *src, const uint8_t *keep, size_t n,
-				  int width, bool is_float, KernelKept *counts)
+				  int width, bool negative_zero, KernelKept *counts)
 {
 	switch (width)
 	{
 		case 1:
-			apply8(dst, src, keep, n, is_float ? INT8_MAX : UINT8_MAX, counts);
+			apply8(dst, src, keep, n, negative_zero ? INT8_MAX : UINT8_MAX, counts);
 			break;
 		case 2:
-			apply16(dst, src, keep, n, is_float ? INT16_MAX : UINT16_MAX,
+			apply16(dst, src, keep, n, negative_zero ? INT16_MAX : UINT16_MAX,
 					counts);
 			break;
 		case 4:
-			apply32(dst, src, keep, n, is_float ? INT32_MAX : UINT32_MAX,
+			apply32(dst, src, keep, n, negative_zero ? INT32_MAX : UINT32_MAX,
 					counts);
 			break;
 		default:
-			apply64(dst, src, keep, n, is_float ? INT64_MAX : UINT64_MAX,
+			apply64(dst, src, keep, n, negative_zero ? INT64_MAX : UINT64_MAX,
 					counts);
 			break;
 	}

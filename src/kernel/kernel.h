@@ -35,10 +35,16 @@
 extern float kernel_f16_to_f32(uint16_t h);
 extern float kernel_f8e4m3_to_f32(uint8_t b);
 extern float kernel_f8e5m2_to_f32(uint8_t b);
+extern float kernel_f8e4m3fnuz_to_f32(uint8_t b);
+extern float kernel_f8e5m2fnuz_to_f32(uint8_t b);
+extern float kernel_f8e8m0_to_f32(uint8_t b);
 extern uint16_t kernel_f32_to_f16(float f);
 extern uint16_t kernel_f32_to_bf16(float f);
 extern uint8_t kernel_f32_to_f8e4m3(float f);
 extern uint8_t kernel_f32_to_f8e5m2(float f);
+extern uint8_t kernel_f32_to_f8e4m3fnuz(float f);
+extern uint8_t kernel_f32_to_f8e5m2fnuz(float f);
+extern uint8_t kernel_f32_to_f8e8m0(float f);	/* of the magnitude */
 extern void kernel_f32_to_f16_many(uint16_t *dst, const float *src, size_t n);
 extern void kernel_f32_to_bf16_many(uint16_t *dst, const float *src, size_t n);
 extern void kernel_f32_to_f8e4m3_many(uint8_t *dst, const float *src, size_t n);
@@ -251,10 +257,10 @@ typedef struct KernelKept
 	int64_t		zeros_after;	/* kept ones and those put there */
 } KernelKept;
 
-/* Copies what stays and puts +0 in place of what goes; widths as above.  -0 is
- * a zero too in floats. */
+/* Copies what stays and puts +0 in place of what goes; widths as above.  Where
+ * there is a -0, it is a zero too. */
 extern void kernel_apply_keep(void *dst, const void *src, const uint8_t *keep,
-							  size_t n, int width, bool is_float,
+							  size_t n, int width, bool negative_zero,
 							  KernelKept *counts);
 
 /* ---------- norm.c: norms of slices ---------- */

@@ -36,6 +36,9 @@ static const DTypeInfo dtypes[] = {
 	[DTYPE_BOOL] = {"bool", 8, DTYPE_KIND_BOOL},
 	[DTYPE_I4] = {"i4", 4, DTYPE_KIND_SIGNED},
 	[DTYPE_U4] = {"u4", 4, DTYPE_KIND_UNSIGNED},
+	[DTYPE_F8E4M3FNUZ] = {"f8e4m3fnuz", 8, DTYPE_KIND_FLOAT},
+	[DTYPE_F8E5M2FNUZ] = {"f8e5m2fnuz", 8, DTYPE_KIND_FLOAT},
+	[DTYPE_F8E8M0] = {"f8e8m0", 8, DTYPE_KIND_POWER},
 };
 
 const DTypeInfo *
@@ -62,6 +65,19 @@ bool
 dtype_is_float(DType dtype)
 {
 	return dtypes[dtype].kind == DTYPE_KIND_FLOAT;
+}
+
+bool
+dtype_has_zero(DType dtype)
+{
+	return dtypes[dtype].kind != DTYPE_KIND_POWER;
+}
+
+bool
+dtype_has_negative_zero(DType dtype)
+{
+	return dtype_is_float(dtype) && dtype != DTYPE_F8E4M3FNUZ &&
+		dtype != DTYPE_F8E5M2FNUZ;
 }
 
 uint64
@@ -224,6 +240,36 @@ f8e5m2_from_float(const float *src, int64 n, void *dst)
 	kernel_f32_to_f8e5m2_many(dst, src, n);
 }
 
+/* Those of 8 bits that came later. */
+#define DEFINE_F8_CONVERSIONS(name) \
+static void \
+name##_to_float(const void *src, int64 first, int64 n, float *dst) \
+{ \
+	const uint8 *elements = (const uint8 *) src + first; \
+\
+	for (int64 i = 0; i < n; i++) \
+		dst[i] = kernel_##name##_to_f32(elements[i]); \
+} \
+\
+static void \
+name##_to_double(const void *src, int64 first, int64 n, double *dst) \
+{ \
+	by_way_of_float(name##_to_float, src, first, n, dst); \
+} \
+\
+static void \
+name##_from_float(const float *src, int64 n, void *dst) \
+{ \
+	uint8	   *elements = dst; \
+\
+	for (int64 i = 0; i < n; i++) \
+		elements[i] = kernel_f32_to_##name(src[i]); \
+}
+
+DEFINE_F8_CONVERSIONS(f8e4m3fnuz)
+DEFINE_F8_CONVERSIONS(f8e5m2fnuz)
+DEFINE_F8_CONVERSIONS(f8e8m0)
+
 /* Integers of half a byte; first is even. */
 static void
 i4_to_float(const void *src, int64 first, int64 n, float *dst)
@@ -289,6 +335,9 @@ static const Conversions conversions[] = {
 	[DTYPE_BOOL] = {u8_to_double, u8_to_float, u8_from_float},
 	[DTYPE_I4] = {i4_to_double, i4_to_float, nibbles_from_float},
 	[DTYPE_U4] = {u4_to_double, u4_to_float, nibbles_from_float},
+	[DTYPE_F8E4M3FNUZ] = {f8e4m3fnuz_to_double, f8e4m3fnuz_to_float, f8e4m3fnuz_from_float},
+	[DTYPE_F8E5M2FNUZ] = {f8e5m2fnuz_to_double, f8e5m2fnuz_to_float, f8e5m2fnuz_from_float},
+	[DTYPE_F8E8M0] = {f8e8m0_to_double, f8e8m0_to_float, f8e8m0_from_float},
 };
 
 void
@@ -304,7 +353,19 @@ dtype_to_float(DType dtype, const void *src, int64 first, int64 n, float *dst)
 	conversions[dtype].to_float(src, first, n, dst);
 }
 
-/* Index of the first value that an integer type cannot hold, or -1. */
+/* Index of the first value that has no power of two near it, or -1. */
+static int64
+first_not_positive(const float *src, int64 n)
+{
+	for (int64 i = 0; i < n; i++)
+	{
+		if (src[i] <= 0)
+			return i;
+	}
+	return -1;
+}
+
+/* Index of the first value that a type which is no float cannot hold, or -1. */
 static int64
 first_unfit(DType dtype, const float *src, int64 n)
 {
@@ -312,6 +373,8 @@ first_unfit(DType dtype, const float *src, int64 n)
 	float		lowest = 0;
 	float		above;			/* a power of two, so exact in a float */
 
+	if (info->kind == DTYPE_KIND_POWER)
+		return first_not_positive(src, n);
 	if (info->kind == DTYPE_KIND_BOOL)
 		above = 2;
 	else if (info->kind == DTYPE_KIND_UNSIGNED)

@@ -60,14 +60,16 @@ const EncodingMethods encoding_blocks = {
 };
 
 float
-payload_block_element(const Payload *payload, int64 index)
+payload_block_element(Payload *payload, int64 index)
 {
 	Encoding	encoding = payload->encoding;
 	int			n = encoding_block_elements(encoding);
 	float		block[KERNEL_BLOCK_MAX];
+	char		stored[KERNEL_BLOCK_MAX * sizeof(float)];
 
-	kernel_block_decode(encoding_info(encoding)->block, block,
-						payload->bytes +
-						encoding_blocks_size(encoding, index - index % n), 1);
+	payload_copy_part(payload,
+					  encoding_blocks_size(encoding, index - index % n),
+					  encoding_blocks_size(encoding, n), stored);
+	kernel_block_decode(encoding_info(encoding)->block, block, stored, 1);
 	return block[index % n];
 }

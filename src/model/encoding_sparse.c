@@ -123,18 +123,21 @@ static const void *
 next_elements(Sparse *sparse, int64 n)
 {
 	Payload    *payload = sparse->payload;
-	int64		nvalues;
 
 	if (lazy_has_elements(payload))
 	{
 		lazy_read_elements(payload, sparse->position, n, sparse->chunk);
 		return sparse->chunk;
 	}
-	nvalues = kernel_popcount((const uint8 *) payload->bytes,
-							  sparse->position / 8);
-	sparse->mask.position += sparse->position / 8;
-	sparse->values.position += nvalues * sparse->width;
-	sparse->values_left -= nvalues;
+	for (int64 done = 0; done < sparse->position; done += PAYLOAD_CHUNK)
+	{
+		const char *mask = stream_take(&sparse->mask, PAYLOAD_CHUNK / 8);
+		int64		nvalues = kernel_popcount((const uint8 *) mask,
+											  PAYLOAD_CHUNK / 8);
+
+		sparse->values.position += nvalues * sparse->width;
+		sparse->values_left -= nvalues;
+	}
 	sparse->by_elements = false;
 	return next_encoded(sparse, n);
 }

@@ -206,7 +206,7 @@ at_abort(void)
 	}
 }
 
-/* What was found too late to be loaded; the snapshots are gone already. */
+/* What was found too late to be loaded. */
 static void
 at_commit(void)
 {
@@ -216,7 +216,7 @@ at_commit(void)
 	{
 		LazySource *source = dlist_container(LazySource, node, iter.cur);
 
-		source->snapshot = NULL;
+		let_snapshot_go(source);
 		if (source->why == NULL)
 			source->why = committed;
 		lazy_source_release_unused(source);

@@ -109,6 +109,7 @@ add_decoded(Model *model, Payload *payload)
 	Payload    *decoded = model->payloads[index];
 
 	payload_decode(payload, decoded->bytes);
+	payload_complete(decoded);
 	decoded->zeros = payload->zeros;
 	decoded->has_digest = payload->has_digest;
 	memcpy(decoded->digest, payload->digest, MODEL_DIGEST_LENGTH);

@@ -23,7 +23,16 @@
 #include "model/model.h"
 #include "utils/memutils.h"
 
-static MemoryContext payload_context = NULL;
+MemoryContext
+payload_memory(void)
+{
+	static MemoryContext context = NULL;
+
+	if (context == NULL)
+		context = AllocSetContextCreate(TopMemoryContext, "modelopt payloads",
+										ALLOCSET_DEFAULT_SIZES);
+	return context;
+}
 
 static void
 payload_release(Payload *payload)
@@ -107,12 +116,8 @@ add_payload(Model *model, DType dtype, Encoding encoding, int64 count,
 {
 	Payload    *payload;
 
-	if (payload_context == NULL)
-		payload_context = AllocSetContextCreate(TopMemoryContext,
-												"modelopt payloads",
-												ALLOCSET_DEFAULT_SIZES);
 	reserve_payload_slot(model);
-	payload = MemoryContextAllocZero(payload_context, sizeof(Payload));
+	payload = MemoryContextAllocZero(payload_memory(), sizeof(Payload));
 	payload->refcount = 1;
 	payload->dtype = dtype;
 	payload->encoding = encoding;
@@ -164,7 +169,7 @@ model_alloc_bytes(MemoryContext context, uint64 bytes)
 static void
 allocate_bytes(Payload *payload)
 {
-	payload->bytes = model_alloc_bytes(payload_context, payload->stored);
+	payload->bytes = model_alloc_bytes(payload_memory(), payload->stored);
 	payload->allocation = payload->bytes;
 }
 
@@ -217,6 +222,7 @@ model_share_payload(Model *model, Payload *payload)
 		own->zeros = payload->zeros;
 		own->has_digest = payload->has_digest;
 		memcpy(own->digest, payload->digest, MODEL_DIGEST_LENGTH);
+		payload_complete(own);
 		return copy;
 	}
 	reserve_payload_slot(model);
@@ -250,6 +256,7 @@ payload_own(Payload *payload)
 	payload->source = PAYLOAD_OWNED;
 	payload->bytes = loaded.bytes;
 	payload->allocation = loaded.allocation;
+	payload_complete(payload);
 }
 
 /* ---------- tensors ---------- */

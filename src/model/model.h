@@ -63,6 +63,9 @@ typedef enum DType
 	DTYPE_BOOL = 15,			/* a byte that is 0 or 1 */
 	DTYPE_I4 = 16,				/* two to a byte, low nibble first */
 	DTYPE_U4 = 17,
+	DTYPE_F8E4M3FNUZ = 18,		/* neither infinities nor -0, whose code is NaN */
+	DTYPE_F8E5M2FNUZ = 19,
+	DTYPE_F8E8M0 = 20,			/* an exponent: the scale of a block */
 } DType;
 
 typedef enum DTypeKind
@@ -71,6 +74,7 @@ typedef enum DTypeKind
 	DTYPE_KIND_SIGNED,
 	DTYPE_KIND_UNSIGNED,
 	DTYPE_KIND_BOOL,
+	DTYPE_KIND_POWER,			/* powers of two: no sign, no zero */
 } DTypeKind;
 
 typedef struct DTypeInfo
@@ -85,6 +89,11 @@ extern const DTypeInfo *dtype_info(int dtype);
 extern const char *dtype_name(DType dtype);
 extern int	dtype_bits(DType dtype);
 extern bool dtype_is_float(DType dtype);
+
+/* Whether zero can be said, which then has bits that are all 0; and whether
+ * -0 is another one. */
+extern bool dtype_has_zero(DType dtype);
+extern bool dtype_has_negative_zero(DType dtype);
 
 /* Bytes that count elements take when stored densely; count must be >= 0 and
  * already known to fit (see shape_count). */
@@ -101,8 +110,8 @@ extern void dtype_to_float(DType dtype, const void *src, int64 first,
 						   int64 n, float *dst);
 
 /* Stores floats as dtype, rounded to nearest even.  Returns the index of the
- * first value that an integer dtype cannot hold (fraction, range, NaN), or
- * -1 when all went in. */
+ * first value that the dtype has nothing like (integers: fraction, range, NaN;
+ * powers of two: 0 and below), or -1 when all went in. */
 extern int64 dtype_from_float(DType dtype, const float *src, int64 n,
 							  void *dst);
 
@@ -226,6 +235,21 @@ extern void model_free(Model *model);
 extern int	model_new_payload(Model *model, DType dtype, Encoding encoding,
 							  int64 count, uint64 stored);
 
+/*
+ * Says that all bytes of a new payload are there.  From now on they may lie in
+ * a temporary file, as a lazy payload's, when there are too many in memory.
+ * (spill.c)
+ */
+extern void payload_complete(Payload *payload);
+
+/* Kilobytes of payloads in memory from which on they go into files. */
+extern int	payload_spill_above;
+
+#define PAYLOAD_SPILL_ABOVE (1024 * 1024)
+
+/* The context that payloads and their bytes are in. */
+extern MemoryContext payload_memory(void);
+
 /* Memory for that many bytes of elements, and MODEL_ALIGNMENT more. */
 extern char *model_alloc_bytes(MemoryContext context, uint64 bytes);
 
@@ -322,7 +346,8 @@ extern PayloadReader *payload_reader_create(Payload *payload);
 extern int64 payload_reader_next(PayloadReader *reader, const void **elements);
 extern void payload_reader_free(PayloadReader *reader);
 
-/* Brings bytes that lie elsewhere (borrowed, lazy) into memory of ours. */
+/* Brings bytes that lie elsewhere (borrowed, lazy) into memory of ours, or
+ * into a file of ours when that is too much of it. */
 extern void payload_own(Payload *payload);
 
 /* Copies the whole encoded form to dst, wherever it lies. */
@@ -339,8 +364,8 @@ extern void payload_decode(Payload *payload, char *dst);
  * into *copy, in the current context, for the caller to free. */
 extern const char *payload_dense(Payload *payload, char **copy);
 
-/* One element of a payload that has blocks and is not lazy. */
-extern float payload_block_element(const Payload *payload, int64 index);
+/* One element of a payload that has blocks. */
+extern float payload_block_element(Payload *payload, int64 index);
 
 /* Sparse layout: bytes of the mask with padding, i.e. where values start. */
 extern uint64 sparse_mask_size(int64 count);
@@ -370,7 +395,9 @@ extern int	payload_builder_finish(PayloadBuilder *builder);
 
 /* ---------- zeros (zeros.c) ---------- */
 
-/* Elements that are zero, -0 included; counted once and kept. */
+/* Elements that are zero, -0 included; counted once and kept.  A dtype without
+ * a zero has none, though bits that are all 0 are left out of its sparse
+ * payloads too. */
 extern int64 payload_zeros(Payload *payload);
 
 /* The same of n elements that start at a byte. */

@@ -290,5 +290,6 @@ payload_builder_finish(PayloadBuilder *builder)
 		}
 	}
 	pfree(builder);
+	payload_complete(payload);
 	return index;
 }

@@ -175,6 +175,8 @@ payload_from_array(Model *model, DType dtype, Encoding encoding,
 		pfree(chunk);
 		index = payload_builder_finish(builder);
 	}
+	else
+		payload_complete(model->payloads[index]);
 	return index;
 }
 

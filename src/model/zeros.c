@@ -16,7 +16,9 @@ elements_zeros(DType dtype, const void *elements, int64 n)
 	const uint8 *packed = elements;
 	int64		zeros = 0;
 
-	if (dtype_is_float(dtype))
+	if (!dtype_has_zero(dtype))
+		return 0;
+	if (dtype_has_negative_zero(dtype))
 		return kernel_count_zero_floats(elements, n, dtype_bits(dtype) / 8);
 	if (dtype_bits(dtype) >= 8)
 		return n - kernel_count_nonzero(elements, n, dtype_bits(dtype) / 8);

@@ -37,13 +37,13 @@ static const OnnxType types[] = {
 	[15] = {"complex128", 128, DTYPE_INVALID, TENSOR_DOUBLE_DATA, 2},
 	[16] = {"bf16", 16, DTYPE_BF16, TENSOR_INT32_DATA, 1},
 	[17] = {"f8e4m3", 8, DTYPE_F8E4M3, TENSOR_INT32_DATA, 1},
-	[18] = {"f8e4m3fnuz", 8, DTYPE_INVALID, TENSOR_INT32_DATA, 1},
+	[18] = {"f8e4m3fnuz", 8, DTYPE_F8E4M3FNUZ, TENSOR_INT32_DATA, 1},
 	[19] = {"f8e5m2", 8, DTYPE_F8E5M2, TENSOR_INT32_DATA, 1},
-	[20] = {"f8e5m2fnuz", 8, DTYPE_INVALID, TENSOR_INT32_DATA, 1},
+	[20] = {"f8e5m2fnuz", 8, DTYPE_F8E5M2FNUZ, TENSOR_INT32_DATA, 1},
 	[21] = {"u4", 4, DTYPE_U4, 0, 0},
 	[22] = {"i4", 4, DTYPE_I4, 0, 0},
 	[23] = {"f4e2m1", 4, DTYPE_INVALID, 0, 0},
-	[24] = {"f8e8m0", 8, DTYPE_INVALID, TENSOR_INT32_DATA, 1},
+	[24] = {"f8e8m0", 8, DTYPE_F8E8M0, TENSOR_INT32_DATA, 1},
 	[25] = {"u2", 2, DTYPE_INVALID, 0, 0},
 	[26] = {"i2", 2, DTYPE_INVALID, 0, 0},
 };
@@ -244,6 +244,9 @@ put_integer(Decoder *decoder, uint64 value)
 		case DTYPE_U8:
 		case DTYPE_F8E4M3:
 		case DTYPE_F8E5M2:
+		case DTYPE_F8E4M3FNUZ:
+		case DTYPE_F8E5M2FNUZ:
+		case DTYPE_F8E8M0:
 			fits = low >= 0 && low <= PG_UINT8_MAX;
 			break;
 		case DTYPE_U16:

@@ -96,16 +96,24 @@ $$;
 
 -- ---------- granting ----------
 
+CREATE FUNCTION modelopt_private.check_privilege(privilege text) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    IF privilege NOT IN ('usage', 'read', 'write', 'admin') THEN
+        RAISE EXCEPTION 'unrecognized privilege "%"', privilege
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Privileges are usage, read, write and admin.';
+    END IF;
+END
+$$;
+
 CREATE FUNCTION modelopt_private.has_privilege(model text, privilege text) RETURNS boolean
     LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
     AS $$
 DECLARE
     wanted bigint := (SELECT id FROM named_model WHERE name = has_privilege.model);
 BEGIN
-    IF privilege NOT IN ('usage', 'read', 'write', 'admin') THEN
-        RAISE EXCEPTION 'unrecognized privilege "%"', privilege
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Privileges are usage, read, write and admin.';
-    END IF;
+    PERFORM check_privilege(privilege);
     RETURN wanted IS NOT NULL AND may(wanted, privilege);
 END
 $$;
@@ -188,6 +196,7 @@ BEGIN
         PERFORM require_owner_of_all();
     ELSE
         target := find_model(model, 'admin');
+        PERFORM check_privilege(privilege);
     END IF;
     WITH gone AS (
         DELETE FROM access a

@@ -83,11 +83,15 @@ prepare(const char *query, int nargs, Oid *types)
 	return plan;
 }
 
+/* Stays in the current context, which SPI would leave for one that lasts. */
 static void
 run(SPIPlanPtr plan, Datum *values)
 {
+	MemoryContext context = CurrentMemoryContext;
+
 	if (SPI_execute_plan(plan, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not run a query of blame");
+	MemoryContextSwitchTo(context);
 }
 
 /* ---------- tensors ---------- */

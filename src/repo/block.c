@@ -17,7 +17,6 @@
 #include "postgres.h"
 
 #include "repo/block.h"
-#include "utils/memutils.h"
 
 #define BLOCK_DELTA		0x01
 #define BLOCK_SPARSE	0x02
@@ -38,7 +37,6 @@ static const uint8 plans[] = {0, BLOCK_DELTA, BLOCK_SPARSE, BLOCK_DELTA | BLOCK_
 
 struct BlockCoder
 {
-	MemoryContext context;
 	CellLayout	layout;
 	KernelPacker *packer;
 	KernelUnpacker *unpacker;
@@ -60,13 +58,8 @@ block_coded_bound(void)
 BlockCoder *
 block_coder_create(CellLayout layout)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "modelopt block coder",
-												  ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
 	BlockCoder *coder = palloc0(sizeof(BlockCoder));
 
-	coder->context = context;
 	coder->layout = layout;
 	coder->packer = kernel_packer_init(palloc(kernel_packer_size()));
 	coder->unpacker = kernel_unpacker_init(palloc(kernel_unpacker_size()));
@@ -75,14 +68,7 @@ block_coder_create(CellLayout layout)
 	coder->values = palloc(OBJECT_BLOCK_BYTES + MODEL_ALIGNMENT);
 	coder->coded[0] = palloc(block_coded_bound());
 	coder->coded[1] = palloc(block_coded_bound());
-	MemoryContextSwitchTo(old);
 	return coder;
-}
-
-void
-block_coder_free(BlockCoder *coder)
-{
-	MemoryContextDelete(coder->context);
 }
 
 static Size

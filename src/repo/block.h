@@ -15,9 +15,8 @@
 
 typedef struct BlockCoder BlockCoder;
 
-/* In the current context; freed with it or by block_coder_free. */
+/* In the current context, and freed with it. */
 extern BlockCoder *block_coder_create(CellLayout layout);
-extern void block_coder_free(BlockCoder *coder);
 
 /*
  * Codes a block of at most OBJECT_BLOCK_BYTES; base has as many bytes, or is

@@ -187,14 +187,21 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION modelopt_private.add_metrics(target_version bigint, metrics jsonb, dataset text, step bigint) RETURNS void
-    LANGUAGE plpgsql
+CREATE FUNCTION modelopt_private.check_metrics(metrics jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
     AS $$
 BEGIN
     IF EXISTS (SELECT FROM jsonb_each(check_object(metrics, 'metrics')) m WHERE jsonb_typeof(m.value) <> 'number') THEN
         RAISE EXCEPTION 'metrics must be numbers'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Other things to remember go into params or tags.';
     END IF;
+END
+$$;
+
+CREATE FUNCTION modelopt_private.add_metrics(target_version bigint, metrics jsonb, dataset text, step bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
     INSERT INTO metric (version_id, name, value, dataset, step, recorded_by)
     SELECT target_version, m.key, m.value::text::double precision, add_metrics.dataset, add_metrics.step, caller()
     FROM jsonb_each(metrics) m;
@@ -225,6 +232,10 @@ BEGIN
     IF m IS NULL THEN
         RAISE EXCEPTION 'model to be committed must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
+    -- What needs no look at the model is refused before the long work.
+    added.params := check_object(params, 'params');
+    added.tags := check_object(tags, 'tags');
+    PERFORM check_metrics(metrics);
     target := find_or_create_model(goal.model_name);
     goal.branch_name := coalesce(goal.branch_name, target.default_branch);
 
@@ -244,10 +255,6 @@ BEGIN
         RAISE NOTICE 'model is the same as version % of "%", so there is no new version', head.version, target.name
             USING HINT = 'allow_empty => true makes one all the same.';
         PERFORM add_metrics(head.id, metrics, '', 0);
-        IF metrics <> '{}' THEN
-            PERFORM add_audit(target.id, target.name, 'log metric',
-                jsonb_build_object('version', head.version, 'metrics', metrics));
-        END IF;
         RETURN head.version;
     END IF;
 
@@ -255,8 +262,6 @@ BEGIN
     added.message := coalesce(message, '');
     added.full_recipe := stored.recipe;
     added.recipe := steps_since(stored.recipe::jsonb, coalesce(head.full_recipe, '[]')::jsonb);
-    added.params := check_object(params, 'params');
-    added.tags := check_object(tags, 'tags');
     added.new_bytes := stored.new_bytes;
     added.stored_bytes := stored.stored_bytes;
     IF head.id IS NOT NULL THEN

@@ -39,8 +39,8 @@ PG_FUNCTION_INFO_V1(modelopt_acting_table);
 
 /*
  * What decides what a body means must not be the caller's to choose: what
- * unqualified names find, and whether a backslash in a literal escapes.  And
- * who called is known in this process alone: a worker of a body's query would
+ * unqualified names find, whether a backslash in a literal escapes, and with
+ * how many digits the audit has a number.  And who called is known in this process alone: a worker of a body's query would
  * take the repository's owner for the caller, so a body has none.
  */
 static const struct
@@ -50,6 +50,7 @@ static const struct
 }			pinned_settings[] = {
 	{"search_path", "pg_catalog, modelopt_private, pg_temp"},
 	{"standard_conforming_strings", "on"},
+	{"extra_float_digits", "1"},
 	{"max_parallel_workers_per_gather", "0"},
 };
 

@@ -226,6 +226,11 @@ add_tensor(Model *model, LazySource *source, uint64 row, int *payloads)
 										   number);
 	else
 	{
+		if (tied_to < 1 || (uint64) tied_to > row)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("tensor \"%s\" is tied to one that does not come before it",
+							utf8_to_server(name))));
 		payloads[row] = payloads[tied_to - 1];
 		if (model->payloads[payloads[row]]->dtype != dtype)
 			ereport(ERROR,

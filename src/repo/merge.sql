@@ -160,9 +160,9 @@ CREATE FUNCTION modelopt_private.tree_names(wanted bigint) RETURNS text[]
 
 -- Which side the result is on where only one side changed; where both did, why
 -- their elements cannot be merged, alone and with those of the base.  dtypes to
--- 6 are floats, and encodings from 2 on blocks of quantized ones.  The order
--- is theirs if ours is still that of the base, so that undoing the last version
--- makes just what was before.
+-- 6, 18 and 19 are floats, and encodings from 2 on blocks of quantized ones.  The
+-- order is theirs if ours is still that of the base, so that undoing the last
+-- version makes just what was before.
 CREATE FUNCTION modelopt_private.three_way(base_tree bigint, ours_tree bigint, theirs_tree bigint)
     RETURNS TABLE (tensor text, number bigint, ours text, theirs text, side text, obstacle text, base_obstacle text,
         in_base boolean, in_ours boolean, in_theirs boolean)
@@ -180,7 +180,7 @@ CREATE FUNCTION modelopt_private.three_way(base_tree bigint, ours_tree bigint, t
             WHEN b.object IS NULL AND base_tree IS NOT NULL THEN 'added on both sides with different elements'
             WHEN o.shape <> t.shape THEN 'shapes are different'
             WHEN o.dtype <> t.dtype THEN 'dtypes are different'
-            WHEN o.dtype > 6 THEN 'elements are no floating-point numbers'
+            WHEN o.dtype > 6 AND o.dtype NOT IN (18, 19) THEN 'elements are no floating-point numbers'
             WHEN o.encoding > 1 OR t.encoding > 1 THEN 'elements are quantized in blocks' END,
         CASE
             WHEN b.object IS NULL THEN 'the method needs a common ancestor'

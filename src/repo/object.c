@@ -17,6 +17,7 @@ cell_layout(DType dtype, Encoding encoding, int64 count, uint64 form_bytes)
 		[DTYPE_KIND_SIGNED] = KERNEL_SIGNED,
 		[DTYPE_KIND_UNSIGNED] = KERNEL_UNSIGNED,
 		[DTYPE_KIND_BOOL] = KERNEL_UNSIGNED,
+		[DTYPE_KIND_POWER] = KERNEL_UNSIGNED,
 	};
 	CellLayout	layout = {1, KERNEL_UNSIGNED, form_bytes};
 

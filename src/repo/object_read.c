@@ -216,18 +216,22 @@ static void
 open_base(ObjectReader *reader)
 {
 	MemoryContext old;
+	ObjectReader *base;
 
 	if (reader->base != NULL)
 		return;
 	if (reader->base_id == 0)
 		report_damaged(reader->id, "A block has no base.");
 	old = MemoryContextSwitchTo(reader->context);
-	reader->base = open_object(reader->base_id, reader->snapshot, reader->coder);
+	base = open_object(reader->base_id, reader->snapshot, reader->coder);
 	MemoryContextSwitchTo(old);
-	if (reader->base->depth >= reader->depth ||
-		reader->base->layout.width != reader->layout.width ||
-		reader->base->layout.number != reader->layout.number)
+	if (base->depth >= reader->depth ||
+		base->layout.width != reader->layout.width ||
+		base->layout.number != reader->layout.number)
 		report_damaged(reader->id, "Its base does not fit.");
+
+	/* Not before: the reader lives on when somebody catches the error. */
+	reader->base = base;
 }
 
 static const char *decode_block(ObjectReader *reader, int64 block);

@@ -272,14 +272,16 @@ find_theirs(const uint8 *digest)
 	Oid			types[1] = {BYTEAOID};
 	Datum		values[1] = {make_bytea(digest, MODEL_DIGEST_LENGTH)};
 	bool		isnull;
+	int64		id = 0;
 
 	CHECK_FOR_INTERRUPTS();
 	SPI_execute_with_args("SELECT id FROM modelopt_private.object WHERE digest = $1 FOR KEY SHARE",
 						  1, types, values, NULL, false, 1);
-	if (SPI_processed == 0)
-		return 0;
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
-									   SPI_tuptable->tupdesc, 1, &isnull));
+	if (SPI_processed > 0)
+		id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+										 SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return id;
 }
 
 /* Makes the object what is found under the digest, or finds who was faster;

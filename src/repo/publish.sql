@@ -1,6 +1,9 @@
 -- What people call: for each function above that has a comment, a gate of the
 -- same name and arguments in the schema modelopt.
 
+-- Again, as in tables.sql, nothing of the extension's schema.
+SET LOCAL search_path TO pg_catalog, modelopt_private, pg_temp;
+
 CREATE FUNCTION modelopt_private.publish(body regprocedure) RETURNS void
     LANGUAGE plpgsql
     AS $publish$

@@ -102,11 +102,18 @@ read_der(const uint8 *bytes, int n, uint8 *raw)
 	return take_raw(key, raw);
 }
 
+/* Without it OpenSSL would ask at the terminal, and a server waits there. */
+static int
+no_passphrase(char *buffer, int size, int for_writing, void *data)
+{
+	return -1;
+}
+
 static bool
 read_pem(const uint8 *bytes, int n, uint8 *raw)
 {
 	BIO		   *bio = BIO_new_mem_buf(bytes, n);
-	EVP_PKEY   *key = bio == NULL ? NULL : PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+	EVP_PKEY   *key = bio == NULL ? NULL : PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
 
 	BIO_free(bio);
 	return take_raw(key, raw);

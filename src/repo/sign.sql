@@ -134,6 +134,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                 HINT = 'Sign the bytes of modelopt.manifest() in UTF-8, without a line end: "openssl pkeyutl -sign -rawin".';
     END IF;
+    PERFORM share_versions(ARRAY[signed.id]);
     INSERT INTO signature (version_id, key_name, signature, added_by)
     VALUES (signed.id, key.name, sign.signature, caller())
     ON CONFLICT ON CONSTRAINT signature_pkey DO NOTHING;

@@ -2,13 +2,13 @@
 
 -- Whether a reference is just a model's name.
 CREATE FUNCTION modelopt_private.names_model(ref text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$ SELECT r.kind = 'head' AND r.back = 0 FROM modelopt_private.parse_ref(ref) r $$;
 
 -- The versions that a reference is about: all of a model, if it is just the
 -- model's name.
 CREATE FUNCTION modelopt_private.versions_of(ref text, privilege text) RETURNS SETOF modelopt_private.version
-    LANGUAGE plpgsql STABLE
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     AS $$
 BEGIN
     IF names_model(ref) THEN
@@ -21,7 +21,7 @@ $$;
 
 -- The objects of trees.
 CREATE FUNCTION modelopt_private.objects_of(trees bigint[]) RETURNS SETOF bigint
-    LANGUAGE sql STABLE
+    LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     SELECT e.object_id FROM modelopt_private.tree_entry e WHERE e.tree_id = ANY (trees)
     UNION
@@ -32,7 +32,7 @@ $$;
 
 -- Objects and all that they are coded against.
 CREATE FUNCTION modelopt_private.with_bases(objects bigint[]) RETURNS SETOF bigint
-    LANGUAGE sql STABLE
+    LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     WITH RECURSIVE needed (id) AS (
         SELECT unnest(objects)
@@ -45,7 +45,7 @@ $$;
 
 CREATE FUNCTION modelopt_private.size(ref text, OUT versions bigint, OUT objects bigint,
     OUT logical_bytes bigint, OUT stored_bytes bigint, OUT unique_bytes bigint, OUT shared_bytes bigint)
-    LANGUAGE plpgsql STABLE STRICT
+    LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
     AS $$
 DECLARE
     ids bigint[] := ARRAY(SELECT v.id FROM versions_of(ref, 'usage') v);
@@ -89,7 +89,7 @@ CREATE FUNCTION modelopt_private.base_below(object_id bigint, max_depth integer)
     AS $$
     WITH RECURSIVE chain (id, base_id, depth) AS (
         SELECT o.id, o.base_id, o.depth FROM modelopt_private.object o WHERE o.id = object_id
-        UNION ALL
+        UNION       -- which ends in a damaged circle too
         SELECT o.id, o.base_id, o.depth FROM chain JOIN modelopt_private.object o ON o.id = chain.base_id)
     SELECT coalesce((SELECT c.id FROM chain c WHERE c.depth < max_depth AND c.id <> object_id ORDER BY c.depth DESC LIMIT 1), 0)
 $$;

@@ -12,9 +12,9 @@ COMMENT ON SCHEMA modelopt IS 'versioned models: their repository, its history a
 CREATE SCHEMA modelopt_private;
 COMMENT ON SCHEMA modelopt_private IS 'tables of the model repository; the schema modelopt has the functions and views';
 
--- Functions of the repository run with a search_path of their own, see gate.c;
--- here it is for their declarations.
-SET LOCAL search_path TO @extschema@, modelopt_private;
+-- What this script runs, and what views mean for good, must not find operators
+-- of whoever may create things in the schema that the extension goes to.
+SET LOCAL search_path TO pg_catalog, modelopt_private, pg_temp;
 
 CREATE SEQUENCE modelopt_private.named_model_id;
 CREATE TABLE modelopt_private.named_model (
@@ -243,14 +243,15 @@ CREATE TABLE modelopt_private.signature (
 
 -- ---------- doors ----------
 
--- Models that follow a row of a user's table.  Which tables and columns is in
--- the tables' own triggers, which their dumps, renames and drops take along.
+-- Models that follow a row of a user's table, whose owner has them.  Which
+-- tables and columns is in the tables' own triggers, which their dumps, renames
+-- and drops take along.
 CREATE TABLE modelopt_private.tracked_row (
     model_id bigint PRIMARY KEY REFERENCES modelopt_private.named_model ON DELETE CASCADE,
     prefix text NOT NULL,                       -- what the table's triggers call it
-    key text[] NOT NULL,
-    UNIQUE (prefix, key)
+    key text[] NOT NULL
 );
+CREATE INDEX tracked_row_key ON modelopt_private.tracked_row (prefix, key);
 
 -- Models that come in parts, until they are complete.
 CREATE SEQUENCE modelopt_private.load_id;
@@ -364,3 +365,7 @@ $$;
 GRANT USAGE ON SCHEMA modelopt_private TO @extowner@;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA modelopt_private TO @extowner@;
 GRANT SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA modelopt_private TO @extowner@;
+
+-- Functions of the repository run with a search_path of their own, see gate.c;
+-- here it is for their declarations.
+SET LOCAL search_path TO @extschema@, modelopt_private;

@@ -23,19 +23,6 @@
 
 PG_FUNCTION_INFO_V1(modelopt_track_row);
 
-/* What is tracked of the trigger's table: for as long as a statement has the
- * table open, which nobody alters meanwhile. */
-typedef struct Tracking
-{
-	Datum		config[5];		/* what find_tracking says */
-	bool		config_nulls[5];
-	AttrNumber	model;
-	AttrNumber	message;		/* or 0 */
-	int			nkeys;
-	AttrNumber *keys;
-	FmgrInfo   *outputs;		/* of the keys' types */
-} Tracking;
-
 /* Columns of find_tracking. */
 enum
 {
@@ -44,7 +31,22 @@ enum
 	CONFIG_COLUMN,
 	CONFIG_KEY_COLUMNS,
 	CONFIG_MESSAGE_COLUMN,
+	CONFIG_LOOKUP,
+	CONFIG_VALUES
 };
+
+/* What is tracked of the trigger's table: for as long as a statement has the
+ * table open, which nobody alters meanwhile. */
+typedef struct Tracking
+{
+	Datum		config[CONFIG_VALUES];	/* what find_tracking says */
+	bool		config_nulls[CONFIG_VALUES];
+	AttrNumber	model;
+	AttrNumber	message;		/* or 0 */
+	int			nkeys;
+	AttrNumber *keys;
+	FmgrInfo   *outputs;		/* of the keys' types */
+} Tracking;
 
 /* ---------- what is tracked ---------- */
 
@@ -200,7 +202,10 @@ get_message(const Tracking *tracking, Relation table, HeapTuple row)
 /* Parameters of record_change. */
 enum
 {
-	CHANGE_OPERATION = 4,
+	CHANGE_RELATION = 0,
+	CHANGE_PREFIX,
+	CHANGE_LOOKUP,
+	CHANGE_OPERATION,
 	CHANGE_OLD_KEY,
 	CHANGE_OLD_MODEL,
 	CHANGE_NEW_KEY,
@@ -218,8 +223,8 @@ record_change(const Tracking *tracking, Relation table, const char *operation,
 	TupleDesc	columns = RelationGetDescr(table);
 	Oid			model_type = TupleDescAttr(columns, tracking->model - 1)->atttypid;
 	Oid			types[CHANGE_VALUES] = {
-		REGCLASSOID, TEXTOID, NAMEOID, NAMEARRAYOID, TEXTOID, TEXTARRAYOID,
-		model_type, TEXTARRAYOID, model_type, TEXTOID, OIDOID, TIDOID
+		REGCLASSOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, model_type,
+		TEXTARRAYOID, model_type, TEXTOID, OIDOID, TIDOID
 	};
 	Datum		values[CHANGE_VALUES] = {0};
 	char		nulls[CHANGE_VALUES + 1];
@@ -227,7 +232,9 @@ record_change(const Tracking *tracking, Relation table, const char *operation,
 
 	memset(nulls, 'n', sizeof(nulls));
 	memset(nulls, ' ', CHANGE_OPERATION + 1);
-	memcpy(values, tracking->config, CHANGE_OPERATION * sizeof(Datum));
+	values[CHANGE_RELATION] = tracking->config[CONFIG_RELATION];
+	values[CHANGE_PREFIX] = tracking->config[CONFIG_PREFIX];
+	values[CHANGE_LOOKUP] = tracking->config[CONFIG_LOOKUP];
 	values[CHANGE_OPERATION] = CStringGetTextDatum(operation);
 	if (before != NULL)
 	{
@@ -250,7 +257,7 @@ record_change(const Tracking *tracking, Relation table, const char *operation,
 		nulls[CHANGE_NEW_PLACE] = ' ';
 	}
 	SPI_connect();
-	SPI_execute_with_args("SELECT modelopt_private.record_change($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+	SPI_execute_with_args("SELECT modelopt_private.record_change($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
 						  CHANGE_VALUES, types, values, nulls, false, 1);
 	SPI_finish();
 }

@@ -19,47 +19,31 @@
 
 -- ---------- which tables ----------
 
--- Tracked tables: all, or those among some.
+-- Tracked tables: all, or those among some.  Triggers that somebody made by hand
+-- may have any arguments, and must not keep others from seeing theirs.
 CREATE FUNCTION modelopt_private.trackings(wanted oid[] DEFAULT NULL)
     RETURNS TABLE (relation regclass, prefix text, column_name name, key_columns name[], message_column name, enabled boolean)
     LANGUAGE plpgsql STABLE
     AS $$
 BEGIN
     RETURN QUERY
-    SELECT t.tgrelid::regclass, arguments.prefix, columns.names[1], columns.names[2:arguments.keys + 1],
-        columns.names[arguments.keys + 2], t.tgenabled <> 'D'
+    SELECT t.tgrelid::regclass, arguments.prefix, columns.names[1], columns.names[2:key.columns + 1],
+        columns.names[key.columns + 2], t.tgenabled <> 'D'
     FROM (SELECT * FROM pg_trigger g
-          WHERE g.tgfoid = 'modelopt.track_table()'::regprocedure AND cardinality(g.tgattr::int2[]) > 1
+          WHERE g.tgfoid = 'modelopt.track_table()'::regprocedure AND cardinality(g.tgattr::int2[]) > 1 AND g.tgnargs = 2
               AND (wanted IS NULL OR g.tgrelid = ANY (wanted)) OFFSET 0) t,
         LATERAL (SELECT position('\x00' IN t.tgargs) AS first_end) ends,
         LATERAL (SELECT convert_from(substr(t.tgargs, 1, ends.first_end - 1), getdatabaseencoding()) AS prefix,
-                     convert_from(trim('\x00' FROM substr(t.tgargs, ends.first_end + 1)), 'SQL_ASCII')::integer AS keys) arguments,
+                     convert_from(trim('\x00' FROM substr(t.tgargs, ends.first_end + 1)), getdatabaseencoding()) AS keys) arguments,
+        LATERAL (SELECT CASE WHEN arguments.keys ~ '^[1-9][0-9]?$' THEN arguments.keys::integer END AS columns) key,
         LATERAL (SELECT array_agg(a.attname ORDER BY n.number) AS names
                  FROM unnest(t.tgattr::int2[]) WITH ORDINALITY n (attnum, number)
-                     JOIN pg_attribute a ON a.attrelid = t.tgrelid AND a.attnum = n.attnum) columns;
+                     JOIN pg_attribute a ON a.attrelid = t.tgrelid AND a.attnum = n.attnum) columns
+    WHERE key.columns < cardinality(columns.names);
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.trackings(oid[]) IS
     'tracked tables, all or those among some: the rows of the view modelopt.tracked';
-
--- The tracked table that a trigger with that prefix is on, or on a partition of.
-CREATE FUNCTION modelopt_private.find_tracking(trigger_table oid, wanted_prefix text,
-    OUT relation regclass, OUT prefix text, OUT column_name name, OUT key_columns name[], OUT message_column name)
-    LANGUAGE plpgsql STABLE
-    AS $$
-BEGIN
-    SELECT t.relation, t.prefix, t.column_name, t.key_columns, t.message_column
-    INTO relation, prefix, column_name, key_columns, message_column
-    FROM trackings(ARRAY(SELECT relid::oid FROM pg_partition_ancestors(trigger_table)) || trigger_table) t
-    WHERE t.prefix = wanted_prefix;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'models of table "%" are tracked no longer', trigger_table::regclass
-            USING ERRCODE = 'object_not_in_prerequisite_state',
-                DETAIL = 'A column that their versions come from was dropped, or a trigger.',
-                HINT = format('modelopt.untrack(%L) takes what is left of it away.', trigger_table::regclass);
-    END IF;
-END
-$$;
 
 CREATE FUNCTION modelopt_private.check_tracked(wanted regclass) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -122,8 +106,8 @@ CREATE FUNCTION modelopt_private.row_name(prefix text, key text[]) RETURNS text
 $$;
 
 -- That name, or the first of name!1, name!2, ... that nobody has but, if it
--- may be adopted, a model that follows no row and that the authority
--- administers.
+-- may be adopted, a model of the table's owner that follows no row.  That of
+-- anybody else is not: it would show them what the table has.
 CREATE FUNCTION modelopt_private.free_name(name text, adopt boolean) RETURNS text
     LANGUAGE plpgsql STABLE
     AS $$
@@ -133,7 +117,7 @@ DECLARE
 BEGIN
     WHILE EXISTS (
         SELECT FROM named_model m
-        WHERE m.name = candidate AND NOT (adopt AND may(m.id, 'admin')
+        WHERE m.name = candidate AND NOT (adopt AND m.owner = authority()
             AND NOT EXISTS (SELECT FROM tracked_row r WHERE r.model_id = m.id)))
     LOOP
         number := number + 1;
@@ -230,11 +214,13 @@ BEGIN
 END
 $$;
 
--- The condition for the row with a key, as SQL.
+-- The condition for the row with a key, as SQL; without one, for a key that is
+-- the parameter $1.
 CREATE FUNCTION modelopt_private.key_condition(relation regclass, key_columns name[], key text[]) RETURNS text
     LANGUAGE sql STABLE
     AS $$
-    SELECT string_agg(format('%I %s %L::%s', k.column_name, k.equals, key[k.number], k.type_name), ' AND ' ORDER BY k.number)
+    SELECT string_agg(format('%I %s %s::%s', k.column_name, k.equals, coalesce(quote_literal(key[k.number]), format('($1)[%s]', k.number)),
+        k.type_name), ' AND ' ORDER BY k.number)
     FROM modelopt_private.key_types(relation, key_columns) k
 $$;
 
@@ -250,13 +236,40 @@ CREATE FUNCTION modelopt_private.only_rows(relation regclass) RETURNS text
     LANGUAGE sql STABLE
     AS $$ SELECT CASE c.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END || relation FROM pg_class c WHERE c.oid = relation $$;
 
+-- The tracked table that a trigger with that prefix is on, or on a partition of;
+-- lookup is the query for a row's place and content by its key.
+CREATE FUNCTION modelopt_private.find_tracking(trigger_table oid, wanted_prefix text,
+    OUT relation regclass, OUT prefix text, OUT column_name name, OUT key_columns name[], OUT message_column name,
+    OUT lookup text)
+    LANGUAGE plpgsql STABLE
+    AS $$
+BEGIN
+    SELECT t.relation, t.prefix, t.column_name, t.key_columns, t.message_column
+    INTO relation, prefix, column_name, key_columns, message_column
+    FROM trackings(ARRAY(SELECT relid::oid FROM pg_partition_ancestors(trigger_table)) || trigger_table) t
+    WHERE t.prefix = wanted_prefix;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'models of table "%" are tracked no longer', trigger_table::regclass
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                DETAIL = 'A column that their versions come from was dropped, or a trigger.',
+                HINT = format('modelopt.untrack(%L) takes what is left of it away.', trigger_table::regclass);
+    END IF;
+    lookup := format('SELECT tableoid, ctid, @extschema@.model_digest(%I) AS content FROM %s WHERE %s', column_name,
+        only_rows(relation), key_condition(relation, key_columns, NULL));
+END
+$$;
+
 -- ---------- one row's model ----------
 
-CREATE FUNCTION modelopt_private.followed_model(wanted_prefix text, wanted_key text[]) RETURNS modelopt_private.named_model
+-- It belongs to the table's owner, whatever others have under that prefix: they
+-- may have named it before the table was tracked, or in triggers of their own.
+CREATE FUNCTION modelopt_private.followed_model(wanted_prefix text, wanted_key text[],
+    table_owner text DEFAULT modelopt_private.authority()) RETURNS modelopt_private.named_model
     LANGUAGE sql STABLE
     AS $$
     SELECT m FROM modelopt_private.tracked_row r JOIN modelopt_private.named_model m ON m.id = r.model_id
-    WHERE r.prefix = wanted_prefix AND r.key = wanted_key
+    WHERE r.prefix = wanted_prefix AND r.key = wanted_key AND m.owner = table_owner
+    ORDER BY m.id LIMIT 1
 $$;
 
 -- The model for a row that has none yet.
@@ -363,8 +376,8 @@ $$;
 -- the same statement, changed this row further, so that those changes were
 -- recorded first, and this one as what was found before them; or the row was
 -- changed while our trigger was disabled.
-CREATE FUNCTION modelopt_private.record_change(relation regclass, prefix text, column_name name, key_columns name[],
-    operation text, old_key text[], old_model model, new_key text[], new_model model, message text,
+CREATE FUNCTION modelopt_private.record_change(relation regclass, prefix text, lookup text, operation text,
+    old_key text[], old_model model, new_key text[], new_model model, message text,
     new_table oid, new_place tid) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -379,8 +392,7 @@ BEGIN
         PERFORM follow_key(prefix, old_key, new_key);
     END IF;
     recorded := content_of(head_of(followed_model(prefix, key)));
-    EXECUTE format('SELECT tableoid, ctid, @extschema@.model_digest(%I) AS content FROM %s WHERE %s', column_name,
-        only_rows(relation), key_condition(relation, key_columns, key)) INTO present;
+    EXECUTE lookup INTO present USING key;
     IF (present.tableoid, present.ctid) IS DISTINCT FROM (new_table, new_place)
         AND (present.content IS DISTINCT FROM @extschema@.model_digest(new_model) OR present.content IS NOT DISTINCT FROM recorded) THEN
         RETURN;
@@ -412,7 +424,7 @@ DECLARE
 BEGIN
     FOR gone IN EXECUTE format(
         'SELECT m, head_of(m) AS head FROM tracked_row r JOIN named_model m ON m.id = r.model_id '
-        'WHERE r.prefix = $1 AND may(m.id, ''write'') AND head_of(m) IS NOT NULL '
+        'WHERE r.prefix = $1 AND m.owner = authority() AND head_of(m) IS NOT NULL '
         'AND NOT EXISTS (SELECT FROM %s t WHERE %s = r.key) ORDER BY r.key', only_rows(relation), key_expression(key_columns))
         USING prefix
     LOOP
@@ -525,13 +537,15 @@ BEGIN
 END
 $$;
 
--- The prefix that a table's models get; two tables do not share one.
+-- The prefix that a table's models get; two tables of one owner do not share it.
 CREATE FUNCTION modelopt_private.check_prefix(wanted text, relation regclass) RETURNS text
     LANGUAGE plpgsql STABLE
     AS $$
 DECLARE
     found_prefix text := check_name(coalesce(wanted, table_prefix(relation)), 'model');
-    other regclass := (SELECT t.relation FROM trackings() t WHERE t.prefix = found_prefix AND t.relation <> check_prefix.relation LIMIT 1);
+    other regclass := (SELECT t.relation FROM trackings() t JOIN pg_class c ON c.oid = t.relation
+        WHERE t.prefix = found_prefix AND t.relation <> check_prefix.relation
+            AND c.relowner = (SELECT own.relowner FROM pg_class own WHERE own.oid = check_prefix.relation) LIMIT 1);
 BEGIN
     IF other IS NOT NULL THEN
         RAISE EXCEPTION 'models of table "%" have names that start with "%" already', other, found_prefix
@@ -568,8 +582,6 @@ BEGIN
                 HINT = 'The owner of the extension may grant it with modelopt.grant_create().';
     END IF;
     IF tracking.relation IS NULL THEN
-        -- Models of an earlier table of that name are not this owner's.
-        DELETE FROM tracked_row r WHERE r.prefix = track.prefix AND NOT may(r.model_id, 'write');
         PERFORM create_triggers(relation, prefix, column_name || key_columns || message_column, cardinality(key_columns));
     ELSIF (tracking.column_name, tracking.key_columns, tracking.message_column, tracking.prefix)
         IS DISTINCT FROM (column_name, key_columns, message_column, prefix) THEN
@@ -611,7 +623,8 @@ BEGIN
         PERFORM check_tracked(relation);
     END IF;
     PERFORM act_for(relation);
-    DELETE FROM tracked_row r WHERE r.prefix = ANY (prefixes) AND may(r.model_id, 'write');
+    DELETE FROM tracked_row r USING named_model m
+    WHERE r.prefix = ANY (prefixes) AND m.id = r.model_id AND m.owner = authority();
     GET DIAGNOSTICS kept = ROW_COUNT;
     PERFORM add_audit(0, '', 'untrack', jsonb_build_object('table', relation::text, 'prefix', prefixes[1], 'models', kept));
     RETURN kept;
@@ -638,7 +651,7 @@ BEGIN
     END IF;
     SELECT t.relation INTO found_table
     FROM trackings() t JOIN pg_class c ON c.oid = t.relation
-    WHERE t.prefix = followed.prefix AND t.enabled AND pg_has_role(c.relowner, target.owner::name, 'USAGE');
+    WHERE t.prefix = followed.prefix AND t.enabled AND pg_get_userbyid(c.relowner) = target.owner;
     IF FOUND THEN
         RAISE EXCEPTION 'branch "%" of model "%" follows a row of table "%"', ref_name, target.name, found_table
             USING ERRCODE = 'object_in_use',
@@ -669,7 +682,8 @@ BEGIN
     END IF;
     EXECUTE (SELECT 'SELECT ARRAY[' || string_agg(format('format(''%%s'', %L::%s)', given ->> k.column_name::text, k.type_name), ', ' ORDER BY k.number) || ']'
              FROM key_types(relation, tracking.key_columns) k) INTO canonical;
-    target := followed_model(tracking.prefix, canonical);
+    target := followed_model(tracking.prefix, canonical,
+        (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = relation));
     IF target.id IS NULL THEN
         RAISE EXCEPTION 'table "%" never had a model with key (%)', relation, array_to_string(canonical, ', ') USING ERRCODE = 'undefined_object';
     END IF;

@@ -248,10 +248,10 @@ add_int_payload(const CutPlan *plan, Model *out, const GraphValue *value)
 	DType		dtype = tensor_payload(plan->model,
 									   &plan->model->tensors[value->tensor])->dtype;
 	int			n = value->ints->n;
-	char	   *bytes;
+	int			index = model_new_payload(out, dtype, ENCODING_DENSE, n,
+										  dtype_bytes(dtype, n));
+	char	   *bytes = out->payloads[index]->bytes;
 
-	bytes = out->payloads[model_new_payload(out, dtype, ENCODING_DENSE, n,
-											dtype_bytes(dtype, n))]->bytes;
 	for (int i = 0; i < n; i++)
 	{
 		int32		narrow = (int32) value->new_ints[i];
@@ -261,6 +261,7 @@ add_int_payload(const CutPlan *plan, Model *out, const GraphValue *value)
 		else
 			memcpy(bytes + i * sizeof(int32), &narrow, sizeof(int32));
 	}
+	payload_complete(out->payloads[index]);
 }
 
 /* Codes of quantized elements cannot be picked one by one. */

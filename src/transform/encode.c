@@ -94,6 +94,7 @@ encode_model(const Model *source, const Encoder *encoder,
 			totals->parameters += payload->count;
 			totals->bytes_before += payload->stored;
 			totals->bytes_after += out->payloads[i]->stored;
+			payload_complete(out->payloads[i]);
 		}
 	}
 	MemoryContextDelete(work);

@@ -151,6 +151,9 @@ extern int64 prune_reader_next(PruneReader *reader, const void **elements,
 extern void prune_rank_units(const void *keys, int64 n, int width, int64 k,
 							 uint8 *keep);
 
+/* Whether single elements can be had without reading those before. */
+extern bool prune_has_elements(const Payload *payload);
+
 /* Brings a payload that is lazy, or whose elements cannot be had singly,
  * into the current context, for several passes over it; any other is handed
  * back as it is. */

@@ -26,6 +26,13 @@ make_target(const Model *model, int index)
 						utf8_to_server(tensor->name),
 						dtype_name(target->payload->dtype)),
 				 errhint("Prune the model before it is quantized.")));
+	if (!dtype_has_zero(target->payload->dtype))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot prune tensor \"%s\" of dtype %s",
+						utf8_to_server(tensor->name),
+						dtype_name(target->payload->dtype)),
+				 errdetail("This dtype has no zero.")));
 	return target;
 }
 

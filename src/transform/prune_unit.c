@@ -149,9 +149,8 @@ prune_reader_next(PruneReader *reader, const void **elements, int64 *first)
 
 /* ---------- loading ---------- */
 
-/* Whether single elements can be had without reading those before. */
-static bool
-has_elements(const Payload *payload)
+bool
+prune_has_elements(const Payload *payload)
 {
 	return payload->encoding == ENCODING_DENSE ||
 		payload->encoding == ENCODING_SPARSE ||
@@ -163,14 +162,14 @@ prune_load(Payload *payload)
 {
 	Payload    *loaded;
 
-	if (payload->source != PAYLOAD_LAZY && has_elements(payload))
+	if (payload->source != PAYLOAD_LAZY && prune_has_elements(payload))
 		return payload;
 	loaded = palloc(sizeof(Payload));
 	*loaded = *payload;
 	loaded->source = PAYLOAD_BORROWED;
 	loaded->lazy = NULL;
 	loaded->allocation = NULL;
-	if (has_elements(payload))
+	if (prune_has_elements(payload))
 	{
 		loaded->bytes = model_alloc_bytes(CurrentMemoryContext,
 										  payload->stored);

@@ -91,13 +91,18 @@ make_keys(Ranking *ranking, int target, const void *elements, int64 first,
 
 /* ---------- sample ---------- */
 
-/* The element at an index, or, of a sparse payload, one that is drawn as
- * often: it stores its values together, and the rest are zeros. */
+/* The element at an index, or, of a sparse payload that stores its values
+ * together, one that is drawn as often; the rest are zeros. */
 static void
-draw_element(const Payload *payload, int width, int64 index, void *element)
+draw_element(Payload *payload, int width, int64 index, void *element)
 {
-	const char *values = payload->bytes;
+	uint64		values = 0;
 
+	if (lazy_has_elements(payload))
+	{
+		lazy_read_elements(payload, index, 1, element);
+		return;
+	}
 	if (payload->encoding == ENCODING_SPARSE)
 	{
 		if (index >= sparse_value_count(payload))
@@ -105,7 +110,7 @@ draw_element(const Payload *payload, int width, int64 index, void *element)
 			memset(element, 0, width);
 			return;
 		}
-		values += sparse_mask_size(payload->count);
+		values = sparse_mask_size(payload->count);
 	}
 	if (encoding_has_blocks(payload->encoding))
 	{
@@ -114,7 +119,7 @@ draw_element(const Payload *payload, int width, int64 index, void *element)
 		memcpy(element, &value, width);
 		return;
 	}
-	memcpy(element, values + index * width, width);
+	payload_copy_part(payload, values + index * width, width, element);
 }
 
 /* Draws n elements of a target, one at a random place in each of n stretches
@@ -123,7 +128,7 @@ draw_element(const Payload *payload, int width, int64 index, void *element)
 static void
 draw_sample(Ranking *ranking, int target, int64 n, char *sample)
 {
-	const Payload *payload = ranking->payloads[target];
+	Payload    *payload = ranking->payloads[target];
 	int			width = dtype_bits(payload->dtype) / 8;
 	double		stretch = (double) payload->count / n;
 
@@ -336,6 +341,7 @@ ranking_create(PruneTarget **targets, int ntargets,
 			   const PruneRequest *request)
 {
 	Ranking    *ranking = palloc0(sizeof(Ranking));
+	uint64		room = (uint64) payload_spill_above * 1024;
 
 	ranking->request = request;
 	ranking->ntargets = ntargets;
@@ -347,7 +353,13 @@ ranking_create(PruneTarget **targets, int ntargets,
 	{
 		Payload    *payload = targets[i]->payload;
 
-		ranking->payloads[i] = prune_load(payload);
+		/* What does not fit is read anew in each pass, if it can be. */
+		ranking->payloads[i] = payload;
+		if (payload->stored <= room || !prune_has_elements(payload))
+		{
+			ranking->payloads[i] = prune_load(payload);
+			room -= Min(room, ranking->payloads[i]->stored);
+		}
 		ranking->seeds[i] = kernel_random_seed(request->seed,
 											   targets[i]->name);
 		ranking->width = Max(ranking->width, prune_key_width(payload->dtype));

@@ -74,7 +74,7 @@ prune_writer_append(PruneWriter *writer, const void *elements,
 
 	Assert(n <= PRUNE_BLOCK);
 	kernel_apply_keep(writer->after, elements, keep, n, writer->width,
-					  dtype_is_float(writer->dtype), &counts);
+					  dtype_has_negative_zero(writer->dtype), &counts);
 	target->selected += n - counts.kept;
 	target->zeros_before += counts.zeros_before;
 	target->zeros_after += counts.zeros_after;

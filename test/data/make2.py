@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """
-Makes the checkpoints of this folder that need torch 2.x (2.3 or later): newer
+Makes the checkpoints of this folder that need torch 2.x (2.7 or later): newer
 dtypes, the newer record layout, and an exported program.  Run it after
 make.py, with nothing but torch and numpy installed.
 """
@@ -21,7 +21,8 @@ def new_dtypes():
     """All 256 bit patterns of the 8-bit floats, limits of the integers."""
     tensors = OrderedDict()
     patterns = torch.arange(256).to(torch.uint8).reshape(16, 16)
-    for name in ("float8_e4m3fn", "float8_e5m2"):
+    for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz",
+                 "float8_e5m2fnuz", "float8_e8m0fnu"):
         tensors[name] = patterns.view(getattr(torch, name))
     for name in ("uint16", "uint32", "uint64"):
         dtype = getattr(torch, name)

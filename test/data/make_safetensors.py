@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
 Makes the safetensors files of this folder and sums_safetensors.csv, which has
-a line for each tensor as the reference library reads it.  Needs torch 2.3 or
+a line for each tensor as the reference library reads it.  Needs torch 2.7 or
 later and safetensors, and the .pth files that make.py and make2.py make.
 """
 import csv

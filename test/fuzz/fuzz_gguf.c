@@ -33,7 +33,7 @@ read_file(void *arg)
 {
 	Job		   *job = arg;
 	ReadOptions options = {.check_crc = true};
-	Model	   *model = format_gguf.read(job->data, job->size, &options);
+	Model	   *model = harness_read(&format_gguf, job->data, job->size, &options);
 
 	if (!format_gguf.detect(job->data, job->size))
 		server_die("a file is read that is not detected");
@@ -148,7 +148,7 @@ read_converted(void *arg)
 	Job		   *job = arg;
 	ReadOptions options = {.check_crc = true};
 	Model	   *model = parse_flat(job);
-	Model	   *again = format_gguf.read(job->written, job->written_size,
+	Model	   *again = harness_read(&format_gguf, job->written, job->written_size,
 										 &options);
 
 	if (again->ntensors != model->ntensors)

@@ -32,7 +32,7 @@ read_file(void *arg)
 {
 	Job		   *job = arg;
 	ReadOptions options = {.check_crc = job->check_crc};
-	Model	   *model = job->format->read(job->data, job->size, &options);
+	Model	   *model = harness_read(job->format, job->data, job->size, &options);
 
 	if (!job->format->detect(job->data, job->size) && model->ntensors > 0)
 		server_die("a file is read that is not detected");
@@ -93,7 +93,7 @@ read_written(void *arg)
 {
 	Job		   *job = arg;
 	ReadOptions options = {.check_crc = true};
-	Model	   *model = job->format->read(job->written, job->written_size,
+	Model	   *model = harness_read(job->format, job->written, job->written_size,
 										  &options);
 
 	harness_compare_tensors(parse_flat(job), model, true);

@@ -117,7 +117,7 @@ read_file(void *arg)
 {
 	Job		   *job = arg;
 	ReadOptions options = {.check_crc = true,.siblings = job->siblings};
-	Model	   *model = format_onnx.read(job->data, job->size, &options);
+	Model	   *model = harness_read(&format_onnx, job->data, job->size, &options);
 
 	model_check_names(model, ERRCODE_INTERNAL_ERROR);
 	harness_check_json(model->metadata, '{');
@@ -245,7 +245,7 @@ use_graph(void *arg)
 		return;
 	job->written = harness_write(&format_onnx, model, &job->written_size);
 	harness_compare_tensors(model,
-							format_onnx.read(job->written, job->written_size,
+							harness_read(&format_onnx, job->written, job->written_size,
 											 &options), true);
 }
 

@@ -42,7 +42,7 @@ read_checkpoint(void *arg)
 {
 	Job		   *job = arg;
 	const Format *format = format_detect(job->data, job->size);
-	Model	   *model = format->read(job->data, job->size, job->options);
+	Model	   *model = harness_read(format, job->data, job->size, job->options);
 
 	harness_check_json(model->metadata, '{');
 	harness_check_json(model->recipe, '[');
@@ -128,7 +128,7 @@ read_written(void *arg)
 	ReadOptions options = {.key = "",.check_crc = true};
 	const Format *format = format_detect(job->written, job->written_size);
 	Model	   *model = parse_flat(job);
-	Model	   *again = format->read(job->written, job->written_size,
+	Model	   *again = harness_read(format, job->written, job->written_size,
 									 &options);
 
 	if (format != &format_pytorch)

@@ -37,13 +37,13 @@ lies_inside(const Job *job, const char *bytes, uint64 length)
 }
 
 static int
-compare_data(const void *a, const void *b)
+compare_start(const void *a, const void *b)
 {
 	const ZipEntry *left = a;
 	const ZipEntry *right = b;
 
-	if (left->data != right->data)
-		return left->data < right->data ? -1 : 1;
+	if (left->start != right->start)
+		return left->start < right->start ? -1 : 1;
 	return (left->stored > right->stored) - (left->stored < right->stored);
 }
 
@@ -55,10 +55,10 @@ check_disjoint(const ZipArchive *zip)
 	ZipEntry   *sorted = palloc(size);
 
 	memcpy(sorted, zip->entries, size);
-	qsort(sorted, zip->nentries, sizeof(ZipEntry), compare_data);
+	qsort(sorted, zip->nentries, sizeof(ZipEntry), compare_start);
 	for (int i = 1; i < zip->nentries; i++)
 	{
-		if (sorted[i].data < sorted[i - 1].data + sorted[i - 1].stored + 30)
+		if (sorted[i].start < sorted[i - 1].start + sorted[i - 1].stored + 30)
 			server_die("two entries share bytes");
 	}
 	pfree(sorted);
@@ -76,7 +76,7 @@ check_directory(void *arg)
 		char	   *name = pnstrdup(entry->name, entry->name_length);
 
 		if (!lies_inside(job, entry->name, entry->name_length) ||
-			!lies_inside(job, entry->data, entry->stored))
+			!lies_inside(job, job->data + entry->start, entry->stored))
 			server_die("entry %d does not lie in the archive", i);
 		if (!server_utf8_is_valid(entry->name, entry->name_length))
 			server_die("entry %d has a name that is no text", i);
@@ -99,7 +99,7 @@ inflate_at_once(const ZipEntry *entry, char *dst)
 	char		nothing;
 	int			result;
 
-	stream.next_in = (z_const Bytef *) entry->data;
+	stream.next_in = (z_const Bytef *) entry->input->data + entry->start;
 	stream.avail_in = (uInt) entry->stored;
 	stream.next_out = (Bytef *) (entry->size > 0 ? dst : &nothing);
 	stream.avail_out = (uInt) entry->size;
@@ -128,7 +128,7 @@ read_entry(void *arg)
 		server_die("entry %d has another CRC than its header", job->entry);
 	if (entry->method == ZIP_STORED)
 	{
-		if (contents != entry->data)
+		if (contents != job->data + entry->start)
 			server_die("entry %d is stored and not where it lies", job->entry);
 		return;
 	}

@@ -56,6 +56,10 @@ extern char *harness_flatten(Model *model, uint64 *size);
 
 /* ---------- written.c ---------- */
 
+/* Reads a model: bytes in memory, or of a file, by whether they are odd. */
+extern Model *harness_read(const Format *format, const char *data,
+						   size_t size, const ReadOptions *options);
+
 /* A model as a file, in a buffer: through a sink, each byte once, and the same
  * as a value. */
 extern char *harness_write(const Format *format, Model *model, size_t *size);

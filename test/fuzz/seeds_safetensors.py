@@ -14,8 +14,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "hostile"))
 import safetensorfiles  # noqa: E402
 
 LARGEST = 65536
-WIDTHS = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "I16": 2,
-          "U16": 2, "F16": 2, "BF16": 2, "I32": 4, "U32": 4, "F32": 4,
+WIDTHS = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1,
+          "F8_E8M0": 1, "F8_E4M3FNUZ": 1, "F8_E5M2FNUZ": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2, "I32": 4, "U32": 4, "F32": 4,
           "F64": 8, "I64": 8, "U64": 8}
 FIRST, SECOND = "x-1.safetensors", "x-2.safetensors"
 PLACES = {"a": FIRST, "b": FIRST, "c": SECOND}

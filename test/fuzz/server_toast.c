@@ -1,6 +1,7 @@
 /*
  * server_toast.c
- *		A datum that lies elsewhere, in place of src/model/lazy.c and toast.c.
+ *		A datum that lies elsewhere, in place of src/model/lazy.c, toast.c and
+ *		spill.c.
  *
  * Payloads that are attached to it read its bytes through lazy_read
  * alone; what they ask for must lie in the datum.
@@ -82,4 +83,10 @@ void
 lazy_read_elements(const Payload *payload, int64 first, int64 n, void *dst)
 {
 	server_die("a datum is asked for elements");
+}
+
+/* Memory is bounded by server_memory_limit. */
+void
+payload_complete(Payload *payload)
+{
 }

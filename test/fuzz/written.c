@@ -1,10 +1,47 @@
 /*
  * written.c
- *		What writers put into a sink, and what is read of it again.
+ *		What readers get, what writers put into a sink, and what is read of
+ *		it again.
  */
 #include "postgres.h"
 
 #include "harness.h"
+
+/* ---------- reading ---------- */
+
+/* Bytes that are in memory all the same, but only this file knows. */
+typedef struct FileInput
+{
+	Input		input;			/* must be first */
+	const char *bytes;
+} FileInput;
+
+static void
+read_bytes(Input *input, uint64 offset, uint64 n, char *dst)
+{
+	server_event();
+	if (offset > input->size || n > input->size - offset)
+		server_die("bytes " UINT64_FORMAT " to " UINT64_FORMAT " of a file of " UINT64_FORMAT " are read",
+				   offset, offset + n, input->size);
+	memcpy(dst, ((FileInput *) input)->bytes + offset, n);
+}
+
+Model *
+harness_read(const Format *format, const char *data, size_t size,
+			 const ReadOptions *options)
+{
+	FileInput	file = {
+		.input = {
+			.size = size,.read = read_bytes,.context = CurrentMemoryContext
+		},
+		.bytes = data,
+	};
+
+	return format_read_input(format, size % 2 == 0 ? &file.input :
+							 input_of_bytes(data, size), options);
+}
+
+/* ---------- writing ---------- */
 
 typedef struct BufferSink
 {

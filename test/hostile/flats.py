@@ -199,7 +199,7 @@ def directory():
             ('2^59 - 1 elements of as many bytes as they take.', HEADER, u64((2 ** 59 - 1) * 4) + u64(2 ** 59 - 1),
              bad('A payload reaches past the end')),
             ('Type 0.', HEADER + 16, b'\0', bad('A payload has an unknown dtype')),
-            ('Type 18.', HEADER + 16, b'\x12', bad('A payload has an unknown dtype')),
+            ('Type 21.', HEADER + 16, b'\x15', bad('A payload has an unknown dtype')),
             ('Type 255.', HEADER + 16, b'\xff', bad('A payload has an unknown dtype')),
             ('Encoding 99.', HEADER + 17, b'\x63', bad('A payload has an unknown encoding')),
             ('Encoding 2, which has blocks of 32.', HEADER + 17, b'\2', blocks),
@@ -332,6 +332,8 @@ def elements():
     yield x('The digest of other elements.', Payload('f32', 80, right.stored, bytes(80 * 4), SPARSE),
             bad('A payload does not have the digest'))
     yield x('A bool of 2.', Payload('bool', 3, b'\1\2\0'), bad('A bool tensor has an element that is neither 0 nor 1'))
+    for dtype, name in (18, 'f8e4m3fnuz'), (19, 'f8e5m2fnuz'), (20, 'f8e8m0'):
+        yield x('Any byte is of type %s.' % name, Payload(dtype, 256, bytes(range(256))), yes('x %s {256}' % name))
     flags = bytearray(600)
     flags[0] = 2
     mask_of_one = b'\1' + bytes(127)

@@ -36,7 +36,9 @@ except ImportError:
 
 CORPUS = os.environ.get("ONNX_TESTDATA", "/usr/share/libonnx-testdata/data")
 SAFETENSORS = {"f64": "F64", "f32": "F32", "f16": "F16", "bf16": "BF16",
-               "f8e4m3": "F8_E4M3", "f8e5m2": "F8_E5M2", "i64": "I64",
+               "f8e4m3": "F8_E4M3", "f8e5m2": "F8_E5M2",
+               "f8e4m3fnuz": "F8_E4M3FNUZ", "f8e5m2fnuz": "F8_E5M2FNUZ",
+               "f8e8m0": "F8_E8M0", "i64": "I64",
                "i32": "I32", "i16": "I16", "i8": "I8", "u64": "U64",
                "u32": "U32", "u16": "U16", "u8": "U8", "bool": "BOOL"}
 

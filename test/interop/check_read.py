@@ -37,7 +37,7 @@ FILES = [
     ("protocol4.pth", "", ()),
     ("shapes.pth", "", ()),
 ]
-NEWER = [("dtypes2.pth", "", ())]       # what torch 2.3 and later read
+NEWER = [("dtypes2.pth", "", ())]       # what torch 2.7 and later read
 
 
 def expected_tensors(value, keys=()):
@@ -47,7 +47,7 @@ def expected_tensors(value, keys=()):
 
 
 def check_files():
-    newer = hasattr(torch, "uint64")
+    newer = hasattr(torch, "float8_e8m0fnu")
     for file, arguments, keys in FILES + NEWER:
         if (file, arguments, keys) in NEWER and not newer:
             skip("%s through torch" % file, "this torch cannot read it")
@@ -232,7 +232,8 @@ def check_fresh():
     torch.manual_seed(11)
     dtypes = sorted(DTYPES, key=str)
     legacy_ok = [d for d in dtypes if DTYPES[d] not in
-                 ("f8e4m3", "f8e5m2", "u16", "u32", "u64")]
+                 ("f8e4m3", "f8e5m2", "f8e4m3fnuz", "f8e5m2fnuz", "f8e8m0",
+                  "u16", "u32", "u64")]
     for i in range(24):
         legacy, protocol = i % 3 == 2, (2, 2, 3, 4, 5)[i % 5]
         tensors = OrderedDict(

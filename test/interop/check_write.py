@@ -23,13 +23,14 @@ from harness import (
 
 WRITTEN = ["digits_mlp.pth", "digits_cnn.pth", "tied_transformer.pth",
            "dtypes.pth", "views.pth", "shapes.pth"]
-if hasattr(torch, "uint64"):
+if hasattr(torch, "float8_e8m0fnu"):
     WRITTEN.append("dtypes2.pth")
 
 GLOBALS = re.compile(r"collections OrderedDict|torch [A-Z][A-Za-z0-9]*Storage"
                      r"|torch._utils _rebuild_tensor_v[23]"
                      r"|torch.storage UntypedStorage"
-                     r"|torch (float8_e4m3fn|float8_e5m2|uint(16|32|64))")
+                     r"|torch (float8_e(4m3fn|5m2|4m3fnuz|5m2fnuz|8m0fnu)"
+                     r"|uint(16|32|64))")
 
 
 def check_archives():

@@ -19,10 +19,10 @@ TYPE_NAMES = {
 
 # Bytes of an element in raw_data, and the field that has elements singly.
 SIZES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4,
-         13: 8, 14: 8, 15: 16, 16: 2, 17: 1, 18: 1, 19: 1, 20: 1}
+         13: 8, 14: 8, 15: 16, 16: 2, 17: 1, 18: 1, 19: 1, 20: 1, 24: 1}
 LETTERS = {1: "f", 2: "B", 3: "b", 4: "H", 5: "h", 6: "i", 7: "q", 9: "B",
            10: "H", 11: "d", 12: "I", 13: "Q", 14: "f", 15: "d", 16: "H",
-           17: "B", 18: "B", 19: "B", 20: "B"}
+           17: "B", 18: "B", 19: "B", 20: "B", 24: "B"}
 FIELDS = {"f": "float_data", "d": "double_data", "q": "int64_data",
           "I": "uint64_data", "Q": "uint64_data"}
 
@@ -77,17 +77,17 @@ def identity(name, initializers, **options):
 
 def typed_and_raw():
     for data_type in sorted(SIZES):
-        if data_type > 16 and onnx.IR_VERSION < 9:
+        ir_version, opset = ((12, 24) if data_type == 24 else
+                             (9, 19) if data_type > 16 else (8, 15))
+        if onnx.IR_VERSION < ir_version:
             continue
-        ir_version = 9 if data_type > 16 else 8
         pair = [tensor("raw", data_type, [3, 5]),
                 tensor("typed", data_type, [3, 5], typed=True),
                 tensor("scalar", data_type, [], typed=True),
                 tensor("empty", data_type, [0, 4]),
                 tensor("without", data_type, [2, 0], typed=True)]
         yield TYPE_NAMES[data_type], model(identity("types", pair),
-                                           ir_version, 19 if data_type > 16
-                                           else 15)
+                                           ir_version, opset)
 
 
 def four_bits():

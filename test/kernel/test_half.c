@@ -9,13 +9,22 @@
 #include <math.h>
 #include <string.h>
 
+/* What codes stand for beside numbers of either sign. */
+typedef enum Kind
+{
+	IEEE,						/* infinities and NaNs */
+	FN,							/* one NaN and no more */
+	FNUZ,						/* likewise, where -0 would be */
+	POWER,						/* powers of two without a sign, and a NaN */
+} Kind;
+
 typedef struct Format
 {
 	const char *name;
 	int			bits;
 	int			mantissa;		/* bits of it */
 	int			bias;
-	bool		infinities;		/* if not, one NaN and no more */
+	Kind		kind;
 	unsigned	largest;		/* code of the largest finite value */
 	unsigned	too_large;		/* code of what is larger */
 	float		(*to_float) (unsigned code);
@@ -46,18 +55,40 @@ name##_from(float f) \
 #define f16_to_f32 kernel_f16_to_f32
 #define f8e4m3_to_f32 kernel_f8e4m3_to_f32
 #define f8e5m2_to_f32 kernel_f8e5m2_to_f32
+#define f8e4m3fnuz_to_f32 kernel_f8e4m3fnuz_to_f32
+#define f8e5m2fnuz_to_f32 kernel_f8e5m2fnuz_to_f32
+#define f8e8m0_to_f32 kernel_f8e8m0_to_f32
 
 WRAP(f16, uint16_t)
 WRAP(bf16, uint16_t)
 WRAP(f8e4m3, uint8_t)
 WRAP(f8e5m2, uint8_t)
+WRAP(f8e4m3fnuz, uint8_t)
+WRAP(f8e5m2fnuz, uint8_t)
+WRAP(f8e8m0, uint8_t)
 
 static const Format formats[] = {
-	{"f16", 16, 10, 15, true, 0x7bff, 0x7c00, f16_to, f16_from},
-	{"bf16", 16, 7, 127, true, 0x7f7f, 0x7f80, bf16_to, bf16_from},
-	{"f8e4m3", 8, 3, 7, false, 0x7e, 0x7e, f8e4m3_to, f8e4m3_from},
-	{"f8e5m2", 8, 2, 15, true, 0x7b, 0x7c, f8e5m2_to, f8e5m2_from},
+	{"f16", 16, 10, 15, IEEE, 0x7bff, 0x7c00, f16_to, f16_from},
+	{"bf16", 16, 7, 127, IEEE, 0x7f7f, 0x7f80, bf16_to, bf16_from},
+	{"f8e4m3", 8, 3, 7, FN, 0x7e, 0x7e, f8e4m3_to, f8e4m3_from},
+	{"f8e5m2", 8, 2, 15, IEEE, 0x7b, 0x7c, f8e5m2_to, f8e5m2_from},
+	{"f8e4m3fnuz", 8, 3, 8, FNUZ, 0x7f, 0x80, f8e4m3fnuz_to, f8e4m3fnuz_from},
+	{"f8e5m2fnuz", 8, 2, 16, FNUZ, 0x7f, 0x80, f8e5m2fnuz_to, f8e5m2fnuz_from},
+	{"f8e8m0", 8, 0, 127, POWER, 0xfe, 0xff, f8e8m0_to, f8e8m0_from},
 };
+
+static unsigned
+sign_of(const Format *format)
+{
+	return format->kind == POWER ? 0 : 1u << (format->bits - 1);
+}
+
+/* The code of what a code stands for with another sign, if it has one. */
+static unsigned
+negative(const Format *format, unsigned code)
+{
+	return format->kind == FNUZ && code == 0 ? 0 : code | sign_of(format);
+}
 
 /* What a code without its sign stands for, by arithmetic. */
 static double
@@ -66,25 +97,27 @@ value_of(const Format *format, unsigned code)
 	int			exponent = (int) (code >> format->mantissa);
 	double		mantissa = code & ((1u << format->mantissa) - 1);
 
+	if (format->kind == POWER)
+		return ldexp(1, (int) code - format->bias);
 	if (exponent == 0)
 		return ldexp(mantissa, 1 - format->bias - format->mantissa);
 	return ldexp(mantissa + (1 << format->mantissa),
 				 exponent - format->bias - format->mantissa);
 }
 
-/* A NaN keeps its sign and the bits of its mantissa; it becomes a quiet one,
- * but for a bf16's, whose bits stay as they are. */
+/* A NaN keeps its sign, if it has one, and the bits of its mantissa; it becomes
+ * a quiet one, but for a bf16's, whose bits stay as they are. */
 static bool
 is_right_nan(const Format *format, unsigned code, float f)
 {
-	unsigned	sign = 1u << (format->bits - 1);
+	unsigned	sign = format->kind == FNUZ ? 0 : sign_of(format);
 	uint32_t	mantissa = code & ((1u << format->mantissa) - 1);
 	uint32_t	wanted = mantissa << (23 - format->mantissa);
 	uint32_t	bits;
 
-	if (!format->infinities)
+	if (format->kind != IEEE)
 		wanted = 0;
-	if (format->bias != 127)
+	if (format->bias != 127 || format->kind == POWER)
 		wanted |= 0x00400000;
 	memcpy(&bits, &f, sizeof(bits));
 	return bits == (wanted | 0x7f800000 | (code & sign ? 0x80000000 : 0));
@@ -93,22 +126,25 @@ is_right_nan(const Format *format, unsigned code, float f)
 static bool
 into_float(const Format *format)
 {
-	unsigned	sign = 1u << (format->bits - 1);
+	unsigned	sign = sign_of(format);
 	bool		good = true;
 
-	for (unsigned code = 0; code < 2 * sign; code++)
+	for (unsigned code = 0; code < 1u << format->bits; code++)
 	{
 		float		f = format->to_float(code);
 		unsigned	magnitude = code & ~sign;
+		double		with_sign = code & sign ? -1 : 1;
 		bool		right;
 
-		if (magnitude <= format->largest)
-			right = fabs((double) f) == value_of(format, magnitude);
-		else if (format->infinities && magnitude == format->too_large)
-			right = isinf(f) != 0;
+		if (format->kind == FNUZ && code == 0x80)
+			right = is_right_nan(format, code, f);
+		else if (magnitude <= format->largest)
+			right = f == with_sign * value_of(format, magnitude) &&
+				(signbit(f) != 0) == (with_sign < 0);
+		else if (format->kind == IEEE && magnitude == format->too_large)
+			right = f == with_sign * INFINITY;
 		else
 			right = is_right_nan(format, code, f);
-		right &= (signbit(f) != 0) == ((code & sign) != 0);
 		if (!right)
 			note("%x is not %g; ", code, (double) f);
 		good &= right;
@@ -117,7 +153,10 @@ into_float(const Format *format)
 	return good;
 }
 
-/* The nearest code without sign of a finite float, the even one of two. */
+/* The nearest code without sign of a finite float, the even one of two.  Of
+ * powers it is the larger one of two, as 2 has more zeros at the end than 1 in
+ * a mantissa of one bit, and the second one of what is between the first two,
+ * as in torch and ml_dtypes. */
 static unsigned
 nearest(const Format *format, float f)
 {
@@ -138,7 +177,9 @@ nearest(const Format *format, float f)
 	}
 	below = x - value_of(format, low);
 	above = value_of(format, high) - x;
-	if (above < below || (above == below && high % 2 == 0))
+	if (format->kind == POWER)
+		low = below > 0 && (above <= below || low == 0) ? high : low;
+	else if (above < below || (above == below && high % 2 == 0))
 		low = high;
 	return low > format->largest ? format->too_large : low;
 }
@@ -146,10 +187,9 @@ nearest(const Format *format, float f)
 static bool
 rounds(const Format *format, float f)
 {
-	unsigned	sign = 1u << (format->bits - 1);
 	unsigned	wanted = nearest(format, f);
 	bool		good = format->from_float(f) == wanted &&
-		format->from_float(-f) == (wanted | sign);
+		format->from_float(-f) == negative(format, wanted);
 
 	if (!good)
 		note("%a becomes %x, not %x; ", (double) f, format->from_float(f),
@@ -157,11 +197,11 @@ rounds(const Format *format, float f)
 	return good;
 }
 
-/* Every value, the middle to the next, and the floats beside the middle. */
+/* Zero, every value, the middle to the next, and the floats beside these. */
 static bool
 values_and_middles(const Format *format)
 {
-	bool		good = true;
+	bool		good = rounds(format, 0);
 
 	for (unsigned code = 0; code <= format->largest; code++)
 	{
@@ -169,6 +209,8 @@ values_and_middles(const Format *format)
 		float		middle = (float) ((value + value_of(format, code + 1)) / 2);
 
 		good &= format->from_float((float) value) == code;
+		good &= rounds(format, nextafterf((float) value, 0));
+		good &= rounds(format, nextafterf((float) value, INFINITY));
 		good &= rounds(format, middle);
 		good &= rounds(format, nextafterf(middle, 0));
 		good &= rounds(format, nextafterf(middle, INFINITY));
@@ -199,27 +241,28 @@ random_floats(const Format *format)
 static bool
 what_is_not_finite(const Format *format)
 {
-	unsigned	sign = 1u << (format->bits - 1);
 	bool		good = true;
 
 	good &= format->from_float(INFINITY) == format->too_large;
-	good &= format->from_float(-INFINITY) == (format->too_large | sign);
+	good &= format->from_float(-INFINITY) == negative(format, format->too_large);
 	for (uint32_t bits = 0x7f800001; bits < 0x80000000; bits += 4093)
 	{
 		uint32_t	signed_bits = bits | 0x80000000;
 		uint32_t	leading = bits & 0x007fffff;
 		float		f;
 		unsigned	code;
-		unsigned	wanted = sign - 1;
+		unsigned	wanted = 0x7f;
 
 		memcpy(&f, &bits, sizeof(f));
 		code = format->from_float(f);
 		if (format->bits == 16)
 			wanted = format->too_large | 1u << (format->mantissa - 1) |
 				leading >> (23 - format->mantissa);
+		else if (format->kind >= FNUZ)
+			wanted = format->too_large;
 		good &= code == wanted;
 		memcpy(&f, &signed_bits, sizeof(f));
-		good &= format->from_float(f) == (wanted | sign);
+		good &= format->from_float(f) == negative(format, wanted);
 		good &= isnan(format->to_float(code)) != 0;
 	}
 	return good;
@@ -351,7 +394,7 @@ compilers_half(void)
 void
 test_half(void)
 {
-	for (int i = 0; i < 4; i++)
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
 	{
 		const Format *format = &formats[i];
 

@@ -4,9 +4,9 @@
  *
  * Private to src/transform.  A layer is named by a prefix of its tensors'
  * names: a layer as layers() lists it, or a block of several that comes again
- * and again ("encoder.layer.3").  cut_layers.c knows names and blocks,
- * cut_region.c takes nodes out of the graph, cut_layers_metadata_sql.c has what
- * the metadata counts follow.
+ * and again ("encoder.layer.3").  cut_layer_names.c knows names and blocks,
+ * cut_layers.c what can go, cut_region.c takes nodes out of the graph, and
+ * cut_layers_metadata_sql.c has what the metadata counts follow.
  */
 #ifndef MODELOPT_CUT_LAYERS_H
 #define MODELOPT_CUT_LAYERS_H
@@ -44,13 +44,25 @@ typedef struct LayerPlan
 	LayerChoice *choices;		/* blocks and layers, as the tensors come */
 } LayerPlan;
 
-/* ---------- cut_layers.c ---------- */
+/* ---------- cut_layer_names.c ---------- */
 
 extern LayerPlan *layer_plan_create(const Model *model);
 
 /* Cuts layers by names or patterns, in UTF-8; raises 42704 for one that matches
  * nothing. */
 extern void layer_plan_name(LayerPlan *plan, const char *pattern);
+
+/* Whether a name is a prefix, or lies under it. */
+extern bool layer_is_under(const char *name, const char *prefix);
+
+/* Whether a tensor is of a layer. */
+extern bool layer_has_tensor(const LayerPlan *plan, const LayerChoice *choice,
+							 int tensor);
+
+/* The name that a tensor, or a layer, has after the cut; NULL if it goes. */
+extern const char *layer_new_name(const LayerPlan *plan, const char *name);
+
+/* ---------- cut_layers.c ---------- */
 
 /* Says for each layer whether it can go by itself. */
 extern void layer_plan_check(LayerPlan *plan);
@@ -60,13 +72,6 @@ extern void layer_plan_measure(LayerPlan *plan);
 
 /* Cuts the least important ones of those that can go. */
 extern void layer_plan_cut_fraction(LayerPlan *plan, double fraction);
-
-/* Whether a tensor is of a layer. */
-extern bool layer_has_tensor(const LayerPlan *plan, const LayerChoice *choice,
-							 int tensor);
-
-/* The name that a tensor, or a layer, has after the cut; NULL if it goes. */
-extern const char *layer_new_name(const LayerPlan *plan, const char *name);
 
 /* A model of what stays, without a recipe.  Raises 22023 when the shapes of
  * what is left do not fit, with the layer and both shapes. */

@@ -175,6 +175,30 @@ BEGIN
 END
 $$;
 
+-- Raises unless the caller may commit there; a model begins with its default
+-- branch.
+CREATE FUNCTION modelopt_private.check_commit_target(name text, branch text DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql STABLE
+    AS $$
+DECLARE
+    goal record := commit_target(name, branch);
+    target modelopt_private.named_model;
+BEGIN
+    SELECT * INTO target FROM named_model m WHERE m.name = goal.model_name;
+    IF FOUND THEN
+        PERFORM require(target.id, 'write');
+    ELSE
+        PERFORM check_name(goal.model_name, 'model');
+        PERFORM check_may_create(goal.model_name);
+    END IF;
+    IF coalesce(target.next_version, 1) = 1 AND goal.branch_name <> coalesce(target.default_branch, 'main') THEN
+        RAISE EXCEPTION 'model "%" %', goal.model_name, CASE WHEN target.id IS NULL THEN 'does not exist' ELSE 'has no version yet' END
+            USING ERRCODE = 'undefined_object',
+                HINT = format('The first commit goes to the default branch: commit to "%s". What follows / is a branch.', goal.model_name);
+    END IF;
+END
+$$;
+
 -- The jsonb of an argument that must be an object.
 CREATE FUNCTION modelopt_private.check_object(value jsonb, what text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE
@@ -187,6 +211,20 @@ BEGIN
 END
 $$;
 
+-- What a version is to its parents, as its author says it.
+CREATE FUNCTION modelopt_private.check_relation(relation text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+BEGIN
+    IF relation !~ '^[a-z][a-z_ ,]{0,49}$' OR relation = 'first' THEN
+        RAISE EXCEPTION 'invalid relation "%"', relation
+            USING ERRCODE = 'invalid_parameter_value',
+                DETAIL = 'It is a word in lower case, or some, of up to 50 letters in all; a version without parents is called "first".',
+                HINT = 'Common ones are finetune, distilled, pruned, quantized and derived.';
+    END IF;
+END
+$$;
+
 CREATE FUNCTION modelopt_private.check_metrics(metrics jsonb) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     AS $$
@@ -195,21 +233,20 @@ BEGIN
         RAISE EXCEPTION 'metrics must be numbers'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Other things to remember go into params or tags.';
     END IF;
+    PERFORM m.value::text::double precision FROM jsonb_each(metrics) m;
 END
 $$;
 
-CREATE FUNCTION modelopt_private.add_metrics(target_version bigint, metrics jsonb, dataset text, step bigint) RETURNS void
+CREATE FUNCTION modelopt_private.add_metrics(added modelopt_private.version, model_name text, metrics jsonb) RETURNS void
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    INSERT INTO metric (version_id, name, value, dataset, step, recorded_by)
-    SELECT target_version, m.key, m.value::text::double precision, add_metrics.dataset, add_metrics.step, caller()
+    INSERT INTO metric (version_id, name, value, recorded_by)
+    SELECT added.id, m.key, m.value::text::double precision, caller()
     FROM jsonb_each(metrics) m;
     IF FOUND THEN
-        PERFORM add_audit(v.model_id, n.name, 'log metric', jsonb_build_object('version', v.version, 'metrics', metrics,
-            'dataset', add_metrics.dataset, 'step', add_metrics.step))
-        FROM version v JOIN named_model n ON n.id = v.model_id
-        WHERE v.id = target_version;
+        PERFORM add_audit(added.model_id, model_name, 'log metric', jsonb_build_object('version', added.version,
+            'metrics', metrics, 'dataset', '', 'step', 0));
     END IF;
 END
 $$;
@@ -226,16 +263,19 @@ DECLARE
     added modelopt_private.version;
     stored record;
     base_tree bigint := 0;
+    further_parents bigint[];
     parent_ids bigint[] := '{}';
     relations text[] := '{}';
 BEGIN
     IF m IS NULL THEN
         RAISE EXCEPTION 'model to be committed must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    -- What needs no look at the model is refused before the long work.
     added.params := check_object(params, 'params');
     added.tags := check_object(tags, 'tags');
     PERFORM check_metrics(metrics);
+    PERFORM check_relation(relation);
+    further_parents := ARRAY(SELECT (find_version(p, 'usage')).id FROM unnest(parents) WITH ORDINALITY o (p, n) ORDER BY n);
+    PERFORM check_commit_target(name, branch);
     target := find_or_create_model(goal.model_name);
     goal.branch_name := coalesce(goal.branch_name, target.default_branch);
 
@@ -253,8 +293,8 @@ BEGIN
     IF NOT allow_empty AND (SELECT t.model_digest FROM tree t WHERE t.id = stored.tree_id)
         = (SELECT t.model_digest FROM tree t WHERE t.id = head.tree_id) THEN
         RAISE NOTICE 'model is the same as version % of "%", so there is no new version', head.version, target.name
-            USING HINT = 'allow_empty => true makes one all the same.';
-        PERFORM add_metrics(head.id, metrics, '', 0);
+            USING DETAIL = 'Its message, parameters, tags and metrics were not kept.',
+                HINT = 'allow_empty => true makes a version all the same; modelopt.log_metric() adds metrics to the one that is there.';
         RETURN head.version;
     END IF;
 
@@ -268,16 +308,16 @@ BEGIN
         parent_ids := ARRAY[head.id];
         relations := ARRAY[coalesce(relation, relation_of(added.recipe), 'update')];
     END IF;
-    parent_ids := parent_ids || ARRAY(SELECT (find_version(p, 'usage')).id FROM unnest(parents) WITH ORDINALITY o (p, n) ORDER BY n);
+    parent_ids := parent_ids || further_parents;
     relations := relations || array_fill(coalesce(relation, relation_of(added.recipe), 'derived'),
         ARRAY[cardinality(parent_ids) - cardinality(relations)]);
     added := add_version(target, goal.branch_name, added, parent_ids, relations, 'commit');
-    PERFORM add_metrics(added.id, metrics, '', 0);
+    PERFORM add_metrics(added, target.name, metrics);
     RETURN added.version;
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.commit(text, model, text, text, text, jsonb, jsonb, jsonb, text, text[], boolean) IS
-    'makes a model the next version of a name (or name/branch), and the name, if it is new, a model that the caller owns; returns the version''s number, that of the head if nothing changed. With expected (a reference, or '''' for no version yet) only if that is the head, else SQLSTATE 40M01. relation says what the version is to its parent (finetune, distilled, ...), which is known for what was pruned, cut, quantized or compressed here; parents are further versions that it comes from';
+    'makes a model the next version of a name (or name/branch), and the name, if it is new, a model that the caller owns; returns the version''s number. A model that is the same as the head makes no version, unless allow_empty: a notice says so, the head''s number is returned, and nothing is kept of the other arguments. With expected (a reference, or '''' for no version yet) only if that is the head, else SQLSTATE 40M01. relation says what the version is to its parent (finetune, distilled, ...), which is known for what was pruned, cut, quantized or compressed here; parents are further versions that it comes from';
 
 CREATE FUNCTION modelopt_private.log_metric(ref text, name text, value double precision, dataset text DEFAULT '', step bigint DEFAULT 0) RETURNS void
     LANGUAGE plpgsql STRICT

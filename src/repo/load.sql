@@ -49,23 +49,6 @@ BEGIN
 END
 $$;
 
--- Raises unless the caller may commit to what a load is for.
-CREATE FUNCTION modelopt_private.check_load_target(target text) RETURNS void
-    LANGUAGE plpgsql STABLE
-    AS $$
-DECLARE
-    model_name text := (commit_target(target, NULL)).model_name;
-    found_model bigint := (SELECT m.id FROM named_model m WHERE m.name = model_name);
-BEGIN
-    IF found_model IS NOT NULL THEN
-        PERFORM require(found_model, 'write');
-    ELSE
-        PERFORM check_name(model_name, 'model');
-        PERFORM check_may_create(model_name);
-    END IF;
-END
-$$;
-
 -- ---------- beginning ----------
 
 CREATE FUNCTION modelopt_private.add_load_tensors(new_load bigint, tensors jsonb) RETURNS void
@@ -109,7 +92,7 @@ CREATE FUNCTION modelopt_private.begin_load(name text, tensors jsonb, metadata j
 DECLARE
     new_load bigint;
 BEGIN
-    PERFORM check_load_target(name);
+    PERFORM check_commit_target(name);
     INSERT INTO load (target, role, metadata) VALUES (begin_load.name, caller(), check_object(metadata, 'metadata'))
     RETURNING id INTO new_load;
     PERFORM add_load_tensors(new_load, tensors);
@@ -213,7 +196,7 @@ DECLARE
     ended modelopt_private.load := end_load(id);
     committed integer;
 BEGIN
-    PERFORM check_load_target(ended.target);
+    PERFORM check_commit_target(ended.target);
     PERFORM check_complete(ended.id);
     committed := commit(ended.target, open_load(ended.id, ended.metadata, true), message, NULL, expected, params, metrics, tags,
         relation, parents, allow_empty);
@@ -254,7 +237,7 @@ BEGIN
                 DETAIL = 'Only roles with privileges of the "pg_read_server_files" role may read files of the server.',
                 HINT = 'Anyone can put the parts of a model with modelopt.begin_load().';
     END IF;
-    PERFORM check_load_target(name);
+    PERFORM check_commit_target(name, branch);
     RETURN commit(name, @extschema@.model_load(path, format, key, allow_modules, check_crc), message, branch, expected, params,
         metrics, tags, relation, parents, allow_empty);
 END

@@ -20,13 +20,16 @@ OBJS = $(SOURCES:.c=.o)
 # Of the repository: tables, functions, the gates to them, views that call gates.
 REPO_SQL = tables access audit refs commit models history lineage diff merge track load sign replica gc space verify publish views
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
-	src/format/onnx.sql src/transform/prune.sql \
+	src/format/onnx.sql src/graph/graph.sql src/transform/prune.sql src/transform/cut.sql \
+	src/transform/quantize.sql src/transform/compress.sql src/transform/report.sql \
 	$(REPO_SQL:%=src/repo/%.sql)
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 
 REGRESS = model inspect tensor spill prune prune_structured prune_errors \
+	quantize compress lossless report \
 	pytorch_read pytorch_write safetensors onnx gguf npz formats \
+	graph cut_nodes cut_layers cut_edges \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
 	hostile_gguf hostile_npz \
 	repo_audit repo_sign repo_track repo_load repo_commit repo_diff repo_blame repo_merge \
@@ -43,9 +46,11 @@ ISOLATION_OPTS = --inputdir=$(HERE)/test/isolation --load-extension=modelopt
 PG_CPPFLAGS = -I$(HERE)/src
 PG_CFLAGS = -ffp-contract=off -MMD -MP -Wall -Wextra -Wvla -Wshadow \
 	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
-# The default -O2 of gcc 12 vectorizes too timidly for numeric loops.
-KERNEL_CFLAGS = -O3
-SHLIB_LINK = -lcrypto -ldeflate -lz -lzstd
+# The default -O2 of gcc 12 vectorizes too timidly for numeric loops, and nobody
+# looks at floating-point exceptions, whose sake keeps comparisons of floats
+# from becoming vector code; results have the same bits either way.
+KERNEL_CFLAGS = -O3 -fno-trapping-math
+SHLIB_LINK = -lcrypto -ldeflate -lz -lzstd -ldl -lpthread
 
 EXTRA_CLEAN = $(OBJS:.o=.d) output_iso
 

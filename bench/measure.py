@@ -12,8 +12,10 @@ import time
 import numpy
 import torch
 
+import cuts
 import files
 import harness
+import smaller
 import torch_ways
 from harness import alternate, timed
 
@@ -27,6 +29,7 @@ class Bench:
         self.repeats = repeats
         self.report = harness.Report()
         self.session = harness.Session()
+        self.millions = millions
         self.file = os.path.join(folder, "bench.pth")
         self.weights = torch_ways.make_weights(millions)
         self.bytes = 4 * sum(w.numel() for w in self.weights.values())
@@ -110,15 +113,19 @@ class Bench:
         self.memory()
         self.manifest()
 
-    def memory(self):
-        """Of a backend that has done nothing else."""
-        self.session.run("TRUNCATE t; INSERT INTO t TABLE source;")
+    def peak(self, statement):
+        """Of a backend that does nothing else."""
         fresh = harness.Session()
-        fresh.run("SELECT count(*) FROM t;")
+        fresh.run("SELECT num_parameters(NULL);")
         peak = harness.PeakMemory(fresh.pid)
-        fresh.run("UPDATE t SET m = prune(m, 0.5);")
-        ours = peak.stop()
+        fresh.run(statement)
+        most = peak.stop()
         fresh.close()
+        return most
+
+    def memory(self):
+        self.session.run("TRUNCATE t; INSERT INTO t TABLE source;")
+        ours = self.peak("UPDATE t SET m = prune(m, 0.5);")
         theirs = self.torch_process()[1]
         self.report.add_limit("  peak memory of its backend",
                               ours / self.bytes, "models", 2.2,
@@ -135,6 +142,11 @@ class Bench:
             taken, = alternate(self.repeats,
                                lambda: self.session.seconds(query))
             self.report.add_limit(what, taken, "ms", 5)
+
+    # ---------- smaller models ----------
+
+    def smaller(self):
+        smaller.run(self, self.millions)
 
     # ---------- for information ----------
 
@@ -230,8 +242,66 @@ class Bench:
                               library.version if theirs else "")
 
 
+    # ---------- without loss ----------
+
+    def lossless(self):
+        """In a process of its own, for the other tools want a newer PyTorch."""
+        subprocess.check_call(
+            [os.environ.get("BENCH_PYPI", sys.executable), "-B",
+             os.path.join(HERE, "lossless.py"), str(self.repeats)])
+
+
+    # ---------- cutting nodes ----------
+
+    def cutting(self):
+        """Half of the nodes go, against Torch-Pruning; the peak memory is that
+        of a backend which has done nothing else, with the model that it
+        reads."""
+        if cuts.torch_pruning is None:
+            print("  Torch-Pruning is not there: nothing to compare with.")
+        for name, net, architecture, x, output in cuts.nets():
+            path = os.path.join(self.folder, "cut.pth")
+            with open(path, "wb") as f:
+                f.write(cuts.checkpoint(net))
+            os.chmod(path, 0o644)
+            prepare = ("m := set_graph(model_read(pg_read_binary_file("
+                       "'cut.pth')), $a$%s$a$)" % architecture)
+            what = "cut_nodes(m, 0.5), %s of %.0f million" % (
+                name, cuts.parameters(net) / 1e6)
+            turns = [lambda: self.session.seconds_within(
+                prepare, "cut_nodes(m, 0.5)")]
+            if cuts.torch_pruning is not None:
+                def theirs():
+                    other = cuts.copies(net)
+                    return timed(lambda: cuts.torch_prunes(other, x, output))
+                turns.append(theirs)
+            taken = alternate(self.repeats, *turns)
+            if len(taken) > 1:
+                self.report.add(what, taken[0], "Torch-Pruning", taken[1],
+                                faster=5)
+            else:
+                self.report.add_limit(what, taken[0], "ms")
+            self.cut_memory(architecture, 4 * cuts.parameters(net))
+
+    def cut_memory(self, architecture, size):
+        self.session.run(
+            "DROP TABLE IF EXISTS cut; CREATE TABLE cut AS SELECT set_graph("
+            "model_read(pg_read_binary_file('cut.pth')), $a$%s$a$) AS m;"
+            % architecture)
+        fresh = harness.Session()
+        fresh.run("SELECT count(*) FROM cut;")
+        peak = harness.PeakMemory(fresh.pid)
+        fresh.run("UPDATE cut SET m = cut_nodes(m, 0.5);")
+        used = peak.stop()
+        fresh.close()
+        self.report.add_limit("  peak memory of its backend", used / size,
+                              "models", 2.2, harness.readable(used, "MB"))
+
+
 PARTS = {"memory": Bench.in_memory, "table": Bench.table_to_table,
-         "formats": Bench.formats, "others": Bench.others}
+         "smaller": Bench.smaller, "cut": Bench.cutting,
+         "lossless": Bench.lossless, "formats": Bench.formats,
+         "others": Bench.others}
 
 
 def main():

@@ -92,6 +92,23 @@ FROM zoo, unnest('{0, 0.3, 0.5, 0.7, 0.9}'::float8[]) amount, prune(m, amount) p
 WHERE name = 'digits';
 
 \echo
+\echo '==== Whole neurons go, and the tensors become smaller ===='
+\echo
+
+CREATE TEMP TABLE graphs AS
+SELECT set_graph(m, 'layer1:linear relu layer2:linear relu layer3:linear') AS m FROM zoo WHERE name = 'digits';
+SELECT layer, nodes, cut, indexes, stays_because FROM graphs, cut_nodes_dry_run(m, 0.25);
+
+SELECT amount, node_cutting_rate(m, c) AS nodes_gone, num_parameters(c) AS parameters, model_size(c) AS bytes,
+       (SELECT count(*) FILTER (WHERE read_digit(c, pixels) = label) FROM digits) AS digits_read_of_100
+FROM graphs, unnest('{0, 0.1, 0.25, 0.5}'::float8[]) amount, cut_nodes(m, amount) c;
+
+-- Nodes that lost all connections go without changing what is computed.
+SELECT num_parameters(p) AS parameters, num_parameters(d) AS without_dead_nodes,
+       (SELECT bool_and(read_digit(p, pixels) = read_digit(d, pixels)) FROM digits) AS reads_the_same
+FROM graphs, cut_edges(m, 0.8) p, cut_dead_nodes(p) d;
+
+\echo
 \echo '==== And back: a file that torch.load opens ===='
 \echo
 

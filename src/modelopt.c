@@ -10,8 +10,10 @@
 #include "compat.h"
 
 #include "format/format.h"
+#include "format/onnx.h"
 #include "model/model.h"
 #include "repo/repo.h"
+#include "model/uses.h"
 #include "utils/guc.h"
 
 PG_MODULE_MAGIC;
@@ -46,4 +48,6 @@ _PG_init(void)
 {
 	define_settings();
 	lazy_source_init();
+	uses_provider.tensor_uses = onnx_tensor_uses;
+	uses_provider.missing_value = onnx_missing_value;
 }

@@ -26,6 +26,7 @@
 #include "compat.h"
 
 #include "format/format.h"
+#include "format/json_walk.h"
 
 #define GGUF_KEY			"gguf"
 #define GGUF_VERSION		3		/* that is written; 2 is the same but older */

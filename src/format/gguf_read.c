@@ -10,7 +10,7 @@
  */
 #include "postgres.h"
 
-#include "format/elements.h"
+#include "model/elements.h"
 #include "format/gguf.h"
 #include "format/printable.h"
 #include "kernel/kernel.h"

@@ -4,7 +4,7 @@
  */
 #include "postgres.h"
 
-#include "format/elements.h"
+#include "model/elements.h"
 #include "format/format.h"
 #include "utils/memutils.h"
 

@@ -8,7 +8,7 @@
  */
 #include "postgres.h"
 
-#include "format/elements.h"
+#include "model/elements.h"
 #include "format/npz.h"
 #include "format/printable.h"
 #include "format/zip.h"

@@ -15,61 +15,7 @@
 #define AMPLIFICATION		16
 #define AMPLIFICATION_FREE	(UINT64CONST(16) * 1024 * 1024)
 
-/* TensorProto.DataLocation. */
-#define EXTERNAL	1
-
 /* ---------- reading ---------- */
-
-/* A number of decimal digits; false when it is none or does not fit. */
-static bool
-parse_number(OnnxBytes digits, uint64 *number)
-{
-	uint64		value = 0;
-
-	if (digits.size == 0 || digits.size > 18)
-		return false;
-	for (uint64 i = 0; i < digits.size; i++)
-	{
-		if (digits.data[i] < '0' || digits.data[i] > '9')
-			return false;
-		value = value * 10 + (digits.data[i] - '0');
-	}
-	*number = value;
-	return true;
-}
-
-const char *
-onnx_scan_external(const OnnxTensor *tensor, OnnxExternal *external)
-{
-	PbReader	reader = onnx_reader(tensor->message);
-	PbField		field;
-	bool		has_offset = false;
-
-	memset(external, 0, sizeof(OnnxExternal));
-	if (tensor->location != EXTERNAL)
-		return "names another file, but not as the place of its elements";
-	while (onnx_next(&reader, TENSOR_EXTERNAL_DATA, &field))
-	{
-		OnnxBytes	key = onnx_get(onnx_bytes(&field), ENTRY_KEY);
-		OnnxBytes	value = onnx_get(onnx_bytes(&field), ENTRY_VALUE);
-
-		if (onnx_equals(key, "location") && external->path.size == 0)
-			external->path = value;
-		else if (onnx_equals(key, "offset") && !has_offset &&
-				 parse_number(value, &external->offset))
-			has_offset = true;
-		else if (onnx_equals(key, "length") && !external->has_length &&
-				 parse_number(value, &external->length))
-			external->has_length = true;
-		else if (!onnx_equals(key, "checksum"))
-			return "has external_data that is no location, offset or length, or has one twice";
-	}
-	if (external->path.size == 0)
-		return "has elements in another file and does not name it";
-	if (external->has_length && external->length != onnx_raw_size(tensor))
-		return "has an external_data length that does not fit its type and shape";
-	return NULL;
-}
 
 void
 onnx_read_external(const OnnxTensor *tensor, Siblings *siblings, char *dst)
@@ -172,32 +118,15 @@ onnx_check_growth(OnnxBytes graph, uint64 size, Siblings *siblings)
 /* ---------- writing ---------- */
 
 static void
-put_varint(StringInfo out, uint64 value)
-{
-	char		bytes[PB_MAX_VARINT];
-
-	appendBinaryStringInfo(out, bytes, pb_put_varint(bytes, value) - bytes);
-}
-
-static void
-put_text(StringInfo out, uint32 number, const char *s)
-{
-	char		header[2 * PB_MAX_VARINT];
-	int			length = strlen(s);
-
-	appendBinaryStringInfo(out, header,
-						   pb_put_header(header, number, length) - header);
-	appendBinaryStringInfo(out, s, length);
-}
-
-static void
 put_entry(StringInfo out, const char *key, const char *value)
 {
-	put_varint(out, TENSOR_EXTERNAL_DATA << 3 | PB_BYTES);
-	put_varint(out, pb_header_size(ENTRY_KEY, strlen(key)) + strlen(key) +
-			   pb_header_size(ENTRY_VALUE, strlen(value)) + strlen(value));
-	put_text(out, ENTRY_KEY, key);
-	put_text(out, ENTRY_VALUE, value);
+	StringInfoData entry;
+
+	initStringInfo(&entry);
+	onnx_put_text(&entry, ENTRY_KEY, key);
+	onnx_put_text(&entry, ENTRY_VALUE, value);
+	onnx_put_message(out, TENSOR_EXTERNAL_DATA, &entry);
+	pfree(entry.data);
 }
 
 void
@@ -211,6 +140,5 @@ onnx_put_external(StringInfo out, const char *path, uint64 offset,
 	put_entry(out, "offset", digits);
 	snprintf(digits, sizeof(digits), UINT64_FORMAT, length);
 	put_entry(out, "length", digits);
-	put_varint(out, TENSOR_DATA_LOCATION << 3 | PB_VARINT);
-	put_varint(out, EXTERNAL);
+	onnx_put_integer(out, TENSOR_DATA_LOCATION, ONNX_EXTERNAL);
 }

@@ -17,36 +17,6 @@
 
 /* ---------- pieces ---------- */
 
-/* Raises when there is no room for so many more bytes of the graph. */
-static void
-reserve(const StringInfoData *out, uint64 size)
-{
-	if (size > MODEL_MAX_GRAPH - (uint64) out->len)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("graph of the model is too large"),
-				 errdetail("At most %d bytes may be left of an ONNX model without the elements of its initializers.",
-						   MODEL_MAX_GRAPH),
-				 errhint("Elements of constants and of nested graphs are among them; make initializers of these.")));
-}
-
-static void
-put(StringInfo out, const char *data, uint64 size)
-{
-	reserve(out, size);
-	appendBinaryStringInfo(out, data, (int) size);
-}
-
-/* A field of PB_BYTES. */
-static void
-put_field(StringInfo out, uint32 number, const char *data, uint64 size)
-{
-	char		header[2 * PB_MAX_VARINT];
-
-	put(out, header, pb_put_header(header, number, size) - header);
-	put(out, data, size);
-}
-
 /* Whether a field says in which file elements are. */
 static bool
 is_place(uint32 number)
@@ -75,15 +45,15 @@ put_tensor(StringInfo out, const OnnxTensor *tensor, const char *raw,
 		if (field.number == TENSOR_RAW_DATA ||
 			(is_due && field.number > TENSOR_RAW_DATA))
 		{
-			put_field(out, TENSOR_RAW_DATA, raw, size);
+			onnx_put_bytes(out, TENSOR_RAW_DATA, raw, size);
 			is_due = false;
 		}
 		if (!onnx_is_elements(field.number) &&
 			!(tensor->has_external && is_place(field.number)))
-			put(out, field.start, field.end - field.start);
+			onnx_put(out, field.start, field.end - field.start);
 	}
 	if (is_due)
-		put_field(out, TENSOR_RAW_DATA, raw, size);
+		onnx_put_bytes(out, TENSOR_RAW_DATA, raw, size);
 }
 
 /* ---------- without elements ---------- */
@@ -106,12 +76,12 @@ strip_graph(StringInfo out, OnnxBytes graph)
 		if (field.number != GRAPH_INITIALIZER ||
 			tensor.type->dtype == DTYPE_INVALID)
 		{
-			put(out, field.start, field.end - field.start);
+			onnx_put(out, field.start, field.end - field.start);
 			continue;
 		}
 		resetStringInfo(&stripped);
 		put_tensor(&stripped, &tensor, "", 0);
-		put_field(out, GRAPH_INITIALIZER, stripped.data, stripped.len);
+		onnx_put_bytes(out, GRAPH_INITIALIZER, stripped.data, stripped.len);
 	}
 	pfree(stripped.data);
 }
@@ -129,10 +99,10 @@ strip_model(StringInfo out, OnnxBytes message)
 		if (field.number == MODEL_GRAPH)
 		{
 			strip_graph(&graph, onnx_bytes(&field));
-			put_field(out, MODEL_GRAPH, graph.data, graph.len);
+			onnx_put_bytes(out, MODEL_GRAPH, graph.data, graph.len);
 		}
 		else
-			put(out, field.start, field.end - field.start);
+			onnx_put(out, field.start, field.end - field.start);
 	}
 	pfree(graph.data);
 }
@@ -145,7 +115,7 @@ inline_tensor(StringInfo out, const OnnxTensor *tensor, Siblings *siblings)
 	uint64		size = onnx_raw_size(tensor);
 	char	   *elements;
 
-	reserve(out, size);
+	onnx_reserve(out, size);
 	elements = palloc(Max(size, 1));
 	onnx_read_external(tensor, siblings, elements);
 	put_tensor(out, tensor, elements, size);
@@ -181,12 +151,12 @@ inline_message(StringInfo out, OnnxMessage kind, OnnxBytes message,
 		CHECK_FOR_INTERRUPTS();
 		if (info == NULL || info->kind != ONNX_SUBMESSAGE)
 		{
-			put(out, field.start, field.end - field.start);
+			onnx_put(out, field.start, field.end - field.start);
 			continue;
 		}
 		resetStringInfo(&inner);
 		inline_message(&inner, info->message, onnx_bytes(&field), siblings);
-		put_field(out, field.number, inner.data, inner.len);
+		onnx_put_bytes(out, field.number, inner.data, inner.len);
 	}
 	pfree(inner.data);
 }

@@ -17,8 +17,8 @@ put_text(StringInfo out, OnnxBytes message, uint32 number)
 
 	if (bytes.size == 0)
 		return;
-	onnx_put_key(out, onnx_field(ONNX_MODEL, number)->name);
-	onnx_put_text(out, bytes);
+	onnx_show_key(out, onnx_field(ONNX_MODEL, number)->name);
+	onnx_show_text(out, bytes);
 }
 
 static void
@@ -28,7 +28,7 @@ put_integer(StringInfo out, OnnxBytes message, uint32 number)
 
 	if (value == 0)
 		return;
-	onnx_put_key(out, onnx_field(ONNX_MODEL, number)->name);
+	onnx_show_key(out, onnx_field(ONNX_MODEL, number)->name);
 	appendStringInfo(out, INT64_FORMAT, value);
 }
 
@@ -45,7 +45,7 @@ put_object(StringInfo out, OnnxBytes message, uint32 number,
 	{
 		if (!any)
 		{
-			onnx_put_key(out, onnx_field(ONNX_MODEL, number)->name);
+			onnx_show_key(out, onnx_field(ONNX_MODEL, number)->name);
 			appendStringInfoChar(out, '{');
 		}
 		else
@@ -63,7 +63,7 @@ put_operator_set(StringInfo out, OnnxBytes entry)
 	OnnxBytes	domain = onnx_domain(onnx_get(entry, OPERATOR_SET_DOMAIN));
 
 	if (domain.size > 0)
-		onnx_put_text(out, domain);
+		onnx_show_text(out, domain);
 	else
 		appendStringInfoString(out, "\"ai.onnx\"");
 	appendStringInfo(out, ": " INT64_FORMAT,
@@ -73,9 +73,9 @@ put_operator_set(StringInfo out, OnnxBytes entry)
 static void
 put_string_entry(StringInfo out, OnnxBytes entry)
 {
-	onnx_put_text(out, onnx_get(entry, ENTRY_KEY));
+	onnx_show_text(out, onnx_get(entry, ENTRY_KEY));
 	appendStringInfoString(out, ": ");
-	onnx_put_text(out, onnx_get(entry, ENTRY_VALUE));
+	onnx_show_text(out, onnx_get(entry, ENTRY_VALUE));
 }
 
 char *
@@ -94,8 +94,8 @@ onnx_metadata(OnnxBytes model)
 	put_integer(&out, model, MODEL_MODEL_VERSION);
 	if (name.size > 0)
 	{
-		onnx_put_key(&out, "graph_name");
-		onnx_put_text(&out, name);
+		onnx_show_key(&out, "graph_name");
+		onnx_show_text(&out, name);
 	}
 	put_object(&out, model, MODEL_OPSET_IMPORT, put_operator_set);
 	put_object(&out, model, MODEL_METADATA_PROPS, put_string_entry);

@@ -132,14 +132,14 @@ onnx_show_dimension(OnnxBytes dimension)
 /* ---------- pieces of JSON ---------- */
 
 void
-onnx_put_key(StringInfo out, const char *key)
+onnx_show_key(StringInfo out, const char *key)
 {
 	appendStringInfo(out, "%s\"%s\": ",
 					 out->data[out->len - 1] == '{' ? "" : ", ", key);
 }
 
 void
-onnx_put_text(StringInfo out, OnnxBytes bytes)
+onnx_show_text(StringInfo out, OnnxBytes bytes)
 {
 	json_append_string(out, bytes.size > 0 ? bytes.data : "", bytes.size);
 }
@@ -151,7 +151,7 @@ put_string(StringInfo out, OnnxBytes bytes)
 	if (bytes.size == 0 ||
 		pg_verify_mbstr(PG_UTF8, bytes.data, bytes.size, true))
 	{
-		onnx_put_text(out, bytes);
+		onnx_show_text(out, bytes);
 		return;
 	}
 	appendStringInfo(out, "{\"type\": \"bytes\", \"size\": " UINT64_FORMAT "}",
@@ -176,7 +176,7 @@ put_float(StringInfo out, float value)
 static void
 put_shape(StringInfo out, const OnnxTensor *tensor)
 {
-	onnx_put_key(out, "shape");
+	onnx_show_key(out, "shape");
 	appendStringInfoChar(out, '[');
 	for (uint64 i = 0; i < tensor->ndim; i++)
 		appendStringInfo(out, i > 0 ? ", " INT64_FORMAT : INT64_FORMAT,
@@ -187,7 +187,7 @@ put_shape(StringInfo out, const OnnxTensor *tensor)
 static void
 put_string_key(StringInfo out, const char *key, const char *value)
 {
-	onnx_put_key(out, key);
+	onnx_show_key(out, key);
 	json_append_string(out, value, strlen(value));
 }
 
@@ -223,7 +223,7 @@ put_values(StringInfo out, const OnnxTensor *tensor)
 		onnx_read_elements(tensor, elements) != NULL)
 		return;
 	dtype_to_double(dtype, elements, 0, tensor->count, values);
-	onnx_put_key(out, "values");
+	onnx_show_key(out, "values");
 	appendStringInfoChar(out, '[');
 	for (int64 i = 0; i < tensor->count; i++)
 	{
@@ -260,7 +260,7 @@ put_sparse_tensor(StringInfo out, OnnxBytes message)
 	put_string_key(out, "dtype",
 				   values.type != NULL ? values.type->name : "unknown");
 	put_shape(out, &shape);
-	onnx_put_key(out, "count");
+	onnx_show_key(out, "count");
 	appendStringInfo(out, INT64_FORMAT "}", values.count);
 }
 
@@ -277,9 +277,9 @@ put_graph(StringInfo out, OnnxBytes graph)
 		nodes++;
 	appendStringInfoChar(out, '{');
 	put_string_key(out, "type", "graph");
-	onnx_put_key(out, "name");
-	onnx_put_text(out, onnx_get(graph, GRAPH_NAME));
-	onnx_put_key(out, "nodes");
+	onnx_show_key(out, "name");
+	onnx_show_text(out, onnx_get(graph, GRAPH_NAME));
+	onnx_show_key(out, "nodes");
 	appendStringInfo(out, INT64_FORMAT "}", nodes);
 }
 
@@ -402,7 +402,7 @@ put_list(StringInfo out, OnnxBytes attribute, uint32 number)
 	out->len = start;
 	appendStringInfoChar(out, '{');
 	put_string_key(out, "type", onnx_field(ONNX_ATTRIBUTE, number)->name);
-	onnx_put_key(out, "count");
+	onnx_show_key(out, "count");
 	appendStringInfo(out, INT64_FORMAT "}", n);
 }
 
@@ -435,12 +435,12 @@ put_attribute(StringInfo out, OnnxBytes attribute)
 	PbReader	reader = onnx_reader(attribute);
 	PbField		field;
 
-	onnx_put_text(out, onnx_get(attribute, ATTRIBUTE_NAME));
+	onnx_show_text(out, onnx_get(attribute, ATTRIBUTE_NAME));
 	appendStringInfoString(out, ": ");
 	if (reference.size > 0)
 	{
 		appendStringInfoString(out, "{\"type\": \"reference\", \"to\": ");
-		onnx_put_text(out, reference);
+		onnx_show_text(out, reference);
 		appendStringInfoChar(out, '}');
 	}
 	else if (onnx_field(ONNX_ATTRIBUTE, number)->repeated)

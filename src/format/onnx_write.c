@@ -4,14 +4,19 @@
  *		model's tensors put back into its initializers.
  *
  * A file whose elements were raw_data comes out byte for byte; other elements
- * become raw_data.  Lengths of what they are in are written anew.
+ * become raw_data.  Lengths of what they are in are written anew.  Tensors that
+ * are encoded in a way that ONNX knows are written so (onnx_native.c), and
+ * values whose ranges are known are quantized (onnx_activations.c); both put
+ * nodes before those of the graph, and have some of these written anew.
  *
  * The format ends at 2 GB.  Of a larger file (or one beyond what the user set)
  * all but small elements go to another file beside it, where there can be one.
  */
 #include "postgres.h"
 
-#include "format/onnx.h"
+#include "format/onnx_activations.h"
+#include "format/onnx_native.h"
+#include "format/onnx_rewrite.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
@@ -27,17 +32,27 @@
 
 int			onnx_external_data_threshold = ONNX_MAX_THRESHOLD;
 
+/* Where the elements of an initializer go. */
+typedef struct Elements
+{
+	uint64		bytes;
+	bool		is_external;
+	uint64		offset;			/* in the other file */
+} Elements;
+
 /* An initializer that gets its elements from a tensor. */
 typedef struct Entry
 {
 	const Tensor *tensor;
+	OnnxNative *native;			/* written in its parts; NULL when it is written
+								 * as it was */
+	Elements	elements[ONNX_MAX_PARTS];	/* of each part, or its own */
+
+	/* when it is written as it was */
 	const char *place;			/* in the initializer, where they go */
 	const char *resume;			/* and what comes after them */
 	uint64		rest;			/* bytes of it without those between */
-	uint64		elements;		/* bytes of them */
 	bool		has_raw;
-	bool		is_external;
-	uint64		offset;			/* in the other file */
 } Entry;
 
 typedef struct Writer
@@ -47,7 +62,11 @@ typedef struct Writer
 	Entry	   *entries;		/* in the order of the graph */
 	int			nentries;
 	uint64		rest;			/* bytes of the graph without these */
+	OnnxRewrite rewrite;
+	StringInfoData first;		/* fields of the graph that come first */
+	bool		microsoft;		/* operators of ONNX Runtime are used */
 	uint64		graph_size;
+	OnnxBytes	message;		/* the model's */
 	Sink	   *sink;
 	uint64		at;				/* bytes that the sink has */
 	Sink	   *beside;			/* the other file, or NULL */
@@ -88,15 +107,8 @@ show_shape(int ndim, const int64 *dims)
 }
 
 static void
-check_fits(const Writer *writer, const Tensor *tensor,
-		   const OnnxTensor *initializer)
+check_fits(const Tensor *tensor, const OnnxTensor *initializer)
 {
-	DType		dtype = tensor_payload(writer->model, tensor)->dtype;
-
-	if (dtype != initializer->type->dtype)
-		report_misfit(psprintf("Tensor \"%s\" has dtype %s, and %s in the graph.",
-							   server_name(tensor->name), dtype_name(dtype),
-							   initializer->type->name));
 	if (tensor->ndim != initializer->ndim ||
 		memcmp(tensor->dims, initializer->dims,
 			   tensor->ndim * sizeof(int64)) != 0)
@@ -106,41 +118,29 @@ check_fits(const Writer *writer, const Tensor *tensor,
 							   show_shape(initializer->ndim, initializer->dims)));
 }
 
-/* ---------- which tensor belongs where ---------- */
-
-static int
-compare_tensors(const void *a, const void *b)
-{
-	return strcmp((*(const Tensor *const *) a)->name,
-				  (*(const Tensor *const *) b)->name);
-}
-
 static void
-sort_tensors(Writer *writer)
+check_dtype(const Tensor *tensor, DType dtype, const OnnxTensor *initializer)
 {
-	int			n = writer->model->ntensors;
-
-	writer->sorted = palloc(Max(n, 1) * sizeof(Tensor *));
-	for (int i = 0; i < n; i++)
-		writer->sorted[i] = &writer->model->tensors[i];
-	qsort(writer->sorted, n, sizeof(Tensor *), compare_tensors);
+	if (dtype != initializer->type->dtype)
+		report_misfit(psprintf("Tensor \"%s\" has dtype %s, and %s in the graph.",
+							   server_name(tensor->name), dtype_name(dtype),
+							   initializer->type->name));
 }
+
+/* ---------- which tensor belongs where ---------- */
 
 static const Tensor *
 find_tensor(const Writer *writer, const OnnxTensor *initializer)
 {
 	char	   *name = onnx_string(initializer->name);
-	Tensor		key = {.name = name};
-	const Tensor *wanted = &key;
-	const Tensor **found = bsearch(&wanted, writer->sorted,
-								   writer->model->ntensors, sizeof(Tensor *),
-								   compare_tensors);
+	const Tensor *found = model_find_sorted(writer->sorted,
+											writer->model->ntensors, name);
 
 	if (found == NULL)
 		report_misfit(psprintf("The graph has an initializer \"%s\", and the model no such tensor.",
 							   server_name(name)));
 	pfree(name);
-	return *found;
+	return found;
 }
 
 /* Where raw_data is, or where it belongs by its number. */
@@ -164,17 +164,58 @@ find_place(Entry *entry, const OnnxTensor *initializer)
 	}
 }
 
+static const OnnxSurvey *
+get_survey(Writer *writer)
+{
+	if (writer->rewrite.survey == NULL)
+		writer->rewrite.survey = onnx_survey(writer->message);
+	return writer->rewrite.survey;
+}
+
+/* How an encoded tensor is written; NULL when it is decoded. */
+static OnnxNative *
+find_native(Writer *writer, const Tensor *tensor, DType graph_dtype)
+{
+	Payload    *payload = tensor_payload(writer->model, tensor);
+
+	if (payload->dtype == graph_dtype && payload->encoding != ENCODING_AFFINE)
+		return NULL;
+	return onnx_native(get_survey(writer), tensor, payload, graph_dtype);
+}
+
+static void
+add_native(Writer *writer, Entry *entry)
+{
+	const OnnxNative *native = entry->native;
+
+	for (int i = 0; i < native->nparts; i++)
+		entry->elements[i].bytes = native->parts[i].size;
+	appendBinaryStringInfo(&writer->first, native->nodes.data,
+						   native->nodes.len);
+	writer->microsoft |= native->microsoft;
+}
+
 static void
 add_entry(Writer *writer, const OnnxTensor *initializer)
 {
 	Entry	   *entry = &writer->entries[writer->nentries++];
+	DType		graph_dtype = initializer->type->dtype;
 
+	memset(entry, 0, sizeof(Entry));
 	entry->tensor = find_tensor(writer, initializer);
-	check_fits(writer, entry->tensor, initializer);
+	check_fits(entry->tensor, initializer);
+	entry->native = find_native(writer, entry->tensor, graph_dtype);
+	if (entry->native != NULL)
+	{
+		add_native(writer, entry);
+		return;
+	}
+	check_dtype(entry->tensor,
+				tensor_payload(writer->model, entry->tensor)->dtype,
+				initializer);
 	find_place(entry, initializer);
 	entry->rest = initializer->message.size - (entry->resume - entry->place);
-	entry->elements = onnx_raw_size(initializer);
-	entry->is_external = false;
+	entry->elements[0].bytes = onnx_raw_size(initializer);
 }
 
 /* All tensors have gone to initializers, or else one is left over. */
@@ -205,54 +246,177 @@ is_taken(const PbField *field, OnnxTensor *initializer)
 	return initializer->type->dtype != DTYPE_INVALID;
 }
 
+/* ---------- the plan ---------- */
+
+/* Ranges of the graph's own inputs are there before any node. */
 static void
-plan_graph(Writer *writer, OnnxBytes graph)
+plan_activations(Writer *writer)
+{
+	const OnnxActivations *activations;
+
+	if (!onnx_has_activations(writer->model))
+		return;
+	(void) get_survey(writer);
+	writer->rewrite.activations = onnx_activations(writer->model, writer->rewrite.survey);
+	activations = writer->rewrite.activations;
+	for (int i = 0; i < activations->n; i++)
+	{
+		const OnnxActivation *each = &activations->items[i];
+
+		onnx_put_activation_tensors(each, &writer->first);
+		if (onnx_is_input(writer->rewrite.survey, each->name))
+			onnx_put_activation_nodes(activations, each, &writer->first);
+	}
+	writer->microsoft |= activations->n > 0 && activations->microsoft;
+}
+
+/* The tensors that nodes are to take in blocks. */
+static void
+gather_blocks(Writer *writer)
+{
+	OnnxRewrite *rewrite = &writer->rewrite;
+
+	rewrite->blocks = palloc(Max(writer->nentries, 1) * sizeof(OnnxNative *));
+	for (int i = 0; i < writer->nentries; i++)
+	{
+		const OnnxNative *native = writer->entries[i].native;
+
+		if (native != NULL && native->in_blocks)
+			rewrite->blocks[rewrite->nblocks++] = native;
+	}
+	onnx_rewrite_sort(rewrite);
+}
+
+static void
+plan_initializers(Writer *writer, OnnxBytes graph)
 {
 	PbReader	reader = onnx_reader(graph);
 	PbField		field;
 	OnnxTensor	initializer;
 	int			allocated = 16;
 
-	sort_tensors(writer);
+	writer->sorted = model_sort_tensors(writer->model);
 	writer->entries = palloc(allocated * sizeof(Entry));
 	while (pb_next(&reader, &field))
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (!is_taken(&field, &initializer))
-		{
-			writer->rest += field.end - field.start;
 			continue;
-		}
 		if (writer->nentries == allocated)
 			writer->entries = repalloc(writer->entries,
 									   (allocated *= 2) * sizeof(Entry));
 		add_entry(writer, &initializer);
 	}
 	check_leftover(writer);
+	gather_blocks(writer);
+}
+
+/* Everything else that the graph has. */
+static void
+plan_rest(Writer *writer, OnnxBytes graph)
+{
+	PbReader	reader = onnx_reader(graph);
+	PbField		field;
+	OnnxTensor	initializer;
+	StringInfoData node;
+
+	initStringInfo(&node);
+	while (pb_next(&reader, &field))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (field.number == GRAPH_NODE && writer->rewrite.survey != NULL)
+		{
+			resetStringInfo(&node);
+			onnx_rewrite_node(&writer->rewrite, &field, &node);
+			writer->rest += node.len;
+		}
+		else if (!is_taken(&field, &initializer))
+			writer->rest += field.end - field.start;
+	}
+	pfree(node.data);
+	writer->rest += writer->first.len;
+}
+
+static void
+plan_graph(Writer *writer, OnnxBytes graph)
+{
+	initStringInfo(&writer->first);
+	plan_activations(writer);
+	plan_initializers(writer, graph);
+	plan_rest(writer, graph);
 }
 
 /* ---------- sizes ---------- */
 
-/* The fields that say where an entry's elements are. */
+/* The import of ONNX Runtime's operators, when they are used and it is not
+ * there. */
+static void
+append_import(const Writer *writer, StringInfo out)
+{
+	StringInfoData opset;
+
+	if (!writer->microsoft || writer->rewrite.survey->has_microsoft)
+		return;
+	initStringInfo(&opset);
+	onnx_put_text(&opset, OPERATOR_SET_DOMAIN, ONNX_MICROSOFT);
+	onnx_put_integer(&opset, OPERATOR_SET_VERSION, 1);
+	onnx_put_bytes(out, MODEL_OPSET_IMPORT, opset.data, opset.len);
+	pfree(opset.data);
+}
+
+/* The fields that say where elements are that are in the other file. */
 static const StringInfoData *
-place_of(Writer *writer, const Entry *entry)
+place_of(Writer *writer, const Elements *elements)
 {
 	resetStringInfo(&writer->place);
-	onnx_put_external(&writer->place, writer->beside_name, entry->offset,
-					  entry->elements);
+	onnx_put_external(&writer->place, writer->beside_name, elements->offset,
+					  elements->bytes);
 	return &writer->place;
 }
 
-/* Bytes of an initializer. */
+/* Bytes that elements take in their initializer. */
 static uint64
-entry_size(Writer *writer, const Entry *entry)
+elements_size(Writer *writer, const Elements *elements)
 {
-	if (entry->is_external)
-		return entry->rest + place_of(writer, entry)->len;
-	if (entry->has_raw)
-		return entry->rest + entry->elements +
-			pb_header_size(TENSOR_RAW_DATA, entry->elements);
-	return entry->rest;
+	if (elements->is_external)
+		return place_of(writer, elements)->len;
+	return elements->bytes + pb_header_size(TENSOR_RAW_DATA, elements->bytes);
+}
+
+static int
+initializers_of(const Entry *entry)
+{
+	return entry->native != NULL ? entry->native->nparts : 1;
+}
+
+/* Bytes of one of the initializers that become of one. */
+static uint64
+initializer_size(Writer *writer, const Entry *entry, int i)
+{
+	if (entry->native != NULL)
+		return entry->native->parts[i].head.len +
+			elements_size(writer, &entry->elements[i]);
+	return entry->rest +
+		(entry->has_raw ? elements_size(writer, &entry->elements[0]) : 0);
+}
+
+static uint64
+graph_size(Writer *writer)
+{
+	uint64		total = writer->rest;
+
+	for (int i = 0; i < writer->nentries; i++)
+	{
+		const Entry *entry = &writer->entries[i];
+
+		for (int j = 0; j < initializers_of(entry); j++)
+		{
+			uint64		size = initializer_size(writer, entry, j);
+
+			total += pb_header_size(GRAPH_INITIALIZER, size) + size;
+		}
+	}
+	return total;
 }
 
 /* Bytes of the file; those of its graph are noted. */
@@ -261,17 +425,17 @@ measure(Writer *writer, OnnxBytes model)
 {
 	PbReader	reader = onnx_reader(model);
 	PbField		field;
+	StringInfoData import;
+	uint64		size;
 
-	writer->graph_size = writer->rest;
-	for (int i = 0; i < writer->nentries; i++)
-	{
-		uint64		size = entry_size(writer, &writer->entries[i]);
-
-		writer->graph_size += pb_header_size(GRAPH_INITIALIZER, size) + size;
-	}
+	writer->graph_size = graph_size(writer);
 	(void) onnx_next(&reader, MODEL_GRAPH, &field);
-	return model.size - (field.end - field.start) +
+	initStringInfo(&import);
+	append_import(writer, &import);
+	size = model.size - (field.end - field.start) + import.len +
 		pb_header_size(MODEL_GRAPH, writer->graph_size) + writer->graph_size;
+	pfree(import.data);
+	return size;
 }
 
 /* Gives all but small elements a place in another file. */
@@ -284,11 +448,16 @@ move_out(Writer *writer)
 	{
 		Entry	   *entry = &writer->entries[i];
 
-		entry->is_external = entry->elements >= MIN_EXTERNAL;
-		if (!entry->is_external)
-			continue;
-		entry->offset = (size + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
-		size = entry->offset + entry->elements;
+		for (int j = 0; j < initializers_of(entry); j++)
+		{
+			Elements   *elements = &entry->elements[j];
+
+			elements->is_external = elements->bytes >= MIN_EXTERNAL;
+			if (!elements->is_external)
+				continue;
+			elements->offset = (size + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+			size = elements->offset + elements->bytes;
+		}
 	}
 	if (size > 0)
 		writer->beside = writer->sink->start_beside(writer->sink, size,
@@ -322,34 +491,62 @@ put_header(Writer *writer, uint32 number, uint64 size)
 	put(writer, header, pb_put_header(header, number, size));
 }
 
-static void
-put_beside(Writer *writer, const Entry *entry)
+/* Puts what comes before elements, or says where they are; returns where they
+ * are to be put. */
+static Sink *
+start_elements(Writer *writer, const Elements *elements, uint64 *at)
 {
-	sink_put_zeros(writer->beside, writer->beside_at, entry->offset);
-	sink_put_payload(writer->beside, entry->offset,
-					 tensor_payload(writer->model, entry->tensor));
-	writer->beside_at = entry->offset + entry->elements;
+	if (elements->is_external)
+	{
+		const StringInfoData *place = place_of(writer, elements);
+
+		put(writer, place->data, place->data + place->len);
+		sink_put_zeros(writer->beside, writer->beside_at, elements->offset);
+		writer->beside_at = elements->offset + elements->bytes;
+		*at = elements->offset;
+		return writer->beside;
+	}
+	put_header(writer, TENSOR_RAW_DATA, elements->bytes);
+	flush(writer);
+	*at = writer->at;
+	writer->at += elements->bytes;
+	return writer->sink;
+}
+
+static void
+put_native(Writer *writer, const Entry *entry)
+{
+	const OnnxNative *native = entry->native;
+
+	for (int i = 0; i < native->nparts; i++)
+	{
+		const OnnxPart *part = &native->parts[i];
+		Sink	   *sink;
+		uint64		at;
+
+		put_header(writer, GRAPH_INITIALIZER, initializer_size(writer, entry, i));
+		put(writer, part->head.data, part->head.data + part->head.len);
+		sink = start_elements(writer, &entry->elements[i], &at);
+		onnx_native_put(native, part, sink, at);
+	}
 }
 
 static void
 put_initializer(Writer *writer, const Entry *entry, const PbField *field)
 {
-	put_header(writer, GRAPH_INITIALIZER, entry_size(writer, entry));
-	put(writer, field->data, entry->place);
-	if (entry->is_external)
+	if (entry->native != NULL)
 	{
-		const StringInfoData *place = place_of(writer, entry);
-
-		put(writer, place->data, place->data + place->len);
-		put_beside(writer, entry);
+		put_native(writer, entry);
+		return;
 	}
-	else if (entry->has_raw)
+	put_header(writer, GRAPH_INITIALIZER, initializer_size(writer, entry, 0));
+	put(writer, field->data, entry->place);
+	if (entry->has_raw)
 	{
-		put_header(writer, TENSOR_RAW_DATA, entry->elements);
-		flush(writer);
-		sink_put_payload(writer->sink, writer->at,
-						 tensor_payload(writer->model, entry->tensor));
-		writer->at += entry->elements;
+		uint64		at;
+		Sink	   *sink = start_elements(writer, &entry->elements[0], &at);
+
+		sink_put_payload(sink, at, tensor_payload(writer->model, entry->tensor));
 	}
 	put(writer, entry->resume, field->end);
 }
@@ -361,16 +558,26 @@ put_graph(Writer *writer, OnnxBytes graph)
 	PbField		field;
 	OnnxTensor	initializer;
 	const Entry *entry = writer->entries;
+	StringInfoData node;
 
+	initStringInfo(&node);
 	put_header(writer, MODEL_GRAPH, writer->graph_size);
+	put(writer, writer->first.data, writer->first.data + writer->first.len);
 	while (pb_next(&reader, &field))
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (is_taken(&field, &initializer))
 			put_initializer(writer, entry++, &field);
+		else if (field.number == GRAPH_NODE && writer->rewrite.survey != NULL)
+		{
+			resetStringInfo(&node);
+			onnx_rewrite_node(&writer->rewrite, &field, &node);
+			put(writer, node.data, node.data + node.len);
+		}
 		else
 			put(writer, field.start, field.end);
 	}
+	pfree(node.data);
 }
 
 static void
@@ -378,6 +585,7 @@ put_model(Writer *writer, OnnxBytes model)
 {
 	PbReader	reader = onnx_reader(model);
 	PbField		field;
+	StringInfoData import;
 
 	while (pb_next(&reader, &field))
 	{
@@ -386,6 +594,10 @@ put_model(Writer *writer, OnnxBytes model)
 		else
 			put(writer, field.start, field.end);
 	}
+	initStringInfo(&import);
+	append_import(writer, &import);
+	put(writer, import.data, import.data + import.len);
+	pfree(import.data);
 	flush(writer);
 }
 
@@ -393,7 +605,7 @@ void
 onnx_write(Model *model, Sink *sink)
 {
 	OnnxBytes	message = onnx_model_graph(model);
-	Writer		writer = {.model = model,.sink = sink};
+	Writer		writer = {.model = model, .message = message, .sink = sink};
 	uint64		size;
 
 	if (message.data == NULL)
@@ -416,6 +628,7 @@ onnx_write(Model *model, Sink *sink)
 	put_model(&writer, message);
 	pfree(writer.place.data);
 	pfree(writer.pending.data);
+	pfree(writer.first.data);
 	pfree(writer.entries);
 	pfree(writer.sorted);
 }

@@ -11,7 +11,7 @@
  */
 #include "postgres.h"
 
-#include "format/elements.h"
+#include "model/elements.h"
 #include "format/pytorch.h"
 
 #define PROTOCOL_VERSION	1001

@@ -8,7 +8,7 @@
  */
 #include "postgres.h"
 
-#include "format/elements.h"
+#include "model/elements.h"
 #include "format/pytorch.h"
 
 #define MAX_KEY		255		/* bytes; torch's own are short numbers */

@@ -9,7 +9,7 @@
 #include "postgres.h"
 
 #include "common/int.h"
-#include "format/elements.h"
+#include "model/elements.h"
 #include "format/json_scan.h"
 #include "format/safetensors.h"
 #include "mb/pg_wchar.h"

@@ -377,6 +377,35 @@ put_scale(uint8_t *dst, float d, float *reciprocal)
 	return (half & F16_INFINITY) != F16_INFINITY;
 }
 
+/* The first element of the largest magnitude, which is not infinite.  As
+ * integers, positive floats order as they are and negative ones, unsigned, by
+ * their magnitude; so mostly it is known without a search which one it is. */
+static inline float
+first_extreme(const float *src, float magnitude)
+{
+	uint32_t	wanted;
+	int32_t		highest = 0;
+	uint32_t	lowest = 0;
+	int			first = 0;
+
+	memcpy(&wanted, &magnitude, sizeof(wanted));
+	for (int j = 0; j < SMALL; j++)
+	{
+		uint32_t	bits;
+
+		memcpy(&bits, &src[j], sizeof(bits));
+		highest = (int32_t) bits > highest ? (int32_t) bits : highest;
+		lowest = bits > lowest ? bits : lowest;
+	}
+	if ((uint32_t) highest != wanted)
+		return -magnitude;
+	if (lowest != (wanted | 0x80000000u))
+		return magnitude;
+	while (src[first] != magnitude && src[first] != -magnitude)
+		first++;
+	return src[first];
+}
+
 KERNEL_CLONES
 static bool
 encode_q4_0(uint8_t *restrict dst, const float *restrict src, size_t blocks)
@@ -385,14 +414,11 @@ encode_q4_0(uint8_t *restrict dst, const float *restrict src, size_t blocks)
 	{
 		float		largest = largest_magnitude(src);
 		float		reciprocal;
-		int			first = 0;
 
 		if (!isfinite(largest))
 			return false;
 		/* Of several with this magnitude, the first one's sign counts. */
-		while (src[first] != largest && src[first] != -largest)
-			first++;
-		if (!put_scale(dst, src[first] / -8, &reciprocal))
+		if (!put_scale(dst, first_extreme(src, largest) / -8, &reciprocal))
 			return false;
 		for (int j = 0; j < SMALL / 2; j++)
 		{
@@ -407,14 +433,15 @@ encode_q4_0(uint8_t *restrict dst, const float *restrict src, size_t blocks)
 	return true;
 }
 
-/* Halves go away from zero. */
+/* Halves go away from zero: twice what is left of a whole number is a whole
+ * one again from a half on. */
 static inline int
 round_to_int(float x)
 {
 	int			whole = (int) x;
 	float		rest = x - (float) whole;
 
-	return whole + (rest >= 0.5f) - (rest <= -0.5f);
+	return whole + (int) (rest + rest);
 }
 
 KERNEL_CLONES

@@ -24,6 +24,11 @@
 
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
+
 #define F32_INFINITY	0x7f800000u
 #define F32_QUIET		0x00400000u
 
@@ -168,65 +173,136 @@ round_magnitude(uint32_t magnitude, int mantissa_bits, int bias)
 	return magnitude < smallest_normal ? subnormal : normal;
 }
 
-uint16_t
-kernel_f32_to_f16(float f)
+static inline uint16_t
+f32_to_f16(float f)
 {
 	uint32_t	bits = float_bits(f);
 	uint32_t	sign = (bits >> 16) & 0x8000;
 	uint32_t	magnitude = bits & 0x7fffffff;
-	uint32_t	half;
+	uint32_t	half = round_magnitude(magnitude, 10, 15);
+	uint32_t	nan = 0x7e00 | ((magnitude >> 13) & 0x01ff);
 
-	if (magnitude > F32_INFINITY)
-		half = 0x7e00 | ((magnitude >> 13) & 0x01ff);
-	else if (magnitude >= (127u + 16u) << 23)
-		half = 0x7c00;
-	else
-		half = round_magnitude(magnitude, 10, 15);
+	half = magnitude >= (127u + 16u) << 23 ? 0x7c00 : half;
+	half = magnitude > F32_INFINITY ? nan : half;
 	return (uint16_t) (sign | half);
 }
 
+static inline uint16_t
+f32_to_bf16(float f)
+{
+	uint32_t	bits = float_bits(f);
+
+	uint32_t	nan = (bits >> 16) | 0x0040;
+	uint32_t	rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+
+	return (uint16_t) ((bits & 0x7fffffff) > F32_INFINITY ? nan : rounded);
+}
+
+static inline uint8_t
+f32_to_f8e4m3(float f)
+{
+	uint32_t	bits = float_bits(f);
+	uint32_t	sign = (bits >> 24) & 0x80;
+	uint32_t	magnitude = bits & 0x7fffffff;
+	uint32_t	narrow = round_magnitude(magnitude, 3, 7);
+
+	narrow = magnitude >= 0x43e00000 ? 0x7e : narrow;	/* 448, the largest */
+	narrow = magnitude > F32_INFINITY ? 0x7f : narrow;
+	return (uint8_t) (sign | narrow);
+}
+
+static inline uint8_t
+f32_to_f8e5m2(float f)
+{
+	uint32_t	bits = float_bits(f);
+	uint32_t	sign = (bits >> 24) & 0x80;
+	uint32_t	magnitude = bits & 0x7fffffff;
+	uint32_t	narrow = round_magnitude(magnitude, 2, 15);
+
+	narrow = magnitude >= (127u + 16u) << 23 ? 0x7c : narrow;
+	narrow = magnitude > F32_INFINITY ? 0x7f : narrow;
+	return (uint8_t) (sign | narrow);
+}
+
+#define DEFINE_FROM_FLOAT(name, ctype) \
+ctype \
+kernel_f32_to_##name(float f) \
+{ \
+	return f32_to_##name(f); \
+} \
+\
+KERNEL_CLONES \
+void \
+kernel_f32_to_##name##_many(ctype *dst, const float *src, size_t n) \
+{ \
+	for (size_t i = 0; i < n; i++) \
+		dst[i] = f32_to_##name(src[i]); \
+}
+
+DEFINE_FROM_FLOAT(bf16, uint16_t)
+DEFINE_FROM_FLOAT(f8e4m3, uint8_t)
+DEFINE_FROM_FLOAT(f8e5m2, uint8_t)
+
+/* ---------- f16, by the machine's own instruction where there is one ---------- */
+
 uint16_t
-kernel_f32_to_bf16(float f)
+kernel_f32_to_f16(float f)
 {
-	uint32_t	bits = float_bits(f);
-
-	if ((bits & 0x7fffffff) > F32_INFINITY)
-		return (uint16_t) ((bits >> 16) | 0x0040);
-	return (uint16_t) ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+	return f32_to_f16(f);
 }
 
-uint8_t
-kernel_f32_to_f8e4m3(float f)
+KERNEL_CLONES
+static void
+f32_to_f16_plain(uint16_t *dst, const float *src, size_t n)
 {
-	uint32_t	bits = float_bits(f);
-	uint32_t	sign = (bits >> 24) & 0x80;
-	uint32_t	magnitude = bits & 0x7fffffff;
-	uint32_t	narrow;
-
-	if (magnitude > F32_INFINITY)
-		narrow = 0x7f;
-	else if (magnitude >= 0x43e00000)	/* 448, the largest */
-		narrow = 0x7e;
-	else
-		narrow = round_magnitude(magnitude, 3, 7);
-	return (uint8_t) (sign | narrow);
+	for (size_t i = 0; i < n; i++)
+		dst[i] = f32_to_f16(src[i]);
 }
 
-uint8_t
-kernel_f32_to_f8e5m2(float f)
+#if defined(__x86_64__) && !defined(KERNEL_NO_CLONES)
+/* It rounds to nearest even, and makes of a NaN what we do. */
+__attribute__((target("f16c,avx")))
+static void
+f32_to_f16_f16c(uint16_t *dst, const float *src, size_t n)
 {
-	uint32_t	bits = float_bits(f);
-	uint32_t	sign = (bits >> 24) & 0x80;
-	uint32_t	magnitude = bits & 0x7fffffff;
-	uint32_t	narrow;
+	size_t		i;
 
-	if (magnitude > F32_INFINITY)
-		narrow = 0x7f;
-	else if (magnitude >= (127u + 16u) << 23)
-		narrow = 0x7c;
-	else
-		narrow = round_magnitude(magnitude, 2, 15);
-	return (uint8_t) (sign | narrow);
+	for (i = 0; i + 8 <= n; i += 8)
+		_mm_storeu_si128((__m128i *) (dst + i),
+						 _mm256_cvtps_ph(_mm256_loadu_ps(src + i),
+										 _MM_FROUND_TO_NEAREST_INT));
+	for (; i < n; i++)
+		dst[i] = f32_to_f16(src[i]);
+}
+
+/* Not every compiler can be asked by the feature's name. */
+static bool
+has_f16c(void)
+{
+	static int	known = -1;
+	unsigned	a,
+				b,
+				c,
+				d;
+
+	if (known < 0)
+		known = __builtin_cpu_supports("avx") &&
+			__get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C) != 0;
+	return known;
+}
+#endif
+
+void
+kernel_f32_to_f16_many(uint16_t *dst, const float *src, size_t n)
+{
+#if defined(__x86_64__) && !defined(KERNEL_NO_CLONES)
+	if (has_f16c())
+	{
+		f32_to_f16_f16c(dst, src, n);
+		return;
+	}
+#endif
+	f32_to_f16_plain(dst, src, n);
 }
 
 /* What is not finite rounds to something too large, as what is. */

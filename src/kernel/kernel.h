@@ -45,6 +45,10 @@ extern uint8_t kernel_f32_to_f8e5m2(float f);
 extern uint8_t kernel_f32_to_f8e4m3fnuz(float f);
 extern uint8_t kernel_f32_to_f8e5m2fnuz(float f);
 extern uint8_t kernel_f32_to_f8e8m0(float f);	/* of the magnitude */
+extern void kernel_f32_to_f16_many(uint16_t *dst, const float *src, size_t n);
+extern void kernel_f32_to_bf16_many(uint16_t *dst, const float *src, size_t n);
+extern void kernel_f32_to_f8e4m3_many(uint8_t *dst, const float *src, size_t n);
+extern void kernel_f32_to_f8e5m2_many(uint8_t *dst, const float *src, size_t n);
 extern void kernel_f16_to_f32_many(float *dst, const uint16_t *src, size_t n);
 extern void kernel_bf16_to_f32_many(float *dst, const uint16_t *src, size_t n);
 
@@ -456,5 +460,171 @@ extern size_t kernel_pack_estimate(KernelPacker *packer, const void *src,
  */
 extern bool kernel_unpack(KernelUnpacker *unpacker, void *dst, size_t bytes,
 						  const void *src, size_t size);
+
+/* ---------- affine.c: small integers for floats ---------- */
+
+/* Widens a range to what n floats are in.  The order is that of numbers, with
+ * -0 before 0 and NaNs at both ends, so that a range whose ends are finite has
+ * finite floats alone.  Each: a range for every float. */
+extern void kernel_range(const float *x, size_t n, float *min, float *max);
+extern void kernel_range_each(const float *x, size_t n, float *mins,
+							  float *maxs);
+
+/* How the integer for x is computed from a scale and a zero point. */
+typedef enum KernelAffineRule
+{
+	KERNEL_AFFINE_DIVIDE,		/* x / scale, halves to even, + zero */
+	KERNEL_AFFINE_MULTIPLY,		/* x * (1 / scale), likewise */
+	KERNEL_AFFINE_AWAY,			/* x * (1 / scale) + zero, halves away from
+								 * zero; a scale of 0 has the reciprocal 0 */
+} KernelAffineRule;
+
+/*
+ * Integers of 1 or 2 bytes between low and high (2: by KERNEL_AFFINE_DIVIDE
+ * only).  All elements have the first scale and zero, or with a step of 1
+ * each its own.
+ */
+extern void kernel_affine_encode(KernelAffineRule rule, void *dst, int width,
+								 const float *x, size_t n,
+								 const float *scales, const float *zeros,
+								 int step, int low, int high);
+
+/* The low halves of n bytes, two to a byte, the first one low. */
+extern void kernel_pack_nibbles(uint8_t *dst, const uint8_t *codes, size_t n);
+
+/* Integers of 4 bits, the first one low, as floats. */
+extern void kernel_nibbles_to_f32(float *dst, const uint8_t *src, size_t n,
+								  bool is_signed);
+
+/* Flips the bits of a mask in each of n bytes. */
+extern void kernel_flip(uint8_t *codes, size_t n, uint8_t mask);
+
+/* From integers, as floats, to what they stand for, in place.  Zeros may be
+ * NULL for none. */
+extern void kernel_affine_decode(float *x, size_t n, const float *scales,
+								 const float *zeros, int step);
+
+/* ---------- difference.c: how far two sequences are apart ---------- */
+
+#define KERNEL_DIFFERENCE_LANES 16
+
+/* Init, add chunks (multiples of the lanes but for the last), and ask. */
+typedef struct KernelDifference
+{
+	double		max[KERNEL_DIFFERENCE_LANES];
+	double		errors[KERNEL_DIFFERENCE_LANES];
+	double		squares[KERNEL_DIFFERENCE_LANES];
+} KernelDifference;
+
+extern void kernel_difference_init(KernelDifference *difference);
+extern void kernel_difference_f32(KernelDifference *difference,
+								  const float *a, const float *b, size_t n);
+extern void kernel_difference_f64(KernelDifference *difference,
+								  const double *a, const double *b, size_t n);
+
+/* The largest |a - b|, NaN when there is one; the sums of (a - b)^2 and of
+ * a^2. */
+extern double kernel_difference_max(const KernelDifference *difference);
+extern double kernel_difference_errors(const KernelDifference *difference);
+extern double kernel_difference_squares(const KernelDifference *difference);
+
+/* ---------- bits.c: codes of 1 to 8 bits ---------- */
+
+/* Code i has the bits from i * bits on, the lowest of a byte first; the last
+ * byte is filled up with zeros.  A code in memory takes a byte. */
+extern void kernel_unpack_bits(uint8_t *dst, const void *src, size_t n,
+							   int bits);
+extern void kernel_pack_bits(void *dst, const uint8_t *codes, size_t n,
+							 int bits);
+
+/* Values of 1, 2, 4 or 8 bytes for codes; there are 256 of them. */
+extern void kernel_lookup(void *dst, const uint8_t *codes, size_t n,
+						  const void *values, int width);
+
+/* ---------- cluster.c: clusters on a line ---------- */
+
+/* Points of a bin, or of all bins before a place: how many, and their sum. */
+typedef struct KernelBin
+{
+	double		weight;
+	double		sum;
+} KernelBin;
+
+typedef struct KernelExtremes
+{
+	float		min;			/* +infinity without points */
+	float		max;			/* -infinity */
+} KernelExtremes;
+
+/* The bin of a float. */
+extern size_t kernel_histogram_bin(float x, float min, float scale,
+								   size_t nbins);
+
+/* Adds floats to bins; bin i has those from min + i / scale on, and the last
+ * one all that are larger. */
+extern void kernel_histogram(const float *x, size_t n, float min, float scale,
+							 KernelBin *bins, size_t nbins);
+extern void kernel_histogram_extremes(const float *x, size_t n, float min,
+									  float scale, KernelExtremes *bins,
+									  size_t nbins);
+
+#define KERNEL_CLUSTER_POINTS 65536 /* at most */
+
+/*
+ * The best clusters of points in order.  before[i] is what lies before point i,
+ * and before[n] all; no point has the weight 0.  best[j] is the worth of the
+ * first j points in one cluster, then in k of them from that in k - 1 (fewer);
+ * starts[j] is where the last of these k starts.  Only places k to n are set.
+ */
+extern void kernel_cluster_first(const KernelBin *before, size_t n,
+								 double *best);
+extern void kernel_cluster_next(const KernelBin *before, size_t n, size_t k,
+								const double *fewer, double *best,
+								uint16_t *starts);
+
+#define KERNEL_ASSIGN_LIMITS 256
+#define KERNEL_ASSIGN_BINS 4096
+
+/* How many of some limits, at most 255 and in order, a float is beyond. */
+typedef struct KernelAssigner
+{
+	int			n;
+	float		limits[KERNEL_ASSIGN_LIMITS];	/* infinity after the last */
+	float		min;
+	float		scale;
+	uint8_t		first[KERNEL_ASSIGN_BINS];	/* limits before each bin */
+} KernelAssigner;
+
+extern void kernel_assign_init(KernelAssigner *assigner, const float *limits,
+							   int n);
+extern void kernel_assign(const KernelAssigner *assigner, uint8_t *codes,
+						  const float *x, size_t n);
+
+/* ---------- multiply.c: products of matrices ---------- */
+
+#define KERNEL_MULTIPLY_ROWS 8	/* at once, for good speed */
+
+/*
+ * dst (rows x columns) is left (rows x inner) times right (inner x columns, a
+ * row every right_step elements); every element is added up in order.
+ */
+extern void kernel_multiply_f32(float *dst, const float *left,
+								const float *right, size_t rows,
+								size_t inner, size_t columns,
+								size_t right_step);
+extern void kernel_multiply_f64(double *dst, const double *left,
+								const double *right, size_t rows,
+								size_t inner, size_t columns,
+								size_t right_step);
+
+/*
+ * Both ways through a matrix at once: part of a row, whose columns have so many
+ * elements each.  What the elements of a column add up to is added to its sum,
+ * and to the row's, which is spread over lanes: parts but the last have a number
+ * of columns that is a multiple of KERNEL_NORM_LANES.
+ */
+extern void kernel_norm_row(bool squares, const float *x, size_t columns,
+							size_t run, double lanes[KERNEL_NORM_LANES],
+							double *sums);
 
 #endif							/* MODELOPT_KERNEL_H */

@@ -156,3 +156,67 @@ kernel_norm_add_each(KernelNorm norm, double p, double *sums,
 			break;
 	}
 }
+
+/* ---------- rows and columns of a matrix ---------- */
+
+static inline double
+power_of(bool squares, float x)
+{
+	double		wide = x;
+
+	return squares ? wide * wide : fabs(wide);
+}
+
+static inline void
+norm_row_of_ones(bool squares, const float *x, size_t columns, double *lanes,
+				 double *sums)
+{
+	size_t		i = 0;
+
+	for (; i + KERNEL_NORM_LANES <= columns; i += KERNEL_NORM_LANES)
+	{
+		for (int lane = 0; lane < KERNEL_NORM_LANES; lane++)
+		{
+			double		value = power_of(squares, x[i + lane]);
+
+			lanes[lane] += value;
+			sums[i + lane] += value;
+		}
+	}
+	for (int lane = 0; i < columns; i++, lane++)
+	{
+		double		value = power_of(squares, x[i]);
+
+		lanes[lane] += value;
+		sums[i] += value;
+	}
+}
+
+static inline void
+norm_row_of_runs(bool squares, const float *x, size_t columns, size_t run,
+				 double *lanes, double *sums)
+{
+	for (size_t i = 0; i < columns; i++)
+	{
+		double		sum = 0;
+
+		for (size_t j = 0; j < run; j++)
+			sum += power_of(squares, x[i * run + j]);
+		lanes[i % KERNEL_NORM_LANES] += sum;
+		sums[i] += sum;
+	}
+}
+
+KERNEL_CLONES void
+kernel_norm_row(bool squares, const float *x, size_t columns, size_t run,
+				double lanes[KERNEL_NORM_LANES], double *sums)
+{
+	if (run == 1 && squares)
+		norm_row_of_ones(true, x, columns, lanes, sums);
+	else if (run == 1)
+		norm_row_of_ones(false, x, columns, lanes, sums);
+	else if (squares)
+		norm_row_of_runs(true, x, columns, run, lanes, sums);
+	else
+		norm_row_of_runs(false, x, columns, run, lanes, sums);
+}

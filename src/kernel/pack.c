@@ -29,6 +29,9 @@
  * give it one bit, and its information is well below that. */
 #define MASK_SHARE 0.6
 
+/* Bytes that are never worth it. */
+#define SMALL 32
+
 /* Elements of zero bits are left out from this share on, which pays for the
  * mask even where nothing else is saved. */
 #define ZEROS_PART 16
@@ -97,31 +100,48 @@ kernel_packer_init(void *memory)
 
 /* ---------- sections ---------- */
 
-static size_t
-put_section(uint8_t *dst, PackMethod method, size_t size)
-{
-	uint32_t	stored = (uint32_t) size;
+/* Each of these writes a section and returns its size. */
 
-	dst[0] = (uint8_t) method;
-	memcpy(dst + 1, &stored, sizeof(stored));
-	return PACK_SECTION_HEADER + size;
+static size_t
+pack_raw(uint8_t *dst, const uint8_t *plane, size_t n)
+{
+	dst[0] = PACK_RAW;
+	if (n > 0)
+		memcpy(dst + 1, plane, n);
+	return 1 + n;
 }
 
-/* As a frame of zstd after the place of a header; 0 when it does not fit. */
 static size_t
-compress(KernelPacker *packer, uint8_t *dst, size_t room,
-		 const uint8_t *plane, size_t n, int level)
+pack_constant(uint8_t *dst, uint8_t byte)
 {
+	dst[0] = PACK_CONSTANT;
+	dst[1] = byte;
+	return 2;
+}
+
+/* 0 when it does not fit. */
+static size_t
+pack_zstd(KernelPacker *packer, uint8_t *dst, size_t room,
+		  const uint8_t *plane, size_t n, int level)
+{
+	ZSTD_CCtx  *zstd = packer->zstd;
+	uint32_t	stored;
 	size_t		size;
 
-	ZSTD_CCtx_reset(packer->zstd, ZSTD_reset_session_and_parameters);
-	ZSTD_CCtx_setParameter(packer->zstd, ZSTD_c_compressionLevel, level);
-	ZSTD_CCtx_setParameter(packer->zstd, ZSTD_c_literalCompressionMode,
+	ZSTD_CCtx_reset(zstd, ZSTD_reset_session_and_parameters);
+	ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, level);
+	ZSTD_CCtx_setParameter(zstd, ZSTD_c_literalCompressionMode,
 						   ZSTD_ps_enable);
-	ZSTD_CCtx_setParameter(packer->zstd, ZSTD_c_contentSizeFlag, 0);
-	size = ZSTD_compress2(packer->zstd, dst + PACK_SECTION_HEADER,
-						  room - PACK_SECTION_HEADER, plane, n);
-	return ZSTD_isError(size) ? 0 : size;
+	ZSTD_CCtx_setParameter(zstd, ZSTD_c_contentSizeFlag, 0);
+	ZSTD_CCtx_setParameter(zstd, ZSTD_c_format, ZSTD_f_zstd1_magicless);
+	size = ZSTD_compress2(zstd, dst + PACK_ZSTD_HEADER,
+						  room - PACK_ZSTD_HEADER, plane, n);
+	if (ZSTD_isError(size))
+		return 0;
+	dst[0] = PACK_ZSTD;
+	stored = (uint32_t) size;
+	memcpy(dst + 1, &stored, 3);
+	return PACK_ZSTD_HEADER + size;
 }
 
 static size_t pack_section(KernelPacker *packer, uint8_t *dst, size_t room,
@@ -152,7 +172,7 @@ pack_sparse(KernelPacker *packer, uint8_t *dst, size_t room,
 	const uint8_t *zeroed = make_zero(arena, plane, n, mode);
 	uint8_t    *mask = pack_arena_take(arena, (n + 7) / 8);
 	uint8_t    *values = pack_arena_take(arena, n);
-	size_t		size = PACK_SECTION_HEADER + PACK_SPARSE_HEADER;
+	size_t		size = PACK_SPARSE_HEADER;
 	uint32_t	nvalues;
 
 	if (zeroed == NULL || mask == NULL || values == NULL)
@@ -160,57 +180,36 @@ pack_sparse(KernelPacker *packer, uint8_t *dst, size_t room,
 	nvalues = (uint32_t) kernel_sparse_pack(zeroed, n, 1, mask, values);
 	if (nvalues > n / 2)
 		return 0;
-	dst[PACK_SECTION_HEADER] = mode;
-	memcpy(dst + PACK_SECTION_HEADER + 1, &nvalues, sizeof(nvalues));
+	dst[0] = PACK_SPARSE;
+	dst[1] = mode;
+	memcpy(dst + 2, &nvalues, 3);
 	size += pack_section(packer, dst + size, room - size, mask, (n + 7) / 8,
 						 depth + 1);
 	size += pack_section(packer, dst + size, room - size, values, nvalues,
 						 depth + 1);
-	return size - PACK_SECTION_HEADER;
+	return size;
 }
 
-static bool
-is_constant(const uint8_t *plane, size_t n)
-{
-	return n > 0 && memcmp(plane, plane + 1, n - 1) == 0;
-}
-
-/* The size of a section's data, and what it is; 0 when it is to be raw. */
+/* 0 when nothing seems to be saved. */
 static size_t
-pack_data(KernelPacker *packer, uint8_t *dst, size_t room,
-		  const uint8_t *plane, size_t n, int depth, PackMethod *method)
+pack_smaller(KernelPacker *packer, uint8_t *dst, size_t room,
+			 const uint8_t *plane, size_t n, int depth)
 {
 	PackProbe	probe;
-	size_t		size;
+	size_t		size = 0;
 
-	if (is_constant(plane, n))
-	{
-		*method = PACK_CONSTANT;
-		dst[PACK_SECTION_HEADER] = plane[0];
-		return 1;
-	}
-	if (n < 64)
-		return 0;
 	pack_probe(&probe, plane, n);
-	*method = PACK_ZSTD;
 	if (probe.mode_share >= MASK_SHARE && depth < PACK_MAX_DEPTH)
-	{
 		size = pack_sparse(packer, dst, room, plane, n, probe.mode, depth);
-		if (size > 0)
-		{
-			*method = PACK_SPARSE;
-			return size;
-		}
-	}
+	if (size > 0)
+		return size;
 	if (packer->repeats)
-	{
-		size = compress(packer, dst, room, plane, n, MATCHES);
-		if (size > 0 && size < probe.bits * n / 8)
-			return size;
-	}
+		size = pack_zstd(packer, dst, room, plane, n, MATCHES);
+	if (size > 0 && size < probe.bits * n / 8)
+		return size;
 	if (!WORTH(probe.bits * n / 8, n))
 		return 0;
-	return compress(packer, dst, room, plane, n, NO_MATCHES);
+	return pack_zstd(packer, dst, room, plane, n, NO_MATCHES);
 }
 
 static size_t
@@ -218,18 +217,15 @@ pack_section(KernelPacker *packer, uint8_t *dst, size_t room,
 			 const uint8_t *plane, size_t n, int depth)
 {
 	size_t		used = packer->arena.used;
-	PackMethod	method = PACK_RAW;
-	size_t		size = pack_data(packer, dst, room, plane, n, depth, &method);
+	size_t		size;
 
+	if (n < SMALL)
+		return pack_raw(dst, plane, n);
+	if (memcmp(plane, plane + 1, n - 1) == 0)
+		return pack_constant(dst, plane[0]);
+	size = pack_smaller(packer, dst, room, plane, n, depth);
 	packer->arena.used = used;
-	if (size == 0 || (method != PACK_CONSTANT && !WORTH(size, n)))
-	{
-		method = PACK_RAW;
-		size = n;
-		if (n > 0)
-			memcpy(dst + PACK_SECTION_HEADER, plane, n);
-	}
-	return put_section(dst, method, size);
+	return size > 0 && WORTH(size, n) ? size : pack_raw(dst, plane, n);
 }
 
 /* ---------- blocks ---------- */
@@ -257,45 +253,92 @@ pack_planes(KernelPacker *packer, uint8_t *dst, size_t room, const void *src,
 	return size;
 }
 
+/* What is packed, and where to. */
+typedef struct Packing
+{
+	uint8_t    *dst;
+	size_t		room;
+	size_t		size;			/* so far */
+	const void *elements;
+	size_t		n;
+	int			width;
+	KernelNumber number;
+} Packing;
+
+/* Goes on with the elements that have bits, of which there are so many, after
+ * the mask that tells them. */
+static uint8_t *
+leave_out(KernelPacker *packer, Packing *packing, size_t count)
+{
+	size_t		mask_bytes = (packing->n + 7) / 8;
+	uint8_t    *mask = pack_arena_take(&packer->arena, mask_bytes);
+	uint8_t    *kept = pack_arena_take(&packer->arena,
+									   packing->n * packing->width);
+	uint32_t	stored = (uint32_t) count;
+
+	kernel_sparse_pack(packing->elements, packing->n, packing->width, mask,
+					   kept);
+	memcpy(packing->dst + packing->size, &stored, sizeof(stored));
+	packing->size += sizeof(stored);
+	packer->repeats = false;
+	packing->size += pack_section(packer, packing->dst + packing->size,
+								  packing->room - packing->size, mask,
+								  mask_bytes, 0);
+	packing->elements = kept;
+	packing->n = count;
+	return kept;
+}
+
+/* Leaves zeros out where that pays: those of zero bits, and then, since weights
+ * that were multiplied by a mask have zeros of both signs, the -0 among the
+ * others.  Returns how many times. */
+static int
+leave_zeros_out(KernelPacker *packer, Packing *packing)
+{
+	int			width = packing->width;
+	size_t		n = packing->n;
+	size_t		count = kernel_count_nonzero(packing->elements, n, width);
+	uint8_t    *kept;
+	size_t		zeros;
+
+	if (width == 1 || n - count <= n / ZEROS_PART)
+		return 0;
+	kept = leave_out(packer, packing, count);
+	if (packing->number != KERNEL_FLOAT)
+		return 1;
+	zeros = kernel_count_zero_floats(kept, count, width);
+	if (zeros <= count / ZEROS_PART)
+		return 1;
+	pack_flip_signs(kept, count, width);
+	kept = leave_out(packer, packing, count - zeros);
+	pack_flip_signs(kept, count - zeros, width);
+	return 2;
+}
+
 size_t
 kernel_pack(KernelPacker *packer, void *dst, const void *src, size_t bytes,
 			int width, KernelNumber number)
 {
-	uint8_t    *out = dst;
-	size_t		room = kernel_pack_bound(bytes);
-	size_t		n = bytes / width;
-	size_t		tail = bytes % width;
-	size_t		size = sizeof(PackHeader);
-	const void *elements = src;
-	PackHeader	header = {
-		.version = PACK_VERSION,
-		.width = (uint8_t) width,
-		.number = (uint8_t) number,
-		.bytes = (uint32_t) bytes,
-		.values = (uint32_t) kernel_count_nonzero(src, n, width),
+	Packing		packing = {
+		dst, kernel_pack_bound(bytes), PACK_HEADER, src, bytes / width, width,
+		number
 	};
+	uint32_t	stored = (uint32_t) bytes;
+	size_t		tail = bytes % width;
+	int			masks;
 
 	packer->arena.used = 0;
-	header.masked = width > 1 && n - header.values > n / ZEROS_PART;
-	if (header.masked)
-	{
-		uint8_t    *mask = pack_arena_take(&packer->arena, (n + 7) / 8);
-		uint8_t    *values = pack_arena_take(&packer->arena, bytes);
-
-		kernel_sparse_pack(src, n, width, mask, values);
-		elements = values;
-		packer->repeats = false;
-		size += pack_section(packer, out + size, room - size, mask,
-							 (n + 7) / 8, 0);
-	}
-	else
-		header.values = (uint32_t) n;
-	size += pack_planes(packer, out + size, room - size, elements,
-						header.values, width, number);
-	memcpy(out, &header, sizeof(header));
+	masks = leave_zeros_out(packer, &packing);
+	packing.dst[0] = PACK_VERSION;
+	packing.dst[1] = (uint8_t) PACK_FORM(__builtin_ctz(width), number, masks);
+	memcpy(packing.dst + 2, &stored, sizeof(stored));
+	packing.size += pack_planes(packer, packing.dst + packing.size,
+								packing.room - packing.size, packing.elements,
+								packing.n, width, number);
 	if (tail > 0)
-		memcpy(out + size, (const uint8_t *) src + bytes - tail, tail);
-	return size + tail;
+		memcpy(packing.dst + packing.size,
+			   (const uint8_t *) src + bytes - tail, tail);
+	return packing.size + tail;
 }
 
 size_t

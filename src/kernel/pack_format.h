@@ -4,20 +4,25 @@
  *
  * Private to pack*.c and unpack.c.  All numbers are little endian.
  *
- *		header		PackHeader
- *		mask		a section, when only elements with a bit in it are stored
- *		planes		a section each, the most significant first
- *		tail		bytes after the last whole element
+ *		PACK_VERSION, a byte
+ *		PackForm, a byte
+ *		the size of what was packed, four bytes
+ *		when elements of zero bits are left out: the number of others, four
+ *			bytes, and a section with the mask that tells them (as in sparse.c)
+ *		when the -0 among those are left out too: the same once more
+ *		the planes of the elements, a section each, the most significant first
+ *		bytes after the last whole element, as they were
  *
- * A section is a byte that says how, the size of what follows in four bytes,
- * and what follows; how many bytes it stands for is known from before:
+ * How many bytes a section stands for is known from before.  It is a byte that
+ * says how, and then
  *
  *		PACK_RAW		those bytes
  *		PACK_CONSTANT	the byte that all are
- *		PACK_ZSTD		a frame of zstd
- *		PACK_SPARSE		the byte that most of them are, the number of others in
- *						four bytes, a section with the mask of the others (as
- *						in sparse.c), and a section with the others
+ *		PACK_ZSTD		a size, three bytes, and so much of zstd, without magic
+ *						number
+ *		PACK_SPARSE		the byte that most of them are, the number of others,
+ *						three bytes, a section with the mask of the others, and
+ *						a section with the others
  */
 #ifndef MODELOPT_PACK_FORMAT_H
 #define MODELOPT_PACK_FORMAT_H
@@ -34,15 +39,16 @@
 
 #define PACK_VERSION 1
 
-typedef struct PackHeader
-{
-	uint8_t		version;
-	uint8_t		width;			/* of an element: 1, 2, 4 or 8 */
-	uint8_t		number;			/* KernelNumber */
-	uint8_t		masked;			/* 0 or 1: elements of zero bits are left out */
-	uint32_t	bytes;			/* unpacked */
-	uint32_t	values;			/* elements that are stored */
-} PackHeader;
+/* The logarithm of the width in two bits, KernelNumber in two, and how many
+ * times elements are left out. */
+#define PACK_FORM(log_width, number, masks) \
+	((log_width) | (number) << 2 | (masks) << 4)
+#define PACK_FORM_WIDTH(form) (1 << ((form) & 3))
+#define PACK_FORM_NUMBER(form) ((form) >> 2 & 3)
+#define PACK_FORM_MASKS(form) ((form) >> 4)
+#define PACK_MAX_MASKS 2
+
+#define PACK_HEADER 6			/* bytes */
 
 typedef enum PackMethod
 {
@@ -52,7 +58,7 @@ typedef enum PackMethod
 	PACK_SPARSE = 3,
 } PackMethod;
 
-#define PACK_SECTION_HEADER 5
+#define PACK_ZSTD_HEADER 4		/* bytes, with that of the method */
 #define PACK_SPARSE_HEADER 5
 
 /* Sparse sections in sparse sections; each is at most half as long. */
@@ -64,6 +70,14 @@ static inline size_t
 pack_align(size_t size)
 {
 	return (size + 63) / 64 * 64;
+}
+
+/* Makes -0 an element of zero bits, and back. */
+static inline void
+pack_flip_signs(uint8_t *floats, size_t n, int width)
+{
+	for (size_t i = 1; i <= n; i++)
+		floats[i * width - 1] ^= 0x80;
 }
 
 /* Taken from the start on, and given back by setting "used" back. */

@@ -39,6 +39,8 @@ kernel_unpacker_init(void *memory)
 	uint8_t    *next = (uint8_t *) memory + pack_align(sizeof(KernelUnpacker));
 
 	unpacker->zstd = ZSTD_initStaticDCtx(next, context);
+	ZSTD_DCtx_setParameter(unpacker->zstd, ZSTD_d_format,
+						   ZSTD_f_zstd1_magicless);
 	unpacker->arena.start = next + context;
 	unpacker->arena.size = ARENA_SIZE;
 	unpacker->arena.used = 0;
@@ -58,6 +60,18 @@ take(KernelUnpacker *unpacker, size_t n)
 	return bytes;
 }
 
+/* The next number, of one, three or four bytes. */
+static bool
+take_number(KernelUnpacker *unpacker, int bytes, uint32_t *number)
+{
+	const uint8_t *stored = take(unpacker, bytes);
+
+	*number = 0;
+	if (stored != NULL)
+		memcpy(number, stored, bytes);
+	return stored != NULL;
+}
+
 /* ---------- sections ---------- */
 
 static const uint8_t *unpack_section(KernelUnpacker *unpacker, uint8_t *room,
@@ -72,115 +86,80 @@ unpack_taken(KernelUnpacker *unpacker, size_t n, int depth)
 	return room == NULL ? NULL : unpack_section(unpacker, room, n, depth);
 }
 
+/* A mask with so many bits. */
+static const uint8_t *
+unpack_mask(KernelUnpacker *unpacker, size_t n, uint32_t count, int depth)
+{
+	const uint8_t *mask = unpack_taken(unpacker, (n + 7) / 8, depth);
+
+	return mask != NULL && kernel_popcount(mask, (n + 7) / 8) == count ?
+		mask : NULL;
+}
+
 static bool
 unpack_sparse(KernelUnpacker *unpacker, uint8_t *room, size_t n, int depth)
 {
-	const uint8_t *header = take(unpacker, PACK_SPARSE_HEADER);
+	uint32_t	mode;
+	uint32_t	count;
 	const uint8_t *mask;
 	const uint8_t *values;
-	uint32_t	nvalues;
 
-	if (header == NULL || depth >= PACK_MAX_DEPTH)
+	if (depth >= PACK_MAX_DEPTH || !take_number(unpacker, 1, &mode) ||
+		!take_number(unpacker, 3, &count) || count > n / 2)
 		return false;
-	memcpy(&nvalues, header + 1, sizeof(nvalues));
-	if (nvalues > n / 2)
-		return false;
-	mask = unpack_taken(unpacker, (n + 7) / 8, depth + 1);
-	if (mask == NULL || kernel_popcount(mask, (n + 7) / 8) != nvalues)
-		return false;
-	values = unpack_taken(unpacker, nvalues, depth + 1);
+	mask = unpack_mask(unpacker, n, count, depth + 1);
+	values = mask == NULL ? NULL : unpack_taken(unpacker, count, depth + 1);
 	if (values == NULL ||
-		kernel_sparse_unpack(room, n, 1, mask, values) != nvalues)
+		kernel_sparse_unpack(room, n, 1, mask, values) != count)
 		return false;
-	if (header[0] != 0)
+	if (mode != 0)
 		for (size_t i = 0; i < n; i++)
-			room[i] ^= header[0];
+			room[i] ^= (uint8_t) mode;
 	return true;
 }
 
 static bool
 unpack_zstd(KernelUnpacker *unpacker, uint8_t *room, size_t n)
 {
-	const uint8_t *frame = unpacker->next;
-	size_t		size = unpacker->left;
-
-	/* One frame: the decoder would take several. */
-	return ZSTD_findFrameCompressedSize(frame, size) == size &&
-		ZSTD_decompressDCtx(unpacker->zstd, room, n, frame, size) == n &&
-		take(unpacker, size) != NULL;
-}
-
-/* Fills room, or tells where those bytes are in the block. */
-static const uint8_t *
-unpack_data(KernelUnpacker *unpacker, PackMethod method, uint8_t *room,
-			size_t n, int depth)
-{
+	uint32_t	size;
 	const uint8_t *data;
 
+	if (!take_number(unpacker, 3, &size))
+		return false;
+	data = take(unpacker, size);
+	return data != NULL &&
+		ZSTD_decompressDCtx(unpacker->zstd, room, n, data, size) == n;
+}
+
+/* The next section, of n bytes, or NULL: fills room, or tells where those
+ * bytes are in the block. */
+static const uint8_t *
+unpack_section(KernelUnpacker *unpacker, uint8_t *room, size_t n, int depth)
+{
+	uint32_t	method;
+	uint32_t	byte;
+
+	if (!take_number(unpacker, 1, &method))
+		return NULL;
 	switch (method)
 	{
 		case PACK_RAW:
 			return take(unpacker, n);
 		case PACK_CONSTANT:
-			data = take(unpacker, 1);
-			if (data == NULL)
+			if (!take_number(unpacker, 1, &byte))
 				return NULL;
-			memset(room, data[0], n);
+			memset(room, (int) byte, n);
 			return room;
 		case PACK_ZSTD:
 			return unpack_zstd(unpacker, room, n) ? room : NULL;
 		case PACK_SPARSE:
 			return unpack_sparse(unpacker, room, n, depth) ? room : NULL;
+		default:
+			return NULL;
 	}
-	return NULL;
-}
-
-/* The next section, of n bytes, or NULL. */
-static const uint8_t *
-unpack_section(KernelUnpacker *unpacker, uint8_t *room, size_t n, int depth)
-{
-	const uint8_t *header = take(unpacker, PACK_SECTION_HEADER);
-	const uint8_t *bytes;
-	size_t		left;
-	uint32_t	stored;
-
-	if (header == NULL)
-		return NULL;
-	memcpy(&stored, header + 1, sizeof(stored));
-	if (stored > unpacker->left)
-		return NULL;
-
-	/* Its data is all there is until it has been read. */
-	left = unpacker->left - stored;
-	unpacker->left = stored;
-	bytes = unpack_data(unpacker, header[0], room, n, depth);
-	if (unpacker->left != 0)
-		return NULL;
-	unpacker->left = left;
-	return bytes;
 }
 
 /* ---------- blocks ---------- */
-
-static bool
-read_header(KernelUnpacker *unpacker, PackHeader *header, size_t bytes)
-{
-	const uint8_t *stored = take(unpacker, sizeof(*header));
-	size_t		n;
-
-	if (stored == NULL)
-		return false;
-	memcpy(header, stored, sizeof(*header));
-	if (header->version != PACK_VERSION || header->bytes != bytes ||
-		bytes > KERNEL_PACK_BLOCK || header->number > KERNEL_FLOAT ||
-		header->masked > 1)
-		return false;
-	if (header->width != 1 && header->width != 2 && header->width != 4 &&
-		header->width != 8)
-		return false;
-	n = bytes / header->width;
-	return header->masked ? header->values <= n : header->values == n;
-}
 
 /* n elements, which are in all of the planes. */
 static bool
@@ -206,47 +185,63 @@ unpack_planes(KernelUnpacker *unpacker, uint8_t *dst, size_t n, int width,
 	return true;
 }
 
-/* Values go where the mask has a bit. */
+/* n elements of which some were left out so many times; the first time those
+ * that are +0, then those that are -0. */
 static bool
-unpack_masked(KernelUnpacker *unpacker, uint8_t *dst, size_t n,
-			  const PackHeader *header)
+unpack_elements(KernelUnpacker *unpacker, uint8_t *dst, size_t n, int width,
+				KernelNumber number, int masks, int done)
 {
-	size_t		nvalues = header->values;
-	const uint8_t *mask = unpack_taken(unpacker, (n + 7) / 8, 0);
-	uint8_t    *values = pack_arena_take(&unpacker->arena,
-										 nvalues * header->width);
+	uint32_t	count;
+	const uint8_t *mask;
+	uint8_t    *kept;
 
-	return mask != NULL && values != NULL &&
-		kernel_popcount(mask, (n + 7) / 8) == nvalues &&
-		unpack_planes(unpacker, values, nvalues, header->width,
-					  header->number) &&
-		kernel_sparse_unpack(dst, n, header->width, mask, values) == nvalues;
+	if (done == masks)
+		return unpack_planes(unpacker, dst, n, width, number);
+	if (!take_number(unpacker, 4, &count) || count > n)
+		return false;
+	mask = unpack_mask(unpacker, n, count, 0);
+	kept = pack_arena_take(&unpacker->arena, (size_t) count * width);
+	if (mask == NULL || kept == NULL ||
+		!unpack_elements(unpacker, kept, count, width, number, masks,
+						 done + 1))
+		return false;
+	if (done == 1)
+		pack_flip_signs(kept, count, width);
+	if (kernel_sparse_unpack(dst, n, width, mask, kept) != count)
+		return false;
+	if (done == 1)
+		pack_flip_signs(dst, n, width);
+	return true;
 }
 
 bool
 kernel_unpack(KernelUnpacker *unpacker, void *dst, size_t bytes,
 			  const void *src, size_t size)
 {
-	PackHeader	header;
+	uint32_t	version;
+	uint32_t	form;
+	uint32_t	stored;
 	const uint8_t *tail;
+	int			width;
 	size_t		n;
 
 	unpacker->next = src;
 	unpacker->left = size;
 	unpacker->arena.used = 0;
-	if (!read_header(unpacker, &header, bytes))
+	if (!take_number(unpacker, 1, &version) || version != PACK_VERSION ||
+		!take_number(unpacker, 1, &form) || PACK_FORM_MASKS(form) > PACK_MAX_MASKS ||
+		PACK_FORM_NUMBER(form) > KERNEL_FLOAT ||
+		!take_number(unpacker, 4, &stored) || stored != bytes ||
+		bytes > KERNEL_PACK_BLOCK)
 		return false;
-	n = bytes / header.width;
-	if (header.masked)
-	{
-		if (!unpack_masked(unpacker, dst, n, &header))
-			return false;
-	}
-	else if (!unpack_planes(unpacker, dst, n, header.width, header.number))
+	width = PACK_FORM_WIDTH(form);
+	n = bytes / width;
+	if (!unpack_elements(unpacker, dst, n, width, PACK_FORM_NUMBER(form),
+						 PACK_FORM_MASKS(form), 0))
 		return false;
-	tail = take(unpacker, bytes % header.width);
+	tail = take(unpacker, bytes % width);
 	if (tail == NULL || unpacker->left != 0)
 		return false;
-	memcpy((uint8_t *) dst + n * header.width, tail, bytes % header.width);
+	memcpy((uint8_t *) dst + n * width, tail, bytes % width);
 	return true;
 }

@@ -177,10 +177,7 @@ f16_to_double(const void *src, int64 first, int64 n, double *dst)
 static void
 f16_from_float(const float *src, int64 n, void *dst)
 {
-	uint16	   *elements = dst;
-
-	for (int64 i = 0; i < n; i++)
-		elements[i] = kernel_f32_to_f16(src[i]);
+	kernel_f32_to_f16_many(dst, src, n);
 }
 
 static void
@@ -198,10 +195,7 @@ bf16_to_double(const void *src, int64 first, int64 n, double *dst)
 static void
 bf16_from_float(const float *src, int64 n, void *dst)
 {
-	uint16	   *elements = dst;
-
-	for (int64 i = 0; i < n; i++)
-		elements[i] = kernel_f32_to_bf16(src[i]);
+	kernel_f32_to_bf16_many(dst, src, n);
 }
 
 static void
@@ -222,10 +216,7 @@ f8e4m3_to_double(const void *src, int64 first, int64 n, double *dst)
 static void
 f8e4m3_from_float(const float *src, int64 n, void *dst)
 {
-	uint8	   *elements = dst;
-
-	for (int64 i = 0; i < n; i++)
-		elements[i] = kernel_f32_to_f8e4m3(src[i]);
+	kernel_f32_to_f8e4m3_many(dst, src, n);
 }
 
 static void
@@ -246,10 +237,7 @@ f8e5m2_to_double(const void *src, int64 first, int64 n, double *dst)
 static void
 f8e5m2_from_float(const float *src, int64 n, void *dst)
 {
-	uint8	   *elements = dst;
-
-	for (int64 i = 0; i < n; i++)
-		elements[i] = kernel_f32_to_f8e5m2(src[i]);
+	kernel_f32_to_f8e5m2_many(dst, src, n);
 }
 
 /* Those of 8 bits that came later. */
@@ -282,18 +270,11 @@ DEFINE_F8_CONVERSIONS(f8e4m3fnuz)
 DEFINE_F8_CONVERSIONS(f8e5m2fnuz)
 DEFINE_F8_CONVERSIONS(f8e8m0)
 
-/* Integers of half a byte. */
-static int
-nibble(const uint8 *packed, int64 i)
-{
-	return (packed[i / 2] >> (4 * (i % 2))) & 0x0f;
-}
-
+/* Integers of half a byte; first is even. */
 static void
 i4_to_float(const void *src, int64 first, int64 n, float *dst)
 {
-	for (int64 i = 0; i < n; i++)
-		dst[i] = (nibble(src, first + i) ^ 8) - 8;	/* extends the sign */
+	kernel_nibbles_to_f32(dst, (const uint8 *) src + first / 2, n, true);
 }
 
 static void
@@ -305,8 +286,7 @@ i4_to_double(const void *src, int64 first, int64 n, double *dst)
 static void
 u4_to_float(const void *src, int64 first, int64 n, float *dst)
 {
-	for (int64 i = 0; i < n; i++)
-		dst[i] = nibble(src, first + i);
+	kernel_nibbles_to_f32(dst, (const uint8 *) src + first / 2, n, false);
 }
 
 static void

@@ -494,48 +494,6 @@ model_parse(MemoryContext parent, const char *flat, uint64 available,
 
 /* ---------- bytes from outside ---------- */
 
-static void
-verify_sparse_payload(Payload *payload)
-{
-	uint64		mask_size = sparse_mask_size(payload->count);
-	const uint8 *mask = (const uint8 *) payload->bytes;
-	uint64		mask_bytes = ((uint64) payload->count + 7) / 8;
-	int			tail_bits = payload->count % 8;
-	int64		nvalues = sparse_value_count(payload);
-
-	if (!kernel_is_zero(mask + mask_bytes, mask_size - mask_bytes) ||
-		(tail_bits != 0 && (mask[mask_bytes - 1] >> tail_bits) != 0))
-		report_corrupt("A sparse payload's mask is longer than the payload.");
-	if (kernel_popcount(mask, mask_bytes) != nvalues)
-		report_corrupt("A sparse payload's mask and its values disagree.");
-	if (kernel_count_nonzero(payload->bytes + mask_size, nvalues,
-							 dtype_bits(payload->dtype) / 8) != nvalues)
-		report_corrupt("A sparse payload stores a zero as a value.");
-}
-
-/* Elements that the dtype does not have: bools beyond 0 and 1, and a nibble
- * after the last one. */
-static void
-verify_elements(Payload *payload)
-{
-	uint64		bytes = dtype_bytes(payload->dtype, payload->count);
-	const char *values = payload->bytes;
-
-	if (payload->dtype == DTYPE_BOOL)
-	{
-		if (payload->encoding == ENCODING_SPARSE)
-		{
-			values += sparse_mask_size(payload->count);
-			bytes = sparse_value_count(payload);
-		}
-		if (!kernel_is_bool((const uint8 *) values, bytes))
-			report_corrupt("A bool tensor has an element that is neither 0 nor 1.");
-	}
-	if (dtype_bits(payload->dtype) == 4 && payload->count % 2 != 0 &&
-		((uint8) values[bytes - 1] >> 4) != 0)
-		report_corrupt("A packed tensor has something after its last element.");
-}
-
 void
 model_verify(Model *model)
 {
@@ -545,9 +503,10 @@ model_verify(Model *model)
 	{
 		Payload    *payload = model->payloads[i];
 
-		if (payload->encoding == ENCODING_SPARSE)
-			verify_sparse_payload(payload);
-		verify_elements(payload);
+		const char *problem = encoding_verify(payload);
+
+		if (problem != NULL)
+			report_corrupt(problem);
 		memcpy(digest, payload->digest, MODEL_DIGEST_LENGTH);
 		payload->has_digest = false;
 		if (memcmp(digest, payload_digest(payload), MODEL_DIGEST_LENGTH) != 0)

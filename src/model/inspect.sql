@@ -13,20 +13,7 @@ CREATE FUNCTION tensors(
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 100
     AS 'MODULE_PATHNAME', 'modelopt_tensors';
 COMMENT ON FUNCTION tensors(model) IS
-    'the tensors of a model in the order of its source: dtype (f64 f32 f16 bf16 f8e4m3 f8e5m2 f8e4m3fnuz f8e5m2fnuz f8e8m0 i64 i32 i16 i8 i4 u64 u32 u16 u8 u4 bool), shape, number of elements, stored bytes, encoding (dense, sparse, or a block quantization: q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k), and the first tensor that shares the same bytes, if that is another one; reads no weights';
-
-CREATE FUNCTION layers(
-    model,
-    OUT name text,
-    OUT kind text,
-    OUT tensors integer,
-    OUT parameters bigint,
-    OUT bytes bigint
-) RETURNS SETOF record
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 50
-    AS 'MODULE_PATHNAME', 'modelopt_layers';
-COMMENT ON FUNCTION layers(model) IS
-    'tensors grouped by their names up to the last dot, in order of first appearance; kind is what the metadata''s object "layer_kinds" says, else recognized by names and shapes (a transposed convolution looks like a convolution, a group norm like a layer norm), else null; parameters and bytes of tied tensors count in the first layer that has them; reads no weights';
+    'the tensors of a model in the order of its source: dtype (f64 f32 f16 bf16 f8e4m3 f8e5m2 f8e4m3fnuz f8e5m2fnuz f8e8m0 i64 i32 i16 i8 i4 u64 u32 u16 u8 u4 bool), shape, number of elements, stored bytes, encoding (dense, sparse, affine for integers with scales, codebook for few values, lowrank for a product of two matrices, or a block quantization: q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k), and the first tensor that shares the same bytes, if that is another one; reads no weights';
 
 CREATE FUNCTION stats(
     model,
@@ -129,4 +116,4 @@ CREATE FUNCTION decompress(model) RETURNS model
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000
     AS 'MODULE_PATHNAME', 'modelopt_decompress';
 COMMENT ON FUNCTION decompress(model) IS
-    'the same model with every tensor stored densely; equal to its argument, but larger';
+    'the same model with every tensor stored densely, whatever its encoding was; equal to its argument, but larger. What an encoding has rounded stays rounded';

@@ -38,7 +38,7 @@ compare_members(const void *a, const void *b)
 }
 
 static Member *
-sorted_members(const Model *model)
+sorted_members(const Model *model, const char *const *names)
 {
 	Member	   *members = palloc(Max(model->ntensors, 1) * sizeof(Member));
 
@@ -49,6 +49,11 @@ sorted_members(const Model *model)
 
 		members[i].name = name;
 		members[i].prefix = dot == NULL ? 0 : dot - name;
+		if (names != NULL)
+		{
+			members[i].name = names[i];
+			members[i].prefix = strlen(names[i]);
+		}
 		members[i].tensor = i;
 	}
 	qsort(members, model->ntensors, sizeof(Member), compare_members);
@@ -66,10 +71,10 @@ find_member(const Model *model, const ModelLayer *layer, const char *leaf)
 	for (int i = 0; i < layer->ntensors; i++)
 	{
 		const Tensor *tensor = &model->tensors[layer->tensors[i]];
-		const char *own = tensor->name + prefix;
+		const char *own = tensor->name;
 
-		if (*own == '.')
-			own++;
+		if (strncmp(own, layer->name, prefix) == 0 && own[prefix] == '.')
+			own += prefix + 1;
 		if (strcmp(own, leaf) == 0)
 			return tensor;
 	}
@@ -230,11 +235,16 @@ same_layer(const Member *a, const Member *b)
 	return a->prefix == b->prefix && memcmp(a->name, b->name, a->prefix) == 0;
 }
 
-/* The layers in the order of their first tensors. */
 ModelLayer *
 model_layers(const Model *model, int *nlayers)
 {
-	Member	   *members = sorted_members(model);
+	return model_layers_named(model, NULL, nlayers);
+}
+
+ModelLayer *
+model_layers_named(const Model *model, const char *const *names, int *nlayers)
+{
+	Member	   *members = sorted_members(model, names);
 	ModelLayer *layers = palloc(Max(model->ntensors, 1) * sizeof(ModelLayer));
 	int		   *tensors = palloc(Max(model->ntensors, 1) * sizeof(int));
 	JsonbContainer *kinds = stated_kinds(model);
@@ -259,6 +269,7 @@ model_layers(const Model *model, int *nlayers)
 	{
 		CHECK_FOR_INTERRUPTS();
 		layers[i].kind = stated_kind(kinds, &layers[i]);
+		layers[i].kind_is_stated = layers[i].kind != NULL;
 		if (layers[i].kind == NULL)
 			layers[i].kind = recognized_kind(model, &layers[i]);
 	}

@@ -118,9 +118,9 @@ extern int64 dtype_from_float(DType dtype, const float *src, int64 n,
 /* ---------- encodings (encoding.c) ---------- */
 
 /*
- * The numbers are part of the flat form: never renumber, only add.  From
- * ENCODING_Q4_0 on they are ggml's blocks of quantized floats, of dtype f32,
- * whose number of elements is a multiple of the block's.
+ * The numbers are part of the flat form: never renumber, only add.  Those from
+ * ENCODING_Q4_0 to ENCODING_Q6_K are ggml's blocks of quantized floats, of dtype
+ * f32, whose number of elements is a multiple of the block's.
  */
 typedef enum Encoding
 {
@@ -134,19 +134,29 @@ typedef enum Encoding
 	ENCODING_Q4_K = 7,
 	ENCODING_Q5_K = 8,
 	ENCODING_Q6_K = 9,
+	ENCODING_AFFINE = 10,		/* small integers with scales: affine.h */
+	ENCODING_CODEBOOK = 11,		/* a few values, and which: codebook.h */
+	ENCODING_LOWRANK = 12,		/* a product of two matrices: lowrank.h */
+	ENCODING_PLANES = 13,		/* packed without loss: planes.h */
 } Encoding;
 
-#define NUM_ENCODINGS (ENCODING_Q6_K + 1)
+#define NUM_ENCODINGS (ENCODING_PLANES + 1)
 
 typedef struct EncodingInfo
 {
 	const char *name;			/* as SQL shows it: "dense" */
 	int			block;			/* the kernel's kind of block, or -1 */
+	bool		lossy;			/* what was encoded were other elements */
 } EncodingInfo;
 
 /* NULL when the number is no encoding. */
 extern const EncodingInfo *encoding_info(int encoding);
 extern bool encoding_has_blocks(Encoding encoding);
+
+/* Why there is no payload of such a dtype, encoding, number of elements and
+ * encoded size, whatever these numbers are, as a sentence; NULL when there is. */
+extern const char *payload_mismatch(int dtype, int encoding, int64 count,
+									uint64 stored);
 
 /* For encodings with blocks: elements of one, and bytes of count elements,
  * which must be whole blocks. */
@@ -309,6 +319,10 @@ extern bool shape_count(int ndim, const int64 *dims, int64 *count);
 /* Elements over all payloads, tied ones counted once. */
 extern int64 model_parameters(const Model *model);
 
+/* What is wrong with the bytes of a payload, all of them in memory: for those
+ * from outside.  (encoding.c) */
+extern const char *encoding_verify(const Payload *payload);
+
 /* ---------- reading payloads (payload.c) ---------- */
 
 /* Elements that a reader hands out at once: a multiple of 64, and small
@@ -327,7 +341,7 @@ extern PayloadReader *payload_reader_create(Payload *payload);
 /*
  * The next elements (at most PAYLOAD_CHUNK, always that many but for the
  * last chunk), or 0 at the end.  *elements stays valid until the next call.
- * Raises 22P03 when a sparse payload's mask and values disagree.
+ * Raises 22P03 when the payload's bytes cannot be what its encoding says.
  */
 extern int64 payload_reader_next(PayloadReader *reader, const void **elements);
 extern void payload_reader_free(PayloadReader *reader);
@@ -346,16 +360,15 @@ extern void payload_copy_part(Payload *payload, uint64 offset, uint64 n,
 /* Decodes the whole payload densely into dst (dtype_bytes long). */
 extern void payload_decode(Payload *payload, char *dst);
 
+/* All elements in memory, one after another: where they lie, or else decoded
+ * into *copy, in the current context, for the caller to free. */
+extern const char *payload_dense(Payload *payload, char **copy);
+
 /* One element of a payload that has blocks. */
 extern float payload_block_element(Payload *payload, int64 index);
 
 /* Sparse layout: bytes of the mask with padding, i.e. where values start. */
 extern uint64 sparse_mask_size(int64 count);
-
-/* Why there is no payload of such a dtype, encoding, number of elements and
- * encoded size, whatever these numbers are, as a sentence; NULL when there is. */
-extern const char *payload_mismatch(int dtype, int encoding, int64 count,
-									uint64 stored);
 
 /* How many values a sparse payload stores. */
 extern int64 sparse_value_count(const Payload *payload);

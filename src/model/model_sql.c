@@ -7,6 +7,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "model/model_sql.h"
+#include "utils/fmgrprotos.h"
 
 Jsonb *
 json_text_to_jsonb(const char *json)
@@ -23,6 +24,16 @@ jsonb_to_json_text(Jsonb *jsonb)
 	char	   *server = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
 
 	return pg_server_to_any(server, strlen(server), PG_UTF8);
+}
+
+char *
+json_text_merge(const char *object, const char *changes)
+{
+	Datum		merged = DirectFunctionCall2(jsonb_concat,
+											 JsonbPGetDatum(json_text_to_jsonb(object)),
+											 JsonbPGetDatum(json_text_to_jsonb(changes)));
+
+	return jsonb_to_json_text(DatumGetJsonbP(merged));
 }
 
 char *

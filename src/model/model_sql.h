@@ -42,6 +42,9 @@ utf8_to_server(const char *s)
 extern Jsonb *json_text_to_jsonb(const char *json);
 extern char *jsonb_to_json_text(Jsonb *jsonb);
 
+/* One object with the keys of two; the second's count.  (model_sql.c) */
+extern char *json_text_merge(const char *object, const char *changes);
+
 /* A digest as people write it.  (model_sql.c) */
 extern char *model_digest_hex(const uint8 *digest);
 
@@ -62,10 +65,15 @@ typedef struct ModelLayer
 	const int  *tensors;		/* indexes in the model, in its order */
 	const char *kind;			/* "Linear", ... in the database's encoding; NULL
 								 * when unknown */
+	bool		kind_is_stated; /* by the metadata */
 } ModelLayer;
 
 /* The layers of a model in the order of their first tensors. */
 extern ModelLayer *model_layers(const Model *model, int *nlayers);
+
+/* The same where somebody else knows the layer of each tensor. */
+extern ModelLayer *model_layers_named(const Model *model,
+									  const char *const *names, int *nlayers);
 
 /* Whether what follows the last dot is what people call tables of tokens and
  * positions: it has a word like "embed" between underscores. */

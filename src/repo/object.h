@@ -2,10 +2,10 @@
  * object.h
  *		Payloads as the repository keeps them.
  *
- * An object's payload is a row of cells: the elements of dense and sparse
- * payloads, in the dense order (so that both are coded against each other),
- * and the bytes of all other encodings.  Blocks have the same number of
- * cells, but for the last.
+ * An object's payload is a row of cells: the elements of dense, sparse and
+ * packed payloads, in the dense order (so that all are coded against each
+ * other), and the bytes of all other encodings.  Blocks have the same number
+ * of cells, but for the last.
  */
 #ifndef MODELOPT_OBJECT_H
 #define MODELOPT_OBJECT_H
@@ -37,7 +37,18 @@ typedef struct CellLayout
 static inline bool
 object_is_plain(Encoding encoding)
 {
-	return encoding == ENCODING_DENSE || encoding == ENCODING_SPARSE;
+	return encoding == ENCODING_DENSE || encoding == ENCODING_SPARSE ||
+		encoding == ENCODING_PLANES;
+}
+
+/*
+ * What a payload of an object is encoded as when it is read: a packed one comes
+ * back dense, since the repository packs by itself; all others as they were.
+ */
+static inline Encoding
+object_encoding(Encoding encoding)
+{
+	return encoding == ENCODING_PLANES ? ENCODING_DENSE : encoding;
 }
 
 /* form_bytes is the size of the encoded payload.  (object.c) */

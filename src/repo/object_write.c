@@ -219,6 +219,8 @@ insert_row(ObjectWriter *writer, int64 id, const uint8 *digest,
 		FLOAT8OID, FLOAT8OID, FLOAT8OID
 	};
 	const Payload *payload = writer->payload;
+	Encoding	encoding = object_encoding(payload->encoding);
+	uint64		raw_bytes = dtype_bytes(payload->dtype, payload->count);
 	const KernelStats *stats = &writer->stats;
 	bool		finite = stats->count > 0;
 	Datum		values[OBJECT_COLUMNS] = {
@@ -226,10 +228,10 @@ insert_row(ObjectWriter *writer, int64 id, const uint8 *digest,
 		make_bytea(digest, MODEL_DIGEST_LENGTH),
 		make_bytea(payload->digest, MODEL_DIGEST_LENGTH),
 		Int16GetDatum(payload->dtype),
-		Int16GetDatum(payload->encoding),
+		Int16GetDatum(encoding),
 		Int64GetDatum(payload->count),
-		Int64GetDatum(payload->stored),
-		Int64GetDatum(dtype_bytes(payload->dtype, payload->count)),
+		Int64GetDatum(encoding == ENCODING_DENSE ? raw_bytes : payload->stored),
+		Int64GetDatum(raw_bytes),
 		Int64GetDatum(stored_bytes),
 		Int64GetDatum(base_id_of(writer)),
 		Int16GetDatum(depth_of(writer)),

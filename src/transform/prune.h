@@ -5,15 +5,20 @@
  * Private to src/transform.  prune_sql.c reads the arguments and writes the
  * result, prune_targets.c says which payloads are meant, and one file per
  * family of methods decides which elements go: prune_unstructured.c ranks
- * elements, prune_structured.c ranks slices, prune_pattern.c looks at each
- * element with its neighbours (n:m), a threshold or a mask.  All of them tell
+ * elements, prune_structured.c ranks slices, prune_wanda.c the inputs of each
+ * output, prune_pattern.c looks at each element with its neighbours (n:m), a
+ * threshold or a mask.  All of them tell
  * a PruneWriter, block by block, what stays.
  */
 #ifndef MODELOPT_PRUNE_H
 #define MODELOPT_PRUNE_H
 
+#include "compat.h"
+
 #include "model/model.h"
 #include "transform/select.h"
+#include "transform/targets.h"
+#include "utils/jsonb.h"
 
 typedef enum PruneMethod
 {
@@ -25,6 +30,7 @@ typedef enum PruneMethod
 	PRUNE_RANDOM_STRUCTURED,
 	PRUNE_N_M,
 	PRUNE_MASK,
+	PRUNE_WANDA,				/* smallest |weight| x norm of its input */
 } PruneMethod;
 
 typedef enum PruneScope
@@ -46,6 +52,7 @@ typedef struct PruneAmount
 /* What is to be done; strings are UTF-8. */
 typedef struct PruneRequest
 {
+	const char *function;		/* of SQL, for the recipe */
 	PruneMethod method;
 	PruneScope	scope;			/* of unstructured methods */
 	PruneAmount amount;
@@ -56,12 +63,10 @@ typedef struct PruneRequest
 	int			n;				/* PRUNE_N_M */
 	int			m;
 	int64		seed;
-	int			ninclude;
-	char	  **include;
-	int			nexclude;
-	char	  **exclude;
+	Patterns	patterns;
 	Model	   *mask;			/* PRUNE_MASK */
 	const Tensor **masks;		/* its tensors, sorted by name */
+	Jsonb	   *norms;			/* PRUNE_WANDA: tensor -> array of norms */
 } PruneRequest;
 
 /*
@@ -146,8 +151,12 @@ extern int64 prune_reader_next(PruneReader *reader, const void **elements,
 extern void prune_rank_units(const void *keys, int64 n, int width, int64 k,
 							 uint8 *keep);
 
-/* Brings a payload that lies in TOAST into the current context, for several
- * passes over it; any other is handed back as it is. */
+/* Whether single elements can be had without reading those before. */
+extern bool prune_has_elements(const Payload *payload);
+
+/* Brings a payload that is lazy, or whose elements cannot be had singly,
+ * into the current context, for several passes over it; any other is handed
+ * back as it is. */
 extern Payload *prune_load(Payload *payload);
 extern void prune_unload(Payload *original, Payload *loaded);
 
@@ -172,6 +181,10 @@ extern void prune_writer_append(PruneWriter *writer, const void *elements,
 /* Sets the target's results; frees the writer. */
 extern void prune_writer_finish(PruneWriter *writer);
 
+/* All of it for elements that lie densely in memory, a byte for each. */
+extern void prune_write_kept(PruneTarget *target, const char *elements,
+							 const uint8 *keep, Model *out);
+
 /* ---------- methods ---------- */
 
 /*
@@ -189,6 +202,11 @@ extern void prune_unstructured(PruneTarget **targets, int ntargets,
 extern void prune_structured(PruneTarget *target, const PruneRequest *request,
 							 Model *out);
 
+/* What the elements of each slice along a dimension add up to: magnitudes to
+ * the power of p. */
+extern void prune_slice_norms(Payload *payload, int ndim, const int64 *dims,
+							  int dim, double p, double *norms);
+
 /* Zeroes |x| < threshold; NaN stays. */
 extern void prune_threshold(PruneTarget *target, const PruneRequest *request,
 							Model *out);
@@ -202,10 +220,22 @@ extern void prune_n_m(PruneTarget *target, const PruneRequest *request,
 extern void prune_mask(PruneTarget *target, const PruneRequest *request,
 					   Model *out);
 
+/* Zeroes in each row of inputs the lowest |weight| x norm: a fraction, rounded
+ * down, or all but the n largest of every m. */
+extern void prune_wanda(PruneTarget *target, const PruneRequest *request,
+						Model *out);
+
 /* The dimension that the request names, or else the method's own; raises
  * 22023 when the target has none such. */
 extern int	prune_dimension(const PruneTarget *target,
 							const PruneRequest *request, int otherwise);
+
+/* ---------- prune_sql.c ---------- */
+
+/* The pruned model, with its recipe, and the rows of a dry run. */
+extern Model *prune_model(const Model *source, const PruneRequest *request);
+extern void prune_put_dry_run(FunctionCallInfo fcinfo, const Model *source,
+							  const PruneRequest *request);
 
 /* ---------- prune_recipe.c ---------- */
 

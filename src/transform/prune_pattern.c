@@ -201,31 +201,12 @@ groups_init(Groups *groups, const PruneTarget *target,
 	memset(groups->keep, 1, payload->count);
 }
 
-static void
-write_groups(const Groups *groups, PruneTarget *target, Model *out)
-{
-	int64		count = target->payload->count;
-	PruneWriter *writer =
-		prune_writer_create(out, kernel_count_nonzero(groups->keep, count, 1),
-							target);
-
-	for (int64 done = 0; done < count; done += PRUNE_BLOCK)
-	{
-		CHECK_FOR_INTERRUPTS();
-		prune_writer_append(writer,
-							groups->elements + dtype_bytes(groups->dtype, done),
-							groups->keep + done,
-							Min(count - done, PRUNE_BLOCK));
-	}
-	prune_writer_finish(writer);
-}
-
 void
 prune_n_m(PruneTarget *target, const PruneRequest *request, Model *out)
 {
 	Payload    *payload = target->payload;
 	Groups		groups;
-	char	   *decoded = NULL;
+	char	   *decoded;
 
 	groups_init(&groups, target, request);
 	if (groups.size < groups.m)
@@ -234,19 +215,10 @@ prune_n_m(PruneTarget *target, const PruneRequest *request, Model *out)
 						utf8_to_server(target->name)),
 				 errdetail("It has no %d neighbours along the dimension: only " INT64_FORMAT ".",
 						   groups.m, groups.size)));
-	if (payload->encoding == ENCODING_DENSE &&
-		payload->source != PAYLOAD_LAZY)
-		groups.elements = payload->bytes;
-	else
-	{
-		decoded = palloc_extended(dtype_bytes(payload->dtype, payload->count),
-								  MCXT_ALLOC_HUGE);
-		payload_decode(payload, decoded);
-		groups.elements = decoded;
-	}
+	groups.elements = payload_dense(payload, &decoded);
 	if (payload->count > 0)
 		choose_in_groups(&groups);
-	write_groups(&groups, target, out);
+	prune_write_kept(target, groups.elements, groups.keep, out);
 	if (decoded != NULL)
 		pfree(decoded);
 	pfree(groups.keys);

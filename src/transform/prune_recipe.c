@@ -9,58 +9,15 @@
 
 #include "model/model_sql.h"
 #include "transform/prune.h"
+#include "transform/recipe.h"
 
 /* ---------- arguments ---------- */
-
-static void
-append_key(StringInfo out, const char *key)
-{
-	if (out->data[out->len - 1] != '{')
-		appendStringInfoString(out, ", ");
-	appendStringInfo(out, "\"%s\": ", key);
-}
-
-static void
-append_string(StringInfo out, const char *key, const char *value)
-{
-	append_key(out, key);
-	json_append_string(out, value, strlen(value));
-}
-
-static void
-append_integer(StringInfo out, const char *key, int64 value)
-{
-	append_key(out, key);
-	appendStringInfo(out, INT64_FORMAT, value);
-}
-
-static void
-append_real(StringInfo out, const char *key, double value)
-{
-	append_key(out, key);
-	json_append_double(out, value);
-}
-
-static void
-append_patterns(StringInfo out, const char *key, int npatterns,
-				char **patterns)
-{
-	if (npatterns == 0)
-		return;
-	append_key(out, key);
-	for (int i = 0; i < npatterns; i++)
-	{
-		appendStringInfoString(out, i == 0 ? "[" : ", ");
-		json_append_string(out, patterns[i], strlen(patterns[i]));
-	}
-	appendStringInfoChar(out, ']');
-}
 
 /* The mask itself is too large to be kept. */
 static void
 append_mask(StringInfo out, Model *mask)
 {
-	append_string(out, "mask", model_digest_hex(model_digest(mask)));
+	recipe_string(out, "mask", model_digest_hex(model_digest(mask)));
 }
 
 static void
@@ -68,33 +25,32 @@ append_arguments(StringInfo out, const PruneRequest *request)
 {
 	const PruneAmount *amount = &request->amount;
 
-	append_key(out, "arguments");
+	recipe_key(out, "arguments");
 	appendStringInfoChar(out, '{');
 	if (amount->is_count)
-		append_integer(out, "count", amount->count);
+		recipe_integer(out, "count", amount->count);
 	else if (request->method == PRUNE_THRESHOLD)
-		append_real(out, "amount", request->threshold);
-	else if (request->method != PRUNE_N_M && request->method != PRUNE_MASK)
-		append_real(out, "amount", amount->fraction);
+		recipe_real(out, "amount", request->threshold);
+	else if (request->m == 0 && request->method != PRUNE_MASK)
+		recipe_real(out, "amount", amount->fraction);
 	if (request->method != PRUNE_L1)
-		append_string(out, "method", prune_method_name(request->method));
+		recipe_string(out, "method", prune_method_name(request->method));
 	if (request->scope != PRUNE_SCOPE_GLOBAL)
-		append_string(out, "scope", prune_scope_name(request->scope));
+		recipe_string(out, "scope", prune_scope_name(request->scope));
 	if (request->has_dim)
-		append_integer(out, "dim", request->dim);
+		recipe_integer(out, "dim", request->dim);
 	if (request->norm != 2)
-		append_real(out, "norm", request->norm);
-	if (request->method == PRUNE_N_M)
+		recipe_real(out, "norm", request->norm);
+	if (request->m > 0)
 	{
-		append_integer(out, "n", request->n);
-		append_integer(out, "m_of", request->m);
+		recipe_integer(out, "n", request->n);
+		recipe_integer(out, "m_of", request->m);
 	}
 	if (amount->of_remaining)
-		append_string(out, "of", "remaining");
-	append_patterns(out, "include", request->ninclude, request->include);
-	append_patterns(out, "exclude", request->nexclude, request->exclude);
+		recipe_string(out, "of", "remaining");
+	recipe_patterns(out, &request->patterns);
 	if (request->seed != 0)
-		append_integer(out, "seed", request->seed);
+		recipe_integer(out, "seed", request->seed);
 	if (request->mask != NULL)
 		append_mask(out, request->mask);
 	appendStringInfoChar(out, '}');
@@ -125,16 +81,16 @@ append_rates(StringInfo out, PruneTarget **targets, int ntargets)
 		bytes_before += target->payload->stored;
 		bytes_after += target->stored_after;
 	}
-	append_key(out, "rates");
+	recipe_key(out, "rates");
 	appendStringInfoChar(out, '{');
-	append_integer(out, "tensors", ntargets);
-	append_integer(out, "parameters", parameters);
-	append_integer(out, "pruned", selected);
+	recipe_integer(out, "tensors", ntargets);
+	recipe_integer(out, "parameters", parameters);
+	recipe_integer(out, "pruned", selected);
 	if (nonzero_before > 0)
-		append_real(out, "pruning_rate",
+		recipe_real(out, "pruning_rate",
 					(double) (nonzero_before - nonzero_after) / nonzero_before);
 	if (bytes_before > 0)
-		append_real(out, "compression_rate",
+		recipe_real(out, "compression_rate",
 					Max(0, (bytes_before - bytes_after) / bytes_before));
 	appendStringInfoChar(out, '}');
 }
@@ -147,13 +103,10 @@ prune_add_recipe(Model *out, const PruneRequest *request,
 
 	initStringInfo(&step);
 	appendStringInfoChar(&step, '{');
-	append_string(&step, "function",
-				  request->amount.is_count ? "prune_count" : "prune");
+	recipe_string(&step, "function", request->function);
 	append_arguments(&step, request);
 	append_rates(&step, targets, ntargets);
 	appendStringInfoChar(&step, '}');
 
-	/* Metadata is kept as jsonb writes it. */
-	model_append_recipe(out, jsonb_to_json_text(json_text_to_jsonb(step.data)));
-	pfree(step.data);
+	recipe_append(out, &step);
 }

@@ -10,11 +10,10 @@
 
 #include <math.h>
 
-#include "catalog/pg_type.h"
 #include "kernel/kernel.h"
 #include "model/model_sql.h"
+#include "transform/arguments.h"
 #include "transform/prune_request.h"
-#include "utils/array.h"
 
 /* ---------- names ---------- */
 
@@ -28,6 +27,7 @@ static const char *const method_names[] = {
 	[PRUNE_RANDOM_STRUCTURED] = "random_structured",
 	[PRUNE_N_M] = "n:m",
 	[PRUNE_MASK] = "mask",
+	[PRUNE_WANDA] = "wanda",
 };
 
 /* Indexed by PruneScope. */
@@ -52,33 +52,6 @@ prune_scope_name(PruneScope scope)
 	return scope_names[scope];
 }
 
-/* The place of a word among those that an argument can be; otherwise if it
- * is null. */
-static int
-read_word(FunctionCallInfo fcinfo, int argument, const char *what,
-		  const char *const *words, int nwords, int otherwise)
-{
-	char	   *word;
-	StringInfoData hint;
-
-	if (PG_ARGISNULL(argument))
-		return otherwise;
-	word = text_to_cstring(PG_GETARG_TEXT_PP(argument));
-	initStringInfo(&hint);
-	for (int i = 0; i < nwords; i++)
-	{
-		if (strcmp(word, words[i]) == 0)
-			return i;
-		appendStringInfo(&hint, "%s%s", i == 0 ? "" : i == nwords - 1 ? " and " : ", ",
-						 words[i]);
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unknown %s \"%s\"", what, word),
-			 errhint("There are %s.", hint.data)));
-	return otherwise;			/* not reached */
-}
-
 /* ---------- amounts ---------- */
 
 static bool
@@ -93,11 +66,20 @@ is_structured(PruneMethod method)
 	return method == PRUNE_LN_STRUCTURED || method == PRUNE_RANDOM_STRUCTURED;
 }
 
+/* Whether n of every m are kept. */
+static bool
+has_pattern(const PruneRequest *request)
+{
+	return request->method == PRUNE_N_M || request->m > 0;
+}
+
 /* Whether a method prunes so and so much, rather than what it finds. */
 static bool
-has_amount(PruneMethod method)
+has_amount(const PruneRequest *request)
 {
-	return is_unstructured(method) || is_structured(method);
+	return is_unstructured(request->method) ||
+		is_structured(request->method) ||
+		(request->method == PRUNE_WANDA && !has_pattern(request));
 }
 
 static void
@@ -148,7 +130,7 @@ read_fraction(PruneRequest *request, FunctionCallInfo fcinfo)
 static void
 read_count(PruneRequest *request, FunctionCallInfo fcinfo, int argument)
 {
-	if (!has_amount(request->method))
+	if (!has_amount(request))
 		report_needless(request, "a count");
 	if (PG_ARGISNULL(argument))
 		ereport(ERROR,
@@ -168,7 +150,7 @@ read_amount(PruneRequest *request, FunctionCallInfo fcinfo, int count_argument)
 {
 	if (count_argument >= 0)
 		read_count(request, fcinfo, count_argument);
-	else if (has_amount(request->method))
+	else if (has_amount(request))
 		read_fraction(request, fcinfo);
 	else if (request->method == PRUNE_THRESHOLD)
 		read_threshold(request, fcinfo);
@@ -176,9 +158,10 @@ read_amount(PruneRequest *request, FunctionCallInfo fcinfo, int count_argument)
 		report_needless(request, "an amount");
 
 	request->amount.of_remaining =
-		read_word(fcinfo, PRUNE_ARG_OF, "value of argument \"of\":",
+		argument_word(fcinfo, PRUNE_ARG_OF, "value of argument \"of\":",
 				  of_names, lengthof(of_names), 0) == 1;
-	if (request->amount.of_remaining && !has_amount(request->method))
+	if (request->amount.of_remaining &&
+		(!has_amount(request) || request->method == PRUNE_WANDA))
 		report_needless(request, "an amount of what remains");
 }
 
@@ -187,7 +170,7 @@ read_amount(PruneRequest *request, FunctionCallInfo fcinfo, int count_argument)
 static void
 read_scope(PruneRequest *request, FunctionCallInfo fcinfo)
 {
-	request->scope = read_word(fcinfo, PRUNE_ARG_SCOPE, "scope",
+	request->scope = argument_word(fcinfo, PRUNE_ARG_SCOPE, "scope",
 							   scope_names, lengthof(scope_names),
 							   PRUNE_SCOPE_GLOBAL);
 	if (request->scope == PRUNE_SCOPE_LAYER &&
@@ -205,7 +188,8 @@ read_dim(PruneRequest *request, FunctionCallInfo fcinfo)
 	request->has_dim = !PG_ARGISNULL(PRUNE_ARG_DIM);
 	if (!request->has_dim)
 		return;
-	if (!is_structured(request->method) && request->method != PRUNE_N_M)
+	if (!is_structured(request->method) && request->method != PRUNE_N_M &&
+		request->method != PRUNE_WANDA)
 		report_needless(request, "dim");
 	request->dim = PG_GETARG_INT32(PRUNE_ARG_DIM);
 }
@@ -232,16 +216,17 @@ read_n_m(PruneRequest *request, FunctionCallInfo fcinfo)
 	bool		complete = !PG_ARGISNULL(PRUNE_ARG_N) &&
 		!PG_ARGISNULL(PRUNE_ARG_M_OF);
 
-	if (request->method != PRUNE_N_M)
-	{
-		if (!PG_ARGISNULL(PRUNE_ARG_N) || !PG_ARGISNULL(PRUNE_ARG_M_OF))
-			report_needless(request, "n and m_of");
+	bool		none = PG_ARGISNULL(PRUNE_ARG_N) && PG_ARGISNULL(PRUNE_ARG_M_OF);
+
+	if (request->method != PRUNE_N_M && none)
 		return;
-	}
+	if (request->method != PRUNE_N_M && request->method != PRUNE_WANDA)
+		report_needless(request, "n and m_of");
 	if (!complete)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("method \"n:m\" needs n and m_of"),
+				 errmsg("method \"%s\" needs n and m_of",
+						prune_method_name(request->method)),
 				 errhint("n => 2, m_of => 4 keeps two weights of every four.")));
 	request->n = PG_GETARG_INT32(PRUNE_ARG_N);
 	request->m = PG_GETARG_INT32(PRUNE_ARG_M_OF);
@@ -283,30 +268,25 @@ read_mask(PruneRequest *request, FunctionCallInfo fcinfo)
 	request->masks = model_sort_tensors(request->mask);
 }
 
-/* An array of patterns, or none, in UTF-8. */
-static char **
-read_patterns(FunctionCallInfo fcinfo, int argument, const char *what,
-			  int *npatterns)
+static void
+read_norms(PruneRequest *request, FunctionCallInfo fcinfo)
 {
-	Datum	   *items;
-	bool	   *nulls;
-	char	  **patterns;
+	bool		given = !PG_ARGISNULL(PRUNE_ARG_NORMS);
 
-	*npatterns = 0;
-	if (PG_ARGISNULL(argument))
-		return NULL;
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argument), TEXTOID, -1, false,
-					  TYPALIGN_INT, &items, &nulls, npatterns);
-	patterns = palloc(Max(*npatterns, 1) * sizeof(char *));
-	for (int i = 0; i < *npatterns; i++)
-	{
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("a pattern to %s must not be null", what)));
-		patterns[i] = text_to_utf8(DatumGetTextPP(items[i]));
-	}
-	return patterns;
+	if (given && request->method != PRUNE_WANDA)
+		report_needless(request, "activation norms");
+	if (!given && request->method == PRUNE_WANDA)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("method \"wanda\" needs activation norms"),
+				 errhint("They are a JSON object with an array for each tensor, a norm for each of its inputs.")));
+	if (!given)
+		return;
+	request->norms = PG_GETARG_JSONB_P(PRUNE_ARG_NORMS);
+	if (!JB_ROOT_IS_OBJECT(request->norms))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("activation norms must be a JSON object")));
 }
 
 PruneRequest *
@@ -314,19 +294,19 @@ prune_request_read(FunctionCallInfo fcinfo, int count_argument)
 {
 	PruneRequest *request = palloc0(sizeof(PruneRequest));
 
-	request->method = read_word(fcinfo, PRUNE_ARG_METHOD, "method",
+	request->function = count_argument >= 0 ? "prune_count" : "prune";
+	request->method = argument_word(fcinfo, PRUNE_ARG_METHOD, "method",
 								method_names, lengthof(method_names),
 								PRUNE_L1);
+	read_n_m(request, fcinfo);
 	read_amount(request, fcinfo, count_argument);
 	read_scope(request, fcinfo);
 	read_dim(request, fcinfo);
 	read_norm(request, fcinfo);
-	read_n_m(request, fcinfo);
 	read_mask(request, fcinfo);
-	request->include = read_patterns(fcinfo, PRUNE_ARG_INCLUDE, "include",
-									 &request->ninclude);
-	request->exclude = read_patterns(fcinfo, PRUNE_ARG_EXCLUDE, "exclude",
-									 &request->nexclude);
+	read_norms(request, fcinfo);
+	argument_patterns(fcinfo, PRUNE_ARG_INCLUDE, PRUNE_ARG_EXCLUDE, "prune",
+					  &request->patterns);
 	read_seed(request, fcinfo);
 	return request;
 }

@@ -23,6 +23,7 @@ typedef enum PruneArgument
 	PRUNE_ARG_EXCLUDE,
 	PRUNE_ARG_SEED,
 	PRUNE_ARG_MASK,
+	PRUNE_ARG_NORMS,
 	PRUNE_ARG_COUNT,			/* prune_dry_run: instead of the amount */
 } PruneArgument;
 

@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "graph/graph.h"
 #include "model/model_sql.h"
 #include "transform/prune_request.h"
 #include "utils/memutils.h"
@@ -26,7 +27,7 @@ prune_layers(const Model *source, PruneTarget **targets, int ntargets,
 	PruneTarget **of_tensor = palloc0(source->ntensors * sizeof(PruneTarget *));
 	PruneTarget **of_layer = palloc(ntargets * sizeof(PruneTarget *));
 	int			nlayers;
-	ModelLayer *layers = model_layers(source, &nlayers);
+	ModelLayer *layers = graph_layers(source, &nlayers);
 
 	for (int i = 0; i < ntargets; i++)
 		of_tensor[targets[i]->tensor] = targets[i];
@@ -68,6 +69,9 @@ prune_tensor(PruneTarget *target, const PruneRequest *request, Model *out)
 			break;
 		case PRUNE_MASK:
 			prune_mask(target, request, out);
+			break;
+		case PRUNE_WANDA:
+			prune_wanda(target, request, out);
 			break;
 	}
 }
@@ -132,25 +136,19 @@ notice_nothing(const PruneRequest *request)
 {
 	ereport(NOTICE,
 			(errmsg("model has no tensors to prune"),
-			 request->nexclude > 0 ?
+			 request->patterns.nexclude > 0 ?
 			 errhint("Those that would be pruned are excluded.") :
 			 errhint("Only floating-point tensors of two or more dimensions that are no embeddings are pruned unless include names others in full.")));
 }
 
-static Datum
-prune_and_return(FunctionCallInfo fcinfo, int count_argument)
+Model *
+prune_model(const Model *source, const PruneRequest *request)
 {
-	PruneRequest *request;
 	PruneTarget **targets;
 	int			ntargets;
-	Model	   *source;
 	Model	   *pruned;
 	Model	   *out;
 
-	if (PG_ARGISNULL(PRUNE_ARG_MODEL))
-		PG_RETURN_NULL();
-	request = prune_request_read(fcinfo, count_argument);
-	source = PG_GETARG_MODEL(PRUNE_ARG_MODEL);
 	targets = prune_targets(source, request, &ntargets);
 	if (ntargets == 0)
 		notice_nothing(request);
@@ -160,7 +158,18 @@ prune_and_return(FunctionCallInfo fcinfo, int count_argument)
 	out = assemble(source, pruned, targets, ntargets);
 	model_free(pruned);
 	prune_add_recipe(out, request, targets, ntargets);
-	PG_RETURN_MODEL(out);
+	return out;
+}
+
+static Datum
+prune_and_return(FunctionCallInfo fcinfo, int count_argument)
+{
+	PruneRequest *request;
+
+	if (PG_ARGISNULL(PRUNE_ARG_MODEL))
+		PG_RETURN_NULL();
+	request = prune_request_read(fcinfo, count_argument);
+	PG_RETURN_MODEL(prune_model(PG_GETARG_MODEL(PRUNE_ARG_MODEL), request));
 }
 
 Datum
@@ -198,15 +207,26 @@ put_target(ReturnSetInfo *result, const PruneTarget *target)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+void
+prune_put_dry_run(FunctionCallInfo fcinfo, const Model *source,
+				  const PruneRequest *request)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int			ntargets;
+	PruneTarget **targets = prune_targets(source, request, &ntargets);
+
+	if (ntargets == 0)
+		notice_nothing(request);
+	prune_all(source, targets, ntargets, request, NULL);
+	for (int i = 0; i < ntargets; i++)
+		put_target(result, targets[i]);
+}
+
 Datum
 modelopt_prune_dry_run(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	PruneRequest *request;
-	PruneTarget **targets;
-	int			ntargets;
 	bool		counted = !PG_ARGISNULL(PRUNE_ARG_COUNT);
-	Model	   *source;
+	PruneRequest *request;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(PRUNE_ARG_MODEL))
@@ -216,12 +236,6 @@ modelopt_prune_dry_run(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("amount and count exclude one another")));
 	request = prune_request_read(fcinfo, counted ? PRUNE_ARG_COUNT : -1);
-	source = PG_GETARG_MODEL(PRUNE_ARG_MODEL);
-	targets = prune_targets(source, request, &ntargets);
-	if (ntargets == 0)
-		notice_nothing(request);
-	prune_all(source, targets, ntargets, request, NULL);
-	for (int i = 0; i < ntargets; i++)
-		put_target(result, targets[i]);
+	prune_put_dry_run(fcinfo, PG_GETARG_MODEL(PRUNE_ARG_MODEL), request);
 	return (Datum) 0;
 }

@@ -49,12 +49,12 @@ run_at(const Slices *slices, int64 first, int64 start, int64 n)
 }
 
 static void
-slices_init(Slices *slices, const PruneTarget *target, int dim)
+slices_init(Slices *slices, int ndim, const int64 *dims, int dim)
 {
-	slices->n = target->dims[dim];
+	slices->n = dims[dim];
 	slices->run = 1;
-	for (int i = dim + 1; i < target->ndim; i++)
-		slices->run *= target->dims[i];
+	for (int i = dim + 1; i < ndim; i++)
+		slices->run *= dims[i];
 	slices->norms = palloc_extended(slices->n * sizeof(double),
 									MCXT_ALLOC_HUGE);
 	slices->nonzero = palloc_extended(slices->n,
@@ -142,6 +142,18 @@ measure_slices(Slices *slices, Payload *payload, double p)
 		}
 	}
 	pfree(x);
+}
+
+void
+prune_slice_norms(Payload *payload, int ndim, const int64 *dims, int dim,
+				  double p, double *norms)
+{
+	Slices		slices;
+
+	slices_init(&slices, ndim, dims, dim);
+	measure_slices(&slices, payload, p);
+	memcpy(norms, slices.norms, slices.n * sizeof(double));
+	slices_free(&slices);
 }
 
 /* ---------- choice ---------- */
@@ -251,7 +263,7 @@ prune_structured(PruneTarget *target, const PruneRequest *request, Model *out)
 	if (prune_empty(target, request, out))
 		return;
 	payload = prune_load(target->payload);
-	slices_init(&slices, target, dim);
+	slices_init(&slices, target->ndim, target->dims, dim);
 	if (request->method == PRUNE_LN_STRUCTURED || request->amount.of_remaining)
 		measure_slices(&slices, payload, request->norm);
 	choose_slices(&slices, target, request);

@@ -1,223 +1,11 @@
 /*
  * prune_targets.c
- *		Which payloads of a model are to be pruned.
- *
- * Owns the rule what a weight is when nobody names one, and the patterns by
- * which tensors are included and excluded.
+ *		The payloads that are to be pruned.
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
-#include "miscadmin.h"
 #include "model/model_sql.h"
 #include "transform/prune.h"
-
-/* ---------- patterns ---------- */
-
-static bool
-has_wildcard(const char *pattern)
-{
-	return strpbrk(pattern, "*?") != NULL;
-}
-
-/*
- * Matches all of a name: * stands for any characters, ? for one.  Only the
- * last * needs to be remembered, since an earlier one that took more would
- * leave less for the rest.
- */
-static bool
-matches(const char *name, const char *pattern)
-{
-	const char *after_star = NULL;
-	const char *retry = NULL;
-
-	while (*name != '\0')
-	{
-		if (*pattern == '*')
-		{
-			after_star = ++pattern;
-			retry = name;
-		}
-		else if (*pattern == '?')
-		{
-			name += pg_utf_mblen((const unsigned char *) name);
-			pattern++;
-		}
-		else if (*pattern == *name)
-		{
-			name++;
-			pattern++;
-		}
-		else if (after_star != NULL)
-		{
-			retry += pg_utf_mblen((const unsigned char *) retry);
-			name = retry;
-			pattern = after_star;
-		}
-		else
-			return false;
-	}
-	while (*pattern == '*')
-		pattern++;
-	return *pattern == '\0';
-}
-
-static void
-report_unmatched(const char *pattern, bool matches_others)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 has_wildcard(pattern) ?
-			 errmsg("no tensor to prune matches \"%s\"",
-					utf8_to_server(pattern)) :
-			 errmsg("model has no tensor named \"%s\"",
-					utf8_to_server(pattern)),
-			 matches_others ?
-			 errhint("Wildcards choose among floating-point tensors of two or more dimensions that are no embeddings; others have to be named in full.") :
-			 errhint("tensors(model) lists the names.")));
-}
-
-/* ---------- weights ---------- */
-
-/* Marks the payloads of embeddings: those of layers of that kind, and
- * parameters that are called so themselves. */
-static void
-find_embeddings(const Model *model, bool *embedding)
-{
-	int			nlayers;
-	ModelLayer *layers = model_layers(model, &nlayers);
-
-	for (int i = 0; i < nlayers; i++)
-	{
-		bool		is_embedding = layers[i].kind != NULL &&
-			strncmp(layers[i].kind, "Embedding", strlen("Embedding")) == 0;
-
-		for (int j = 0; j < layers[i].ntensors; j++)
-		{
-			const Tensor *tensor = &model->tensors[layers[i].tensors[j]];
-
-			if (is_embedding || model_is_embedding_name(tensor->name))
-				embedding[tensor->payload] = true;
-		}
-	}
-}
-
-/*
- * Marks masks of torch.nn.utils.prune, which keeps X as X_orig and X_mask
- * until somebody removes the pruning.
- */
-static void
-find_masks(const Model *model, bool *mask)
-{
-	static const char suffix[] = "_mask";
-	const Tensor **sorted = model_sort_tensors(model);
-
-	for (int i = 0; i < model->ntensors; i++)
-	{
-		const char *name = model->tensors[i].name;
-		int			length = (int) strlen(name) - (int) strlen(suffix);
-
-		if (length > 0 && strcmp(name + length, suffix) == 0 &&
-			model_find_sorted(sorted, model->ntensors,
-							  psprintf("%.*s_orig", length, name)) != NULL)
-			mask[model->tensors[i].payload] = true;
-	}
-	pfree(sorted);
-}
-
-/* For each payload, whether it is a weight that may be pruned unnamed: it
- * floats, some tensor over it has two dimensions, and none is an embedding or
- * a mask. */
-static bool *
-find_weights(const Model *model)
-{
-	bool	   *weight = palloc0(Max(model->npayloads, 1));
-	bool	   *other = palloc0(Max(model->npayloads, 1));
-
-	find_embeddings(model, other);
-	find_masks(model, other);
-	for (int i = 0; i < model->ntensors; i++)
-	{
-		const Tensor *tensor = &model->tensors[i];
-
-		if (tensor->ndim >= 2 && !other[tensor->payload] &&
-			dtype_is_float(tensor_payload(model, tensor)->dtype))
-			weight[tensor->payload] = true;
-	}
-	pfree(other);
-	return weight;
-}
-
-/* ---------- choice ---------- */
-
-/* chosen[] has the first chosen tensor for each payload, or -1. */
-
-static void
-choose(const Model *model, int tensor, int *chosen)
-{
-	int		   *first = &chosen[model->tensors[tensor].payload];
-
-	if (*first < 0)
-		*first = tensor;
-}
-
-/* Weights by the first tensor over them that has two dimensions. */
-static void
-choose_weights(const Model *model, const bool *weight, int *chosen)
-{
-	for (int i = 0; i < model->ntensors; i++)
-	{
-		if (weight[model->tensors[i].payload] && model->tensors[i].ndim >= 2)
-			choose(model, i, chosen);
-	}
-}
-
-static void
-choose_by_pattern(const Model *model, const bool *weight, const char *pattern,
-				  int *chosen)
-{
-	bool		wild = has_wildcard(pattern) &&
-		model_find_tensor(model, pattern) < 0;
-	bool		found = false;
-	bool		matches_others = false;
-
-	for (int i = 0; i < model->ntensors; i++)
-	{
-		const Tensor *tensor = &model->tensors[i];
-
-		CHECK_FOR_INTERRUPTS();
-		if (wild ? !matches(tensor->name, pattern) :
-			strcmp(tensor->name, pattern) != 0)
-			continue;
-		if (wild && !(weight[tensor->payload] && tensor->ndim >= 2))
-		{
-			matches_others = true;
-			continue;
-		}
-		found = true;
-		choose(model, i, chosen);
-	}
-	if (!found)
-		report_unmatched(pattern, matches_others);
-}
-
-/* A tensor that is tied to an excluded one is excluded with it. */
-static void
-exclude_by_pattern(const Model *model, const char *pattern, int *chosen)
-{
-	bool		found = false;
-
-	for (int i = 0; i < model->ntensors; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (!matches(model->tensors[i].name, pattern))
-			continue;
-		found = true;
-		chosen[model->tensors[i].payload] = -1;
-	}
-	if (!found)
-		report_unmatched(pattern, false);
-}
 
 static PruneTarget *
 make_target(const Model *model, int index)
@@ -251,28 +39,16 @@ make_target(const Model *model, int index)
 PruneTarget **
 prune_targets(const Model *source, const PruneRequest *request, int *ntargets)
 {
-	bool	   *weight = find_weights(source);
-	int		   *chosen = palloc(Max(source->npayloads, 1) * sizeof(int));
-	PruneTarget **targets;
+	int		   *chosen = target_choose(source, &request->patterns);
+	PruneTarget **targets = palloc(Max(source->npayloads, 1) *
+								   sizeof(PruneTarget *));
 
-	for (int i = 0; i < source->npayloads; i++)
-		chosen[i] = -1;
-	if (request->ninclude == 0)
-		choose_weights(source, weight, chosen);
-	for (int i = 0; i < request->ninclude; i++)
-		choose_by_pattern(source, weight, request->include[i], chosen);
-	for (int i = 0; i < request->nexclude; i++)
-		exclude_by_pattern(source, request->exclude[i], chosen);
-
-	targets = palloc(Max(source->npayloads, 1) * sizeof(PruneTarget *));
 	*ntargets = 0;
 	for (int i = 0; i < source->npayloads; i++)
 	{
 		if (chosen[i] >= 0)
-			targets[(*ntargets)++] =
-				make_target(source, chosen[i]);
+			targets[(*ntargets)++] = make_target(source, chosen[i]);
 	}
-	pfree(weight);
 	pfree(chosen);
 	return targets;
 }

@@ -149,20 +149,37 @@ prune_reader_next(PruneReader *reader, const void **elements, int64 *first)
 
 /* ---------- loading ---------- */
 
+bool
+prune_has_elements(const Payload *payload)
+{
+	return payload->encoding == ENCODING_DENSE ||
+		payload->encoding == ENCODING_SPARSE ||
+		encoding_has_blocks(payload->encoding);
+}
+
 Payload *
 prune_load(Payload *payload)
 {
 	Payload    *loaded;
 
-	if (payload->source != PAYLOAD_LAZY)
+	if (payload->source != PAYLOAD_LAZY && prune_has_elements(payload))
 		return payload;
 	loaded = palloc(sizeof(Payload));
 	*loaded = *payload;
 	loaded->source = PAYLOAD_BORROWED;
 	loaded->lazy = NULL;
 	loaded->allocation = NULL;
-	loaded->bytes = model_alloc_bytes(CurrentMemoryContext, payload->stored);
-	payload_copy_stored(payload, loaded->bytes);
+	if (prune_has_elements(payload))
+	{
+		loaded->bytes = model_alloc_bytes(CurrentMemoryContext,
+										  payload->stored);
+		payload_copy_stored(payload, loaded->bytes);
+		return loaded;
+	}
+	loaded->encoding = ENCODING_DENSE;
+	loaded->stored = dtype_bytes(payload->dtype, payload->count);
+	loaded->bytes = model_alloc_bytes(CurrentMemoryContext, loaded->stored);
+	payload_decode(payload, loaded->bytes);
 	return loaded;
 }
 

@@ -353,12 +353,12 @@ ranking_create(PruneTarget **targets, int ntargets,
 	{
 		Payload    *payload = targets[i]->payload;
 
-		/* What does not fit is read anew in each pass. */
+		/* What does not fit is read anew in each pass, if it can be. */
 		ranking->payloads[i] = payload;
-		if (payload->stored <= room)
+		if (payload->stored <= room || !prune_has_elements(payload))
 		{
 			ranking->payloads[i] = prune_load(payload);
-			room -= payload->stored;
+			room -= Min(room, ranking->payloads[i]->stored);
 		}
 		ranking->seeds[i] = kernel_random_seed(request->seed,
 											   targets[i]->name);

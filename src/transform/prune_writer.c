@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "kernel/kernel.h"
+#include "miscadmin.h"
 #include "transform/prune.h"
 
 struct PruneWriter
@@ -101,4 +102,22 @@ prune_writer_finish(PruneWriter *writer)
 												  target->payload->count,
 												  writer->values);
 	pfree(writer);
+}
+
+void
+prune_write_kept(PruneTarget *target, const char *elements, const uint8 *keep,
+				 Model *out)
+{
+	DType		dtype = target->payload->dtype;
+	int64		count = target->payload->count;
+	PruneWriter *writer =
+		prune_writer_create(out, kernel_count_nonzero(keep, count, 1), target);
+
+	for (int64 done = 0; done < count; done += PRUNE_BLOCK)
+	{
+		CHECK_FOR_INTERRUPTS();
+		prune_writer_append(writer, elements + dtype_bytes(dtype, done),
+							keep + done, Min(count - done, PRUNE_BLOCK));
+	}
+	prune_writer_finish(writer);
 }

@@ -64,8 +64,8 @@ check_block(const char *block, size_t size)
 	char	   *second;
 	bool		is_block;
 
-	if (size >= 8)
-		memcpy(&bytes, block + 4, sizeof(bytes));
+	if (size >= 6)
+		memcpy(&bytes, block + 2, sizeof(bytes));
 	if (bytes > KERNEL_PACK_BLOCK)
 		bytes = 0;
 	first = harness_buffer(bytes, 1);

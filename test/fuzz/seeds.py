@@ -23,6 +23,7 @@ sys.dont_write_bytecode = True
 import seeds_block  # noqa: E402
 import seeds_flat  # noqa: E402
 import seeds_gguf  # noqa: E402
+import seeds_graph  # noqa: E402
 import seeds_numpy  # noqa: E402
 import seeds_onnx  # noqa: E402
 import seeds_pack  # noqa: E402
@@ -327,6 +328,17 @@ def onnx_seeds(folder):
                 folder.read(name, f.read())
 
 
+# ---------- graphs ----------
+
+def graph_seeds(folder):
+    for name, text in seeds_graph.TEXTS.items():
+        folder.read(name, text.encode())
+    for name, text in seeds_graph.REFUSED.items():
+        folder.put("refuse", name, text.encode())
+    for name, data in seeds_graph.graphs():
+        folder.read(name, data)
+
+
 # ---------- packed blocks ----------
 
 def pack_seeds(folder):
@@ -338,8 +350,8 @@ def pack_seeds(folder):
 
 TARGETS = {"gguf": gguf_seeds, "zip": zip_seeds, "pickle": pickle_seeds,
            "pytorch": pytorch_seeds, "flat": flat_seeds}
-TARGETS.update(block=block_seeds, npz=npz_seeds, onnx=onnx_seeds, safetensors=safetensors_seeds,
-               pack=pack_seeds)
+TARGETS.update(block=block_seeds, graph=graph_seeds, npz=npz_seeds, onnx=onnx_seeds,
+               safetensors=safetensors_seeds, pack=pack_seeds)
 
 
 def main():

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 HEADER, PAYLOAD, TENSOR = 68, 64, 8    # bytes; the length word is not in them
 DTYPES = {'f64': 1, 'f32': 2, 'f16': 3, 'i64': 7, 'i8': 10, 'u8': 14, 'bool': 15, 'i4': 16}
-DENSE, SPARSE, Q8_0 = 0, 1, 6
+DENSE, SPARSE, Q8_0, AFFINE, CODEBOOK, LOWRANK, PLANES = 0, 1, 6, 10, 11, 12, 13
 
 
 class Payload:
@@ -44,6 +44,47 @@ def sparse(dtype, width, values, count):
         decoded[index * width:(index + 1) * width] = values[index]
         stored += values[index]
     return Payload(dtype, count, bytes(mask) + stored, bytes(decoded), SPARSE)
+
+
+def packed(dtype, count, decoded, *blocks, sizes=None):
+    """A payload in blocks, with the directory that says their sizes."""
+    directory = b''.join(struct.pack('<I', size) for size in sizes or map(len, blocks))
+    return Payload(dtype, count, directory + b''.join(blocks), decoded, PLANES)
+
+
+def pad(data):
+    return data + bytes(-len(data) % 64)
+
+
+def packed_integers(numbers, bits):
+    """Integers one after another, the lowest bits first."""
+    word = 0
+    for i, number in enumerate(numbers):
+        word |= (number & (1 << bits) - 1) << i * bits
+    return word.to_bytes(-(-len(numbers) * bits // 8), 'little')
+
+
+def affine_bytes(codes, bits, code, scales, zeros, axis, inner, group):
+    """The affine encoding, as src/model/affine.h has it."""
+    out = struct.pack('<BB6xqqq32x', code, zeros is not None, axis, inner,
+                      group)
+    out += pad(struct.pack('<%df' % len(scales), *scales))
+    if zeros is not None:
+        out += pad(packed_integers(zeros, bits))
+    return out + packed_integers(codes, bits)
+
+
+def codebook_bytes(codes, bits, values, form='f'):
+    """The codebook encoding, as src/model/codebook.h has it."""
+    return (pad(struct.pack('<BBH60x', bits, 0, len(values)) +
+                struct.pack('<%d%s' % (len(values), form), *values)) +
+            packed_integers(codes, bits))
+
+
+def lowrank_bytes(rows, columns, rank, left, right, form='f'):
+    """The low-rank encoding, as src/model/lowrank.h has it."""
+    return (struct.pack('<qqq40x', rows, columns, rank) + struct.pack(
+        '<%d%s' % (len(left + right), form), *(left + right)))
 
 
 def model_digest(payloads, tensors, metadata):

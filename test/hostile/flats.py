@@ -4,7 +4,8 @@ may lie in a damaged table."""
 import re
 import struct
 
-from flatform import HEADER, PAYLOAD, Q8_0, SPARSE, Payload, Tensor, build, sparse
+from flatform import (AFFINE, CODEBOOK, HEADER, LOWRANK, PAYLOAD, PLANES, Q8_0, SPARSE, Payload, Tensor, affine_bytes,
+                      build, codebook_bytes, lowrank_bytes, packed, sparse)
 from opcodes import floats
 from saved import no
 from sheet import Case, Sheet
@@ -200,7 +201,7 @@ def directory():
             ('Type 0.', HEADER + 16, b'\0', bad('A payload has an unknown dtype')),
             ('Type 21.', HEADER + 16, b'\x15', bad('A payload has an unknown dtype')),
             ('Type 255.', HEADER + 16, b'\xff', bad('A payload has an unknown dtype')),
-            ('Encoding 10.', HEADER + 17, b'\x0a', bad('A payload has an unknown encoding')),
+            ('Encoding 99.', HEADER + 17, b'\x63', bad('A payload has an unknown encoding')),
             ('Encoding 2, which has blocks of 32.', HEADER + 17, b'\2', blocks),
             ('A reserved byte.', HEADER + 31, b'\1', bad("A payload's entry has something in its reserved bytes")),
             ('Another digest.', HEADER + 32, b'\0', bad('A payload does not have the digest that the directory says')),
@@ -352,7 +353,125 @@ def elements():
     yield x('Two blocks for one.', Payload('f32', 32, q8_0 * 2, b'', Q8_0), quantized)
     yield x('A block with the digest of other elements.', Payload('f32', 32, q8_0, bytes(128), Q8_0),
             bad('A payload does not have the digest'))
+    # A block of 99 bytes that are all the same; see src/kernel/pack_format.h.
+    five = b'\1\0\x63\0\0\0\1\5'
+    size = bad("A packed payload's size does not fit its number of elements")
+    corrupt = no('packed tensor is corrupt')
+    yield x('A packed block.', packed('i8', 99, b'\5' * 99, five), yes('x i8 {99}'))
+    yield x('A packed block of other elements.', packed('i8', 99, b'\6' * 99, five),
+            bad('A payload does not have the digest'))
+    yield x('A packed bool of 5.', packed('bool', 99, b'\5' * 99, five), corrupt)
+    yield x('A packed block of a byte more.', packed('i8', 98, b'\5' * 98, five), corrupt)
+    for what, sizes, text in (('is cut', [7], 'A packed payload has something after its last block'),
+                              ('reaches past the end', [9], "A packed payload's blocks reach past its end"),
+                              ('has four gigabytes', [2 ** 32 - 1], "A packed payload's blocks reach past its end")):
+        yield x('A packed block that %s.' % what, packed('i8', 99, b'\5' * 99, five, sizes=sizes), bad(text))
+    yield x('A packed payload without elements.', Payload('i8', 0, b'', b'', PLANES), size)
+    yield x('A packed payload that is larger than its elements.', packed('i8', 11, b'\5' * 11, five), size)
+    yield x('A packed payload of a terabyte.', packed('i8', 2 ** 40, b'', five), size)
     yield x('An element of four bits.', Payload('i4', 1, b'\x0f'), yes('x i4 {-1}'))
+    yield from encodings(x)
+
+
+def encodings(x):
+    """Integers with scales, codebooks, products of matrices."""
+    yield 'encodings of rounded elements'
+    codes = [i % 16 - 8 for i in range(99)]
+    elements = floats(*((c - 1) * 0.5 for c in codes))
+    scales, zeros = [0.5] * 3, [1] * 3
+
+    def affine(what, expect, count=99, dtype='f32', decoded=elements, **changes):
+        values = dict(codes=codes, bits=4, code=16, scales=scales, zeros=zeros, axis=3, inner=33, group=0)
+        at = changes.pop('at', None)
+        values.update(changes)
+        stored = bytearray(affine_bytes(**values))
+        if at is not None:
+            stored[at[0]:at[0] + len(at[1])] = at[1]
+        return x(what, Payload(dtype, count, bytes(stored), decoded, AFFINE), expect)
+
+    header = bad("A quantized payload's header is wrong")
+    misfit = bad("A quantized payload's header does not fit its size")
+    sizes = bad("A quantized payload's size or dtype does not fit its number of elements")
+    yield affine('Integers of four bits.', yes('x f32 {99}'))
+    yield affine('Groups of them.', yes('x f32 {99}'), scales=[0.5] * 6, zeros=[1] * 6, axis=33, inner=1, group=20)
+    yield affine('Groups of rows.', yes('x f32 {99}'), scales=[0.5] * 18, zeros=[1] * 18, axis=11, inner=9, group=8)
+    yield affine('The digest of other elements.', bad('A payload does not have the digest'), decoded=bytes(396))
+    yield affine('Codes that are floats.', header, at=(0, b'\2'))
+    yield affine('Codes of no dtype.', header, at=(0, b'\xff'))
+    yield affine('Codes of 8 bits, of which there is no room.', misfit, at=(0, b'\x0a'))
+    yield affine('Two kinds of zero points.', header, at=(1, b'\2'))
+    yield affine('No zero points, though there is room.', misfit, at=(1, b'\0'))
+    yield affine('A reserved byte.', header, at=(7, b'\1'))
+    yield affine('Another one.', header, at=(63, b'\1'))
+    for name, at in (('axis', 8), ('inner', 16), ('group', 24)):
+        for value in (0, -1, 2, 100, 2 ** 62, 2 ** 63 - 1):
+            if (name, value) != ('group', 0):
+                yield affine('%s is %d.' % (name, value), misfit, at=(at, u64(value)))
+    yield affine('A scale of infinity.', bad('A quantized payload has a scale that is not finite'), scales=[0.5, float('inf'), 0.5])
+    yield affine('A scale that is not a number.', bad('A quantized payload has a scale that is not finite'), scales=[0.5, float('nan'), 0.5])
+    yield affine('Something after the scales.', bad('A quantized payload has something after its scales'), at=(127, b'\1'))
+    yield affine('Something after the zero points.', bad('A quantized payload has something after its zero points'), at=(191, b'\1'))
+    yield affine('Half a byte after the zero points.', bad('A quantized payload has something after its zero points'), at=(129, b'\x11'))
+    yield affine('Half a byte after the codes.', bad('A packed tensor has something after its last element'), at=(241, b'\x11'))
+    yield affine('Integers for integers.', sizes, dtype='i64')
+    yield affine('More bytes than the elements have.', sizes, dtype='f16')
+    yield affine('Another number of elements.', misfit, count=98)
+    stored = affine_bytes(codes, 4, 16, scales, zeros, 3, 33, 0)
+    yield x('A header alone.', Payload('f32', 99, stored[:64], elements, AFFINE), misfit)
+    yield x('A byte of a header.', Payload('f32', 99, b'\x10', elements, AFFINE), sizes)
+    yield x('No elements.', Payload('f32', 0, b'', b'', AFFINE), sizes)
+
+    codes = [i % 5 for i in range(99)]
+    elements = floats(*(c * 0.25 for c in codes))
+
+    def codebook(what, expect, count=99, dtype='f32', decoded=elements, bits=3, n=5, at=None):
+        stored = bytearray(codebook_bytes(codes, bits, [i * 0.25 for i in range(n)]))
+        if at is not None:
+            stored[at[0]:at[0] + len(at[1])] = at[1]
+        return x(what, Payload(dtype, count, bytes(stored), decoded, CODEBOOK), expect)
+
+    header = bad("A clustered payload's header is wrong")
+    misfit = bad("A clustered payload's header does not fit its size")
+    sizes = bad("A clustered payload's size or dtype does not fit its number of elements")
+    yield codebook('Codes of three bits.', yes('x f32 {99}'))
+    yield codebook('Codes of eight.', yes('x f32 {99}'), bits=8)
+    yield codebook('The digest of other elements.', bad('A payload does not have the digest'), decoded=bytes(396))
+    for value in (0, 2, 4, 9, 255):
+        yield codebook('Codes of %d bits.' % value, misfit, at=(0, bytes([value])))
+    yield codebook('No values.', misfit, at=(2, b'\0\0'))
+    yield codebook('Nine values.', misfit, at=(2, b'\x09\0'))
+    yield codebook('65535 values.', misfit, at=(2, b'\xff\xff'))
+    yield codebook('A code without a value.', bad('A clustered payload has a code without a value'), at=(2, b'\4\0'), n=4)
+    yield codebook('A reserved byte.', header, at=(1, b'\1'))
+    yield codebook('Another one.', header, at=(63, b'\1'))
+    yield codebook('Something after the values.', bad('A clustered payload has something after its values'), at=(127, b'\1'))
+    yield codebook('Bits after the last code.', bad('A clustered payload has something after its last element'), at=(128 + 37, b'\x84'))
+    yield codebook('For integers.', sizes, dtype='i64')
+    yield codebook('Elements of which there are no codes.', sizes, count=10 ** 6)
+    yield x('No elements.', Payload('f32', 0, bytes(64), b'', CODEBOOK), sizes)
+
+    left, right = [float(i % 3) for i in range(20)], [float(i % 7) for i in range(60)]
+    elements = floats(*(sum(left[i * 2 + k] * right[k * 30 + j] for k in range(2)) for i in range(10) for j in range(30)))
+
+    def lowrank(what, expect, count=300, dtype='f32', decoded=elements, at=None):
+        stored = bytearray(lowrank_bytes(10, 30, 2, left, right))
+        if at is not None:
+            stored[at[0]:at[0] + len(at[1])] = at[1]
+        return x(what, Payload(dtype, count, bytes(stored), decoded, LOWRANK), expect)
+
+    misfit = bad("A low-rank payload's header does not fit its size")
+    sizes = bad("A low-rank payload's size or dtype does not fit its number of elements")
+    yield lowrank('A product of two matrices.', yes('x f32 {300}'))
+    yield lowrank('The digest of other elements.', bad('A payload does not have the digest'), decoded=bytes(1200))
+    for name, at in (('rows', 0), ('columns', 8), ('rank', 16)):
+        for value in (0, -1, 1, 3, 2 ** 31, 2 ** 32, 2 ** 62, 2 ** 63 - 1):
+            yield lowrank('%s are %d.' % (name, value), misfit, at=(at, u64(value)))
+    yield lowrank('A reserved byte.', bad("A low-rank payload's header is wrong"), at=(63, b'\1'))
+    yield lowrank('For integers.', sizes, dtype='i64')
+    yield lowrank('Another number of elements.', misfit, count=301)
+    yield x('A million million elements of eight million bytes: too many for them.',
+            Payload('f32', 2 ** 40, lowrank_bytes(2 ** 20, 2 ** 20, 1, [0.0], [0.0]), b'', LOWRANK), sizes)
+    yield x('No elements.', Payload('f32', 0, bytes(64), b'', LOWRANK), sizes)
 
 
 def doors():
@@ -480,6 +599,20 @@ END
 $$;"""
 
 
+def rounded(encoding, at, data):
+    """A model whose tensor s has rounded elements, with bytes changed in it."""
+    stored = {AFFINE: affine_bytes([i % 256 - 128 for i in range(300)], 8, 10, [0.5] * 3, None, 3, 100, 0),
+              CODEBOOK: codebook_bytes([i % 3 for i in range(300)], 2, [0.5, 1, 2]),
+              LOWRANK: lowrank_bytes(10, 30, 1, [1.0] * 10, [2.0] * 30)}[encoding]
+    stored = stored[:at] + data + stored[at + len(data):]
+    return build([PAYLOADS[0], Payload('f32', 300, stored, b'', encoding), PAYLOADS[2]],
+                 [Tensor('w', (2, 2), 0), Tensor('s', (10, 30), 1), Tensor('b', (3,), 2)], METADATA, RECIPE)
+
+
+def corrupt_kind(kind):
+    return 'fine, 22P03: %s tensor is corrupt' % kind
+
+
 def damaged():
     """Bytes that are a model without having been checked, as a broken disk has them."""
     large = Payload('f32', 40000, b'\x55' * 5000 + bytes(56) + floats(1) * 20000, floats(1, 0) * 20000, SPARSE)
@@ -513,6 +646,12 @@ def damaged():
              'fine, ' + corrupt),
             ('No bits there.', toasted[:mask + 4000] + bytes(1000) + toasted[mask + 5000:], 'fine, ' + corrupt),
             ('Its last piece is missing.', toasted[:-2000], some),
+            ('Integers whose header is wrong.', rounded(AFFINE, 0, b'\xff'), corrupt_kind('quantized')),
+            ('Integers whose scale is not a number.', rounded(AFFINE, 64, b'\xff' * 4), ''),
+            ('A codebook whose header is wrong.', rounded(CODEBOOK, 0, b'\xff'), corrupt_kind('clustered')),
+            ('A codebook whose codes have no values.', rounded(CODEBOOK, 2, b'\1'), ''),
+            ('A product whose header is wrong.', rounded(LOWRANK, 0, b'\xff'), corrupt_kind('low-rank')),
+            ('A product of elements that are not numbers.', rounded(LOWRANK, 64, b'\xff' * 16), ''),
             ('A directory of 80 kilobytes.', toasted[:16] + u32(80000) + toasted[20:], some)):
         yield Case(what, data, expect, call='uses_of(%s)')
 

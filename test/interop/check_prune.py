@@ -7,6 +7,7 @@ sort.  torch multiplies by its mask, which makes -0.0 of a negative weight;
 here a pruned weight is +0.0, so the mask is what is compared, bit for bit.
 """
 import itertools
+import json
 from collections import OrderedDict
 
 import numpy
@@ -547,7 +548,45 @@ def check_refused():
         check(ours == theirs == "refused", "%s is refused" % call, ours)
 
 
-CHECKS = [("prune: models", load_models), ("prune: l1", check_l1),
+def check_wanda():
+    """The paper's formula, with torch's arithmetic: the lowest products of each
+    row, or of every four in one."""
+    generator = torch.Generator().manual_seed(9)
+    weights = {"w": torch.randn(37, 53, generator=generator),
+               "ties": torch.randint(-3, 4, (16, 40),
+                                     generator=generator).float(),
+               "half": torch.randn(20, 64, generator=generator).half()}
+    norms = {name: torch.rand(w.shape[1], generator=generator) + 0.1
+             for name, w in weights.items()}
+    norms["ties"] = torch.ones(40)
+    store("wanda", saved(weights))
+    given = json.dumps({name: n.tolist() for name, n in norms.items()})
+    for ratio in (0, 0.3, 0.5, 0.77, 1):
+        expected = {}
+        for name, w in weights.items():
+            score = torch.abs(w) * norms[name].reshape(1, -1)
+            order = torch.sort(score, dim=-1, stable=True)[1]
+            expected[name] = w.clone()
+            expected[name].scatter_(
+                1, order[:, :int(w.shape[1] * ratio)], 0)
+        check_same(expected, back(
+            "wanda", "prune(m, %g, 'wanda', activation_norms => '%s')"
+            % (ratio, given)), "wanda, %g of each row" % ratio)
+    expected = {}
+    for name, w in weights.items():
+        expected[name] = w.clone()
+        if name != "ties":
+            score = (torch.abs(w) * norms[name].reshape(1, -1)).float()
+            for i in range(0, w.shape[1] - 3, 4):
+                lowest = torch.topk(score[:, i:i + 4], 2, 1, largest=False)[1]
+                expected[name].scatter_(1, i + lowest, 0)
+    check_same(expected, back(
+        "wanda", "prune(m, method => 'wanda', n => 2, m_of => 4, "
+        "exclude => '{ties}', activation_norms => '%s')" % given),
+        "wanda, 2 of every 4")
+
+
+CHECKS = [("prune: models", load_models), ("prune: wanda", check_wanda), ("prune: l1", check_l1),
           ("prune: layers", check_layer_scope),
           ("prune: rounding", check_rounding),
           ("prune: remaining", check_remaining),

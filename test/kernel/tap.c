@@ -184,8 +184,9 @@ int
 main(void)
 {
 	static void (*const files[]) (void) = {
-		test_bytes, test_compare, test_delta, test_half, test_keep,
-		test_merge, test_norm, test_pack, test_rank, test_sparse, test_stats
+		test_affine, test_bytes, test_cluster, test_compare, test_delta,
+		test_half, test_keep, test_merge, test_norm, test_pack, test_rank,
+		test_sparse, test_stats
 	};
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)

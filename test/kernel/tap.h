@@ -49,7 +49,9 @@ extern const size_t lengths[];
 extern const int nlengths;
 
 /* The tests, a file each. */
+extern void test_affine(void);
 extern void test_bytes(void);
+extern void test_cluster(void);
 extern void test_compare(void);
 extern void test_delta(void);
 extern void test_half(void);

@@ -315,6 +315,34 @@ all_patterns(void (*convert) (float *, const uint16_t *, size_t),
 	return good;
 }
 
+/* From float, many at once: floats of every kind. */
+#define DEFINE_MANY_FROM(name, type) \
+static bool \
+many_##name(void) \
+{ \
+	bool		good = true; \
+\
+	for (int i = 0; i < nlengths; i++) \
+	{ \
+		size_t		n = lengths[i]; \
+		float	   *src = buffer(n * 4, 4); \
+		type	   *dst = buffer(n * sizeof(type), sizeof(type)); \
+\
+		fill_floats(src, n, true); \
+		kernel_f32_to_##name##_many(dst, src, n); \
+		for (size_t j = 0; j < n; j++) \
+			good &= dst[j] == kernel_f32_to_##name(src[j]); \
+		digest(dst, n * sizeof(type)); \
+		free_buffers(); \
+	} \
+	return good; \
+}
+
+DEFINE_MANY_FROM(f16, uint16_t)
+DEFINE_MANY_FROM(bf16, uint16_t)
+DEFINE_MANY_FROM(f8e4m3, uint8_t)
+DEFINE_MANY_FROM(f8e5m2, uint8_t)
+
 /* A bfloat16 is the upper half of a float; so every NaN keeps its bits. */
 static float
 bf16_by_bits(unsigned code)
@@ -379,6 +407,8 @@ test_half(void)
 	}
 	ok(many(kernel_f16_to_f32_many, f16_to), "half: f16, many at once");
 	ok(many(kernel_bf16_to_f32_many, bf16_by_bits), "half: bf16, many at once");
+	ok(many_f16() && many_bf16() && many_f8e4m3() && many_f8e5m2(),
+	   "half: from float, many at once");
 	ok(all_patterns(kernel_f16_to_f32_many, f16_to), "half: f16, all at once");
 	ok(all_patterns(kernel_bf16_to_f32_many, bf16_by_bits),
 	   "half: bf16, all at once");

@@ -149,9 +149,62 @@ by_arithmetic(void)
 	return good;
 }
 
+/* Both ways through a matrix of small whole numbers, whose sums are exact in
+ * any order; rows are cut anyhow. */
+static bool
+both_ways(bool squares, size_t run)
+{
+	bool		good = true;
+
+	for (size_t columns = 1; columns < 70; columns += 3)
+	{
+		float	   *x = buffer(columns * run * 4, draw_below(3) * 4);
+		double	   *sums = buffer(columns * 8, draw_below(3) * 8);
+		double	   *wanted = buffer(columns * 8, 0);
+		double		row_wanted = 0;
+		double		row = 0;
+		double		lanes[KERNEL_NORM_LANES] = {0};
+
+		for (size_t i = 0; i < columns; i++)
+		{
+			sums[i] = wanted[i] = i % 5;
+			for (size_t j = 0; j < run; j++)
+			{
+				double		value = (double) draw_below(2001) - 1000;
+
+				x[i * run + j] = value;
+				value = squares ? value * value : fabs(value);
+				wanted[i] += value;
+				row_wanted += value;
+			}
+		}
+		for (size_t done = 0; done < columns;)
+		{
+			size_t		n = (1 + draw_below(4)) * KERNEL_NORM_LANES;
+
+			n = n < columns - done ? n : columns - done;
+			kernel_norm_row(squares, x + done * run, n, run, lanes,
+							sums + done);
+			done += n;
+		}
+		for (int lane = 0; lane < KERNEL_NORM_LANES; lane++)
+			row += lanes[lane];
+		good &= row == row_wanted;
+		for (size_t i = 0; i < columns; i++)
+			good &= sums[i] == wanted[i];
+		free_buffers();
+	}
+	return good;
+}
+
 void
 test_norm(void)
 {
+	for (int squares = 0; squares < 2; squares++)
+	{
+		ok(both_ways(squares, 1), "norm: both ways, %s", squares ? "squares" : "magnitudes");
+		ok(both_ways(squares, 9), "norm: both ways, %s of runs", squares ? "squares" : "magnitudes");
+	}
 	ok(by_arithmetic(), "norm: of four numbers");
 	for (int i = 0; i < 6; i++)
 	{

@@ -48,6 +48,16 @@ query('patient', q{
 is(query('patient', 'SELECT sparsity(large), num_parameters(large), num_parameters(small) FROM zoo'), '1|268435456|67108864',
 	'there are large models of zeros');
 
+# The same without an encoding, whose tensors have something to gain; and a
+# matrix that takes a while to factorize.
+query('patient', q{
+	CREATE TABLE dense AS SELECT decompress(small) AS m FROM zoo;
+	CREATE TABLE matrix AS SELECT model_agg('w', rows) AS m FROM (
+		SELECT array_agg(row_) AS rows FROM (
+			SELECT array_agg(sin(i * 7919 + j * j)::real) AS row_
+			FROM generate_series(1, 1200) i, generate_series(1, 1300) j GROUP BY i) r) x;
+});
+
 # Cancels a statement, soon at first, until it is cancelled within our library.
 # A function that looks for interrupts only when it is done is never cancelled
 # there.
@@ -84,7 +94,16 @@ cancelled_within($_) for (
 	q{SELECT prune(large, method => 'n:m', n => 1, m_of => 2, dim => 0) FROM zoo},
 	q{SELECT prune(large, method => 'mask', mask => large) FROM zoo},
 	q{SELECT prune_dry_run(large, 0.5) FROM zoo},
-	q{SELECT pruning_rate(large, small) FROM zoo});
+	q{SELECT pruning_rate(large, small) FROM zoo},
+	q{SELECT prune(m, 0.5, 'wanda', activation_norms => '{"w1": [1], "w2": [1]}') FROM dense},
+	q{SELECT quantize(m, 'int8', granularity => 'tensor') FROM dense},
+	q{SELECT quantize(m, 'int4') FROM dense},
+	q{SELECT quantize(m, 'fp16') FROM dense},
+	q{SELECT quantize_dry_run(m, 'int8', granularity => 'tensor') FROM dense},
+	q{SELECT compress(m, 'cluster', bits => 4) FROM dense},
+	q{SELECT compress(m, max_error => 0.1) FROM dense},
+	q{SELECT compress(m, 'lowrank', energy => 0.5) FROM matrix},
+	q{SELECT report(m, m) FROM dense});
 
 # By another session, too, which leaves this one as it was.
 my ($worker, $boss) = map { Session->new('patient') } 1 .. 2;

@@ -1,0 +1,539 @@
+/*
+ * onnx_native.c
+ *		Encoded tensors as ONNX has them.
+ *
+ * What ONNX can say without another rounding is said: smaller floats and a Cast,
+ * integers with scales and a DequantizeLinear, and where the model is older than
+ * integers of four bits are in ONNX, the MatMulNBits of ONNX Runtime.  All
+ * else is decoded.
+ */
+#include "postgres.h"
+
+#include "format/onnx_native.h"
+#include "kernel/kernel.h"
+#include "miscadmin.h"
+
+/* Versions of ONNX's operators from which on DequantizeLinear can do so. */
+#define OPSET_AXIS		13		/* a scale for each channel */
+#define OPSET_HALF		19		/* scales that are halves */
+#define OPSET_BLOCKS	21		/* groups, and integers of 4 and 16 bits */
+
+#define LEAST_BLOCK		16		/* of MatMulNBits */
+
+static OnnxNative *
+create(const Tensor *tensor, Payload *payload)
+{
+	OnnxNative *native = palloc0(sizeof(OnnxNative));
+
+	native->name = tensor->name;
+	native->payload = payload;
+	initStringInfo(&native->nodes);
+	return native;
+}
+
+static OnnxPart *
+add_part(OnnxNative *native, const OnnxSurvey *survey, const char *suffix,
+		 DType dtype, int ndim, const int64 *dims)
+{
+	OnnxPart   *part = &native->parts[native->nparts];
+	char	   *name = onnx_new_name(survey, native->name, suffix);
+	int64		count = 1;
+
+	native->part_names[native->nparts++] = name;
+	for (int i = 0; i < ndim; i++)
+		count *= dims[i];
+	initStringInfo(&part->head);
+	onnx_put_tensor_head(&part->head, name, dtype, ndim, dims);
+	part->size = dtype_bytes(dtype, count);
+	return part;
+}
+
+/* ---------- smaller floats ---------- */
+
+/* Whether floats of one dtype hold those of another. */
+static bool
+is_wider(DType dtype, DType other)
+{
+	return dtype_is_float(dtype) && dtype_is_float(other) &&
+		dtype_bits(dtype) > dtype_bits(other);
+}
+
+static OnnxNative *
+cast(const OnnxSurvey *survey, const Tensor *tensor, Payload *payload,
+	 DType graph_dtype)
+{
+	OnnxNative *native = create(tensor, payload);
+	OnnxNode	node = {.op_type = "Cast", .domain = "", .ninputs = 1,
+	.output = tensor->name};
+	StringInfoData attributes;
+
+	add_part(native, survey, "_stored", payload->dtype, tensor->ndim,
+			 tensor->dims)->source = ONNX_FROM_ELEMENTS;
+	initStringInfo(&attributes);
+	onnx_put_attribute(&attributes, "to", onnx_type_of(graph_dtype));
+	node.inputs[0] = native->part_names[0];
+	node.attributes = attributes.data;
+	node.attributes_size = attributes.len;
+	onnx_put_node(&native->nodes, &node);
+	return native;
+}
+
+/* ---------- scales ---------- */
+
+/* The dimension that scales go along; ndim for none, -1 when it is no
+ * dimension of the tensor. */
+static int
+find_axis(const Tensor *tensor, const Affine *affine)
+{
+	int64		inner = 1;
+
+	if (affine->nscales == 1)
+		return tensor->ndim;
+	for (int i = tensor->ndim; i-- > 0;)
+	{
+		if (inner == affine->inner && tensor->dims[i] == affine->axis)
+			return i;
+		inner *= tensor->dims[i];
+	}
+	return -1;
+}
+
+/* Scales as elements of that dtype; NULL when it does not hold them. */
+static char *
+get_scales(const OnnxNative *native, DType dtype)
+{
+	int64		n = native->affine.nscales;
+	float	   *scales = affine_scales(native->payload, &native->affine);
+	float	   *back;
+	char	   *stored;
+
+	if (dtype == DTYPE_F32)
+		return (char *) scales;
+	stored = model_alloc_bytes(CurrentMemoryContext, dtype_bytes(dtype, n));
+	back = (float *) model_alloc_bytes(CurrentMemoryContext, n * sizeof(float));
+	(void) dtype_from_float(dtype, scales, n, stored);
+	dtype_to_float(dtype, stored, 0, n, back);
+	if (memcmp(scales, back, n * sizeof(float)) != 0)
+		stored = NULL;
+	pfree(scales);
+	pfree(back);
+	return stored;
+}
+
+static char *
+get_stored(Payload *payload, uint64 offset, uint64 n)
+{
+	char	   *bytes = model_alloc_bytes(CurrentMemoryContext, n);
+
+	payload_copy_part(payload, offset, n, bytes);
+	return bytes;
+}
+
+/* ---------- DequantizeLinear ---------- */
+
+/* Since when ONNX's own operator has what the tensor asks for. */
+static int
+needed_opset(const OnnxNative *native, const Tensor *tensor, int axis)
+{
+	bool		narrow = dtype_bits(native->affine.codes) != 8;
+
+	if (narrow || (native->affine.group > 0 && axis < tensor->ndim))
+		return OPSET_BLOCKS;
+	if (native->payload->dtype == DTYPE_F16)
+		return OPSET_HALF;
+	return axis < tensor->ndim ? OPSET_AXIS : 10;
+}
+
+static void
+put_dequantize(OnnxNative *native, int axis, int ndim)
+{
+	OnnxNode	node = {.op_type = "DequantizeLinear", .output = native->name,
+	.ninputs = native->nparts};
+	StringInfoData attributes;
+
+	initStringInfo(&attributes);
+	node.domain = native->microsoft ? ONNX_MICROSOFT : "";
+	for (int i = 0; i < native->nparts; i++)
+		node.inputs[i] = native->part_names[i];
+	if (axis < ndim)
+		onnx_put_attribute(&attributes, "axis", axis);
+	if (axis < ndim && native->affine.group > 0)
+		onnx_put_attribute(&attributes, "block_size", native->affine.group);
+	node.attributes = attributes.data;
+	node.attributes_size = attributes.len;
+	onnx_put_node(&native->nodes, &node);
+}
+
+/* Dimensions of the scales; returns how many. */
+static int
+scale_dims(const Tensor *tensor, const Affine *affine, int axis, int64 *dims)
+{
+	if (axis == tensor->ndim)
+		return 0;
+	if (affine->group == 0)
+	{
+		dims[0] = affine->axis;
+		return 1;
+	}
+	memcpy(dims, tensor->dims, tensor->ndim * sizeof(int64));
+	dims[axis] = (affine->axis - 1) / affine->group + 1;
+	return tensor->ndim;
+}
+
+static OnnxNative *
+dequantize(OnnxNative *native, const OnnxSurvey *survey, const Tensor *tensor)
+{
+	const Affine *affine = &native->affine;
+	Payload    *payload = native->payload;
+	int			axis = find_axis(tensor, affine);
+	int64		dims[MODEL_MAX_DIMS];
+	int			ndim;
+	int			opset;
+	char	   *scales;
+	OnnxPart   *part;
+
+	if (axis < 0)
+		return NULL;
+	opset = needed_opset(native, tensor, axis);
+	native->microsoft = survey->opset < opset;
+	if (native->microsoft && affine->group > 0 && axis < tensor->ndim)
+		return NULL;
+	scales = get_scales(native, payload->dtype);
+	if (scales == NULL)
+		return NULL;
+
+	part = add_part(native, survey, "_quantized", affine->codes, tensor->ndim,
+					tensor->dims);
+	part->source = ONNX_FROM_STORED;
+	part->offset = affine->codes_at;
+	ndim = scale_dims(tensor, affine, axis, dims);
+	part = add_part(native, survey, "_scale", payload->dtype, ndim, dims);
+	part->source = ONNX_FROM_MEMORY;
+	part->bytes = scales;
+	if (affine->has_zeros)
+	{
+		part = add_part(native, survey, "_zero_point", affine->codes, ndim,
+						dims);
+		part->source = ONNX_FROM_MEMORY;
+		part->bytes = get_stored(payload, affine->zeros_at, part->size);
+	}
+	put_dequantize(native, axis, tensor->ndim);
+	return native;
+}
+
+/* ---------- MatMulNBits ---------- */
+
+/* Whether a node can take the blocks, and the tensor's rows are what it sums
+ * over. */
+static bool
+can_multiply(const OnnxUse *use, bool *transposed)
+{
+	OnnxBytes	operator = onnx_operator(use->node);
+
+	*transposed = false;
+	if (use->input != 1)
+		return false;
+	if (onnx_equals(operator, "MatMul"))
+		return true;
+	*transposed = onnx_attribute(use->node, "transB", 0) != 0;
+	return onnx_equals(operator, "Gemm") &&
+		onnx_attribute(use->node, "transA", 0) == 0 &&
+		onnx_attribute_float(use->node, "alpha", 1) == 1 &&
+		onnx_attribute_float(use->node, "beta", 1) == 1;
+}
+
+static bool
+can_all_multiply(const OnnxSurvey *survey, const Tensor *tensor,
+				 bool *transposed)
+{
+	OnnxBytes	name = {tensor->name, strlen(tensor->name)};
+	int			n;
+	const OnnxUse *uses = onnx_uses_of(survey, name, &n);
+
+	for (int i = 0; i < n; i++)
+	{
+		bool		each;
+
+		if (!can_multiply(&uses[i], &each) || (i > 0 && each != *transposed))
+			return false;
+		*transposed = each;
+	}
+	return n > 0 && !survey->has_nested && !onnx_is_output(survey, name);
+}
+
+static int64
+blocks_of(const OnnxNative *native)
+{
+	return (native->rows - 1) / native->affine.group + 1;
+}
+
+/* Whether it is two-dimensional, with groups along what is summed over. */
+static bool
+fits_blocks(OnnxNative *native, const OnnxSurvey *survey,
+			const Tensor *tensor)
+{
+	const Affine *affine = &native->affine;
+	int			summed;
+
+	if (tensor->ndim != 2 || affine->group < LEAST_BLOCK ||
+		(affine->group & (affine->group - 1)) != 0 ||
+		dtype_bits(affine->codes) > 8 ||
+		!can_all_multiply(survey, tensor, &native->transposed))
+		return false;
+	summed = native->transposed ? 1 : 0;
+	native->rows = tensor->dims[summed];
+	native->columns = tensor->dims[1 - summed];
+	return affine->axis == native->rows &&
+		affine->inner == (native->transposed ? 1 : native->columns);
+}
+
+/* From rows of groups to a row of groups for each column. */
+static void
+turn(const OnnxNative *native, const char *src, int width, char *dst)
+{
+	int64		blocks = blocks_of(native);
+
+	for (int64 n = 0; n < native->columns; n++)
+	{
+		for (int64 k = 0; k < blocks; k++)
+			memcpy(dst + (n * blocks + k) * width,
+				   src + (native->transposed ? n * blocks + k :
+						  k * native->columns + n) * width, width);
+	}
+}
+
+/* Codes as bytes, unsigned. */
+static void
+unsigned_codes(const OnnxNative *native, const char *src, int64 first,
+			   int64 n, uint8 *dst)
+{
+	DType		codes = native->affine.codes;
+	bool		narrow = dtype_bits(codes) == 4;
+	bool		is_signed = codes == DTYPE_I4 || codes == DTYPE_I8;
+
+	for (int64 i = 0; i < n; i++)
+	{
+		int64		at = first + i;
+
+		dst[i] = narrow ? ((uint8) src[at / 2] >> (at % 2 * 4)) & 0x0f :
+			(uint8) src[at];
+	}
+	if (is_signed)
+		kernel_flip(dst, n, narrow ? 0x08 : 0x80);
+}
+
+/* Zero points of all blocks; of four bits, a column's start at a byte. */
+static char *
+block_zeros(const OnnxNative *native, uint64 *size)
+{
+	const Affine *affine = &native->affine;
+	int64		blocks = blocks_of(native);
+	int			bits = dtype_bits(affine->codes);
+	int64		row = (blocks * bits + 7) / 8;
+	char	   *stored = get_stored(native->payload, affine->zeros_at,
+									dtype_bytes(affine->codes, affine->nscales));
+	uint8	   *zeros = (uint8 *) model_alloc_bytes(CurrentMemoryContext,
+													affine->nscales);
+	uint8	   *turned = (uint8 *) model_alloc_bytes(CurrentMemoryContext,
+													 affine->nscales);
+	char	   *packed;
+
+	unsigned_codes(native, stored, 0, affine->nscales, zeros);
+	turn(native, (char *) zeros, 1, (char *) turned);
+	*size = row * native->columns;
+	packed = model_alloc_bytes(CurrentMemoryContext, *size);
+	for (int64 n = 0; n < native->columns; n++)
+	{
+		if (bits == 4)
+			kernel_pack_nibbles((uint8 *) packed + n * row,
+								turned + n * blocks, blocks);
+		else
+			memcpy(packed + n * row, turned + n * blocks, blocks);
+	}
+	pfree(stored);
+	pfree(zeros);
+	pfree(turned);
+	return packed;
+}
+
+/* Without zero points the middle is zero. */
+static OnnxNative *
+in_blocks(OnnxNative *native, const OnnxSurvey *survey, const Tensor *tensor)
+{
+	const Affine *affine = &native->affine;
+	DType		dtype = native->payload->dtype;
+	int			bits = dtype_bits(affine->codes);
+	int64		blocks;
+	int64		dims[3];
+	char	   *scales;
+	OnnxPart   *part;
+
+	if (!fits_blocks(native, survey, tensor))
+		return NULL;
+	scales = get_scales(native, dtype);
+	if (scales == NULL)
+		return NULL;
+	native->in_blocks = native->microsoft = true;
+	native->blocks_have_zeros = affine->has_zeros;
+	blocks = blocks_of(native);
+	dims[0] = native->columns;
+	dims[1] = blocks;
+	dims[2] = affine->group * bits / 8;
+	add_part(native, survey, "_quantized", DTYPE_U8, 3, dims)->source =
+		ONNX_FROM_BLOCKS;
+
+	dims[0] = native->columns * blocks;
+	part = add_part(native, survey, "_scale", dtype, 1, dims);
+	part->source = ONNX_FROM_MEMORY;
+	part->bytes = model_alloc_bytes(CurrentMemoryContext, part->size);
+	turn(native, scales, dtype_bits(dtype) / 8, part->bytes);
+	pfree(scales);
+	if (affine->has_zeros)
+	{
+		uint64		size;
+		char	   *zeros = block_zeros(native, &size);
+
+		dims[0] = size;
+		part = add_part(native, survey, "_zero_point", DTYPE_U8, 1, dims);
+		part->source = ONNX_FROM_MEMORY;
+		part->bytes = zeros;
+	}
+	return native;
+}
+
+/* The codes of a column after another, the last block of each filled up. */
+static void
+put_blocks(const OnnxNative *native, Sink *sink, uint64 at)
+{
+	const Affine *affine = &native->affine;
+	int			bits = dtype_bits(affine->codes);
+	int64		padded = blocks_of(native) * affine->group;
+	int64		row = padded * bits / 8;
+	char	   *stored = get_stored(native->payload, affine->codes_at,
+									dtype_bytes(affine->codes, affine->count));
+	uint8	   *column = palloc0(padded);
+	char	   *packed = palloc(row);
+
+	for (int64 n = 0; n < native->columns; n++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (native->transposed)
+			unsigned_codes(native, stored, n * native->rows, native->rows,
+						   column);
+		else
+			for (int64 k = 0; k < native->rows; k++)
+				unsigned_codes(native, stored, k * native->columns + n, 1,
+							   column + k);
+		if (bits == 4)
+			kernel_pack_nibbles((uint8 *) packed, column, padded);
+		else
+			memcpy(packed, column, padded);
+		sink->put(sink, at + n * row, packed, row);
+	}
+	pfree(stored);
+	pfree(column);
+	pfree(packed);
+}
+
+void
+onnx_native_replace(const OnnxNative *native, const OnnxSurvey *survey,
+					OnnxBytes node, char **inputs, int ninputs, StringInfo out)
+{
+	char	   *output = onnx_string(onnx_get(node, NODE_OUTPUT));
+	bool		adds = onnx_equals(onnx_operator(node), "Gemm") && ninputs > 2 &&
+		inputs[2][0] != '\0';
+	char	   *product = adds ? onnx_new_name(survey, output, "_product") : output;
+	OnnxNode	multiply = {.op_type = "MatMulNBits", .domain = ONNX_MICROSOFT,
+	.output = product, .ninputs = 1 + native->nparts};
+	OnnxNode	add = {.op_type = "Add", .domain = "", .output = output,
+	.ninputs = 2};
+	StringInfoData attributes;
+
+	initStringInfo(&attributes);
+	onnx_put_attribute(&attributes, "K", native->rows);
+	onnx_put_attribute(&attributes, "N", native->columns);
+	onnx_put_attribute(&attributes, "bits", dtype_bits(native->affine.codes));
+	onnx_put_attribute(&attributes, "block_size", native->affine.group);
+	multiply.attributes = attributes.data;
+	multiply.attributes_size = attributes.len;
+	multiply.inputs[0] = inputs[0];
+	for (int i = 0; i < native->nparts; i++)
+		multiply.inputs[1 + i] = native->part_names[i];
+	onnx_put_node(out, &multiply);
+	if (!adds)
+		return;
+	add.inputs[0] = product;
+	add.inputs[1] = inputs[2];
+	onnx_put_node(out, &add);
+}
+
+/* ---------- the choice ---------- */
+
+static OnnxNative *
+affine_native(const OnnxSurvey *survey, const Tensor *tensor,
+			  Payload *payload)
+{
+	OnnxNative *native = create(tensor, payload);
+	OnnxNative *found;
+
+	affine_get_header(payload, &native->affine);
+	found = dequantize(native, survey, tensor);
+	return found != NULL ? found : in_blocks(native, survey, tensor);
+}
+
+OnnxNative *
+onnx_native(const OnnxSurvey *survey, const Tensor *tensor, Payload *payload,
+			DType graph_dtype)
+{
+	OnnxBytes	name = {tensor->name, strlen(tensor->name)};
+
+	/* An input can be given by the caller, and is made by no node. */
+	if (onnx_is_input(survey, name))
+		return NULL;
+	if (payload->dtype != graph_dtype)
+		return is_wider(graph_dtype, payload->dtype) ?
+			cast(survey, tensor, payload, graph_dtype) : NULL;
+	if (payload->encoding == ENCODING_AFFINE &&
+		(payload->dtype == DTYPE_F32 || payload->dtype == DTYPE_F16))
+		return affine_native(survey, tensor, payload);
+	return NULL;
+}
+
+static void
+put_stored(const OnnxNative *native, const OnnxPart *part, Sink *sink,
+		   uint64 at)
+{
+	const uint64 stretch = 256 * 1024;
+	char	   *buffer = palloc(Min(stretch, part->size));
+
+	for (uint64 done = 0; done < part->size; done += stretch)
+	{
+		uint64		n = Min(stretch, part->size - done);
+
+		CHECK_FOR_INTERRUPTS();
+		payload_copy_part(native->payload, part->offset + done, n, buffer);
+		sink->put(sink, at + done, buffer, n);
+	}
+	pfree(buffer);
+}
+
+void
+onnx_native_put(const OnnxNative *native, const OnnxPart *part, Sink *sink,
+				uint64 at)
+{
+	switch (part->source)
+	{
+		case ONNX_FROM_ELEMENTS:
+			sink_put_payload(sink, at, native->payload);
+			break;
+		case ONNX_FROM_STORED:
+			put_stored(native, part, sink, at);
+			break;
+		case ONNX_FROM_MEMORY:
+			sink->put(sink, at, part->bytes, part->size);
+			break;
+		case ONNX_FROM_BLOCKS:
+			put_blocks(native, sink, at);
+			break;
+	}
+}

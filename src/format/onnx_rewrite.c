@@ -1,0 +1,128 @@
+/*
+ * onnx_rewrite.c
+ *		Nodes that take tensors and activations in another form.
+ */
+#include "postgres.h"
+
+#include "format/onnx_rewrite.h"
+
+/* ---------- tensors in blocks ---------- */
+
+static int
+compare_natives(const void *a, const void *b)
+{
+	return strcmp((*(const OnnxNative *const *) a)->name,
+				  (*(const OnnxNative *const *) b)->name);
+}
+
+void
+onnx_rewrite_sort(OnnxRewrite *rewrite)
+{
+	qsort(rewrite->blocks, rewrite->nblocks, sizeof(OnnxNative *),
+		  compare_natives);
+}
+
+/* The tensor that nodes are to take in blocks, or NULL. */
+static const OnnxNative *
+find_blocks(const OnnxRewrite *rewrite, const char *name)
+{
+	OnnxNative	key = {.name = name};
+	const OnnxNative *wanted = &key;
+	const OnnxNative **found = bsearch(&wanted, rewrite->blocks, rewrite->nblocks,
+									   sizeof(OnnxNative *), compare_natives);
+
+	return found == NULL ? NULL : *found;
+}
+
+/* ---------- a node ---------- */
+
+/* Copies a node with other inputs. */
+static void
+put_renamed(StringInfo out, OnnxBytes node, char **inputs)
+{
+	PbReader	reader = onnx_reader(node);
+	PbField		field;
+	StringInfoData message;
+	int			n = 0;
+
+	initStringInfo(&message);
+	while (pb_next(&reader, &field))
+	{
+		if (field.number == NODE_INPUT)
+			onnx_put_text(&message, NODE_INPUT, inputs[n++]);
+		else
+			appendBinaryStringInfo(&message, field.start,
+								   (int) (field.end - field.start));
+	}
+	onnx_put_bytes(out, GRAPH_NODE, message.data, message.len);
+	pfree(message.data);
+}
+
+/* The names that a node takes, as they are to be; *blocks is the tensor that
+ * it takes in blocks.  False when nothing changes. */
+static bool
+rename_inputs(const OnnxRewrite *rewrite, OnnxBytes node, char ***inputs,
+			  int *ninputs, const OnnxNative **blocks)
+{
+	PbReader	reader = onnx_reader(node);
+	PbField		field;
+	bool		changed = false;
+	int			allocated = 8;
+
+	*inputs = palloc(allocated * sizeof(char *));
+	*ninputs = 0;
+	*blocks = NULL;
+	while (onnx_next(&reader, NODE_INPUT, &field))
+	{
+		OnnxBytes	name = onnx_bytes(&field);
+		const OnnxActivation *activation = onnx_activation(rewrite->activations,
+														   name);
+
+		if (*ninputs == allocated)
+			*inputs = repalloc(*inputs, (allocated *= 2) * sizeof(char *));
+		changed |= activation != NULL;
+		(*inputs)[*ninputs] = activation != NULL ?
+			activation->dequantized : onnx_string(name);
+		if (*ninputs == 1)
+			*blocks = find_blocks(rewrite, (*inputs)[1]);
+		(*ninputs)++;
+	}
+	return changed || *blocks != NULL;
+}
+
+/* Appends the nodes that quantize what a node makes. */
+static void
+put_quantizers(const OnnxRewrite *rewrite, OnnxBytes node, StringInfo out)
+{
+	PbReader	reader = onnx_reader(node);
+	PbField		field;
+
+	while (onnx_next(&reader, NODE_OUTPUT, &field))
+	{
+		const OnnxActivation *activation = onnx_activation(rewrite->activations,
+														   onnx_bytes(&field));
+
+		if (activation != NULL)
+			onnx_put_activation_nodes(rewrite->activations, activation, out);
+	}
+}
+
+void
+onnx_rewrite_node(const OnnxRewrite *rewrite, const PbField *field,
+				  StringInfo out)
+{
+	OnnxBytes	node = onnx_bytes(field);
+	const OnnxNative *blocks;
+	char	  **inputs;
+	int			ninputs;
+
+	if (!rename_inputs(rewrite, node, &inputs, &ninputs, &blocks))
+		appendBinaryStringInfo(out, field->start,
+							   (int) (field->end - field->start));
+	else if (blocks != NULL)
+		onnx_native_replace(blocks, rewrite->survey, node, inputs, ninputs, out);
+	else
+		put_renamed(out, node, inputs);
+	put_quantizers(rewrite, node, out);
+	pfree(inputs);
+}

@@ -1,0 +1,71 @@
+/*
+ * onnx_build.c
+ *		Writes messages of ONNX into memory, field by field.
+ *
+ * What is written becomes a model's graph, so its size is limited as one's.
+ */
+#include "postgres.h"
+
+#include "onnx/onnx.h"
+
+void
+onnx_reserve(const StringInfoData *out, uint64 size)
+{
+	if (size > MODEL_MAX_GRAPH - (uint64) out->len)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("graph of the model is too large"),
+				 errdetail("At most %d bytes may be left of an ONNX model without the elements of its initializers.",
+						   MODEL_MAX_GRAPH),
+				 errhint("Elements of constants and of nested graphs are among them; make initializers of these.")));
+}
+
+void
+onnx_put(StringInfo out, const char *data, uint64 size)
+{
+	onnx_reserve(out, size);
+	appendBinaryStringInfo(out, data, (int) size);
+}
+
+void
+onnx_put_bytes(StringInfo out, uint32 number, const char *data, uint64 size)
+{
+	char		header[2 * PB_MAX_VARINT];
+
+	onnx_put(out, header, pb_put_header(header, number, size) - header);
+	onnx_put(out, data, size);
+}
+
+void
+onnx_put_text(StringInfo out, uint32 number, const char *string)
+{
+	onnx_put_bytes(out, number, string, strlen(string));
+}
+
+void
+onnx_put_message(StringInfo out, uint32 number, const StringInfoData *message)
+{
+	onnx_put_bytes(out, number, message->data, message->len);
+}
+
+void
+onnx_put_integer(StringInfo out, uint32 number, int64 value)
+{
+	char		bytes[2 * PB_MAX_VARINT];
+	char	   *end = pb_put_varint(bytes, (uint64) number << 3 | PB_VARINT);
+
+	onnx_put(out, bytes, pb_put_varint(end, (uint64) value) - bytes);
+}
+
+void
+onnx_put_float(StringInfo out, uint32 number, float value)
+{
+	char		bytes[2 * PB_MAX_VARINT];
+	char	   *end = pb_put_varint(bytes, (uint64) number << 3 | PB_FIXED32);
+	uint32		bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	for (int i = 0; i < 4; i++)
+		*end++ = (char) (bits >> (8 * i));
+	onnx_put(out, bytes, end - bytes);
+}

@@ -1,0 +1,473 @@
+/*
+ * cut_layer_names.c
+ *		Layers and blocks by their names: which there are, which are meant, and
+ *		what they are called when others have gone.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "model/model_sql.h"
+#include "transform/cut_layers.h"
+#include "transform/targets.h"
+
+/* Numbers of blocks have at most so many digits. */
+#define MAX_DIGITS 6
+
+/* ---------- names ---------- */
+
+/* Whether a name is a prefix, or lies under it. */
+bool
+layer_is_under(const char *name, const char *prefix)
+{
+	size_t		length = strlen(prefix);
+
+	return strncmp(name, prefix, length) == 0 &&
+		(name[length] == '\0' || name[length] == '.');
+}
+
+bool
+layer_has_tensor(const LayerPlan *plan, const LayerChoice *choice, int tensor)
+{
+	return layer_is_under(plan->model->tensors[tensor].name, choice->name) ||
+		layer_is_under(plan->names[tensor], choice->name);
+}
+
+/* The number that a part of a name is, or -1; end is behind it. */
+static int
+block_number(const char *part, const char *end)
+{
+	int			number = 0;
+
+	if (end == part || end - part > MAX_DIGITS ||
+		(*part == '0' && end - part > 1))
+		return -1;
+	for (; part < end; part++)
+	{
+		if (*part < '0' || *part > '9')
+			return -1;
+		number = number * 10 + (*part - '0');
+	}
+	return number;
+}
+
+/* ---------- stacks ---------- */
+
+/* A numbered part of a tensor's name. */
+typedef struct Numbered
+{
+	const char *prefix;
+	int			number;
+} Numbered;
+
+static int
+compare_numbered(const void *a, const void *b)
+{
+	const Numbered *left = a;
+	const Numbered *right = b;
+	int			order = strcmp(left->prefix, right->prefix);
+
+	return order != 0 ? order : left->number - right->number;
+}
+
+/* All numbered parts of all names; *n says how many. */
+static Numbered *
+find_numbered(const LayerPlan *plan, int *n)
+{
+	int			allocated = 64;
+	Numbered   *found = palloc(allocated * sizeof(Numbered));
+
+	*n = 0;
+	for (int i = 0; i < plan->model->ntensors; i++)
+	{
+		const char *name = plan->names[i];
+		const char *part = name;
+
+		CHECK_FOR_INTERRUPTS();
+		while (*part != '\0')
+		{
+			const char *end = part + strcspn(part, ".");
+			int			number = block_number(part, end);
+
+			if (number >= 0 && part > name)
+			{
+				if (*n == allocated)
+					found = repalloc_huge(found, (allocated *= 2) * sizeof(Numbered));
+				found[*n].prefix = pnstrdup(name, part - name - 1);
+				found[(*n)++].number = number;
+			}
+			part = *end == '.' ? end + 1 : end;
+		}
+	}
+	qsort(found, *n, sizeof(Numbered), compare_numbered);
+	return found;
+}
+
+/* Prefixes whose numbers are 0, 1, 2 ..., two of them at least. */
+static void
+find_stacks(LayerPlan *plan)
+{
+	int			n;
+	Numbered   *found = find_numbered(plan, &n);
+
+	plan->stacks = palloc(Max(n, 1) * sizeof(CutStack));
+	for (int i = 0; i < n;)
+	{
+		const char *prefix = found[i].prefix;
+		int			next = 0;
+		bool		has_gap = false;
+
+		for (; i < n && strcmp(found[i].prefix, prefix) == 0; i++)
+		{
+			has_gap |= found[i].number > next;
+			if (found[i].number == next)
+				next++;
+		}
+		if (has_gap || next < 2)
+			continue;
+		plan->stacks[plan->nstacks].prefix = prefix;
+		plan->stacks[plan->nstacks++].nblocks = next;
+	}
+	pfree(found);
+}
+
+static int
+compare_stack(const void *a, const void *b)
+{
+	return strcmp(((const CutStack *) a)->prefix, ((const CutStack *) b)->prefix);
+}
+
+static int
+find_stack(const LayerPlan *plan, const char *prefix)
+{
+	const CutStack key = {prefix, 0};
+	const CutStack *found = bsearch(&key, plan->stacks, plan->nstacks,
+									sizeof(CutStack), compare_stack);
+
+	return found != NULL ? found - plan->stacks : -1;
+}
+
+/* ---------- layers and blocks ---------- */
+
+static LayerChoice *
+find_choice(const LayerPlan *plan, const char *name)
+{
+	for (int i = 0; i < plan->nchoices; i++)
+	{
+		if (strcmp(plan->choices[i].name, name) == 0)
+			return &plan->choices[i];
+	}
+	return NULL;
+}
+
+static LayerChoice *
+add_choice(LayerPlan *plan, const char *name, int stack, int index)
+{
+	LayerChoice *choice = &plan->choices[plan->nchoices++];
+
+	memset(choice, 0, sizeof(LayerChoice));
+	choice->name = name;
+	choice->stack = stack;
+	choice->index = index;
+	return choice;
+}
+
+/* Names of layers in the order of their tensors, each once. */
+typedef struct NamedLayer
+{
+	const char *name;
+	int			first;			/* tensor */
+	int			stack;
+	int			index;
+} NamedLayer;
+
+static int
+compare_layer_names(const void *a, const void *b)
+{
+	const NamedLayer *left = a;
+	const NamedLayer *right = b;
+	int			order = strcmp(left->name, right->name);
+
+	return order != 0 ? order : left->first - right->first;
+}
+
+static int
+compare_layer_places(const void *a, const void *b)
+{
+	const NamedLayer *left = a;
+	const NamedLayer *right = b;
+
+	if (left->first != right->first)
+		return left->first - right->first;
+	/* A block before the layers in it. */
+	return (int) strlen(left->name) - (int) strlen(right->name);
+}
+
+/* A layer's name, and those of the blocks that it is in. */
+static void
+add_names(const LayerPlan *plan, int tensor, NamedLayer *layers, int *n)
+{
+	const char *name = plan->names[tensor];
+	const char *part = name;
+
+	layers[*n].name = name;
+	layers[*n].first = tensor;
+	layers[*n].stack = -1;
+	layers[(*n)++].index = 0;
+	while (*part != '\0')
+	{
+		const char *end = part + strcspn(part, ".");
+		int			number = part > name ? block_number(part, end) : -1;
+
+		if (number >= 0)
+		{
+			char	   *prefix = pnstrdup(name, part - name - 1);
+			int			stack = find_stack(plan, prefix);
+
+			if (stack >= 0)
+			{
+				layers[*n].name = pnstrdup(name, end - name);
+				layers[*n].first = tensor;
+				layers[*n].stack = stack;
+				layers[(*n)++].index = number;
+			}
+			pfree(prefix);
+		}
+		part = *end == '.' ? end + 1 : end;
+	}
+}
+
+/* Parts of a name that may be numbers. */
+static int64
+count_parts(const LayerPlan *plan)
+{
+	int64		n = 0;
+
+	for (int i = 0; i < plan->model->ntensors; i++)
+	{
+		n++;
+		for (const char *c = plan->names[i]; *c != '\0'; c++)
+			n += *c == '.';
+	}
+	return n;
+}
+
+static void
+find_choices(LayerPlan *plan)
+{
+	int64		room = Max(count_parts(plan), 1);
+	NamedLayer *layers = palloc_extended(room * sizeof(NamedLayer), MCXT_ALLOC_HUGE);
+	int			n = 0;
+	int			kept = 0;
+
+	for (int i = 0; i < plan->model->ntensors; i++)
+		add_names(plan, i, layers, &n);
+	qsort(layers, n, sizeof(NamedLayer), compare_layer_names);
+	for (int i = 0; i < n; i++)
+	{
+		if (kept > 0 && strcmp(layers[kept - 1].name, layers[i].name) == 0)
+		{
+			/* A layer that is a block, too. */
+			if (layers[kept - 1].stack < 0)
+			{
+				layers[kept - 1].stack = layers[i].stack;
+				layers[kept - 1].index = layers[i].index;
+			}
+			continue;
+		}
+		layers[kept++] = layers[i];
+	}
+	qsort(layers, kept, sizeof(NamedLayer), compare_layer_places);
+	plan->choices = palloc((kept + 1) * sizeof(LayerChoice));
+	for (int i = 0; i < kept; i++)
+	{
+		if (*layers[i].name != '\0')
+			add_choice(plan, layers[i].name, layers[i].stack, layers[i].index);
+	}
+	pfree(layers);
+}
+
+static void
+count_tensors(LayerPlan *plan, LayerChoice *choice)
+{
+	for (int i = 0; i < plan->model->ntensors; i++)
+	{
+		if (!layer_has_tensor(plan, choice, i))
+			continue;
+		choice->ntensors++;
+		choice->parameters += tensor_payload(plan->model,
+											 &plan->model->tensors[i])->count;
+	}
+}
+
+LayerPlan *
+layer_plan_create(const Model *model)
+{
+	LayerPlan  *plan = palloc0(sizeof(LayerPlan));
+
+	plan->model = model;
+	plan->graph = graph_read(model);
+	if (plan->graph != NULL)
+	{
+		graph_analyze(plan->graph);
+		plan->names = graph_layer_names(plan->graph);
+	}
+	else
+	{
+		plan->names = palloc(Max(model->ntensors, 1) * sizeof(char *));
+		for (int i = 0; i < model->ntensors; i++)
+		{
+			const char *name = model->tensors[i].name;
+			const char *dot = strrchr(name, '.');
+
+			plan->names[i] = dot != NULL ? pnstrdup(name, dot - name) : "";
+		}
+	}
+	find_stacks(plan);
+	find_choices(plan);
+	for (int i = 0; i < plan->nchoices; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		count_tensors(plan, &plan->choices[i]);
+	}
+	return plan;
+}
+
+/* ---------- by name ---------- */
+
+static void
+report_unknown(const char *pattern)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("model has no layer that matches \"%s\"",
+					utf8_to_server(pattern)),
+			 errhint("cut_layers_dry_run(m, 0) lists the layers.")));
+}
+
+/* A name in full may be that of any module, also of one with several layers. */
+static void
+name_module(LayerPlan *plan, const char *name)
+{
+	LayerChoice *choice = find_choice(plan, name);
+	bool		found = choice != NULL;
+
+	for (int i = 0; i < plan->model->ntensors && !found; i++)
+		found = *name != '\0' && layer_is_under(plan->names[i], name);
+	if (!found)
+		report_unknown(name);
+	if (choice == NULL)
+	{
+		plan->choices = repalloc(plan->choices,
+								 (plan->nchoices + 1) * sizeof(LayerChoice));
+		choice = add_choice(plan, pstrdup(name), -1, 0);
+		count_tensors(plan, choice);
+	}
+	choice->is_cut = true;
+}
+
+/* "a.[3-5]" is a.3, a.4 and a.5; false when there is no range in it. */
+static bool
+name_range(LayerPlan *plan, const char *pattern)
+{
+	const char *open = strchr(pattern, '[');
+	int			from;
+	int			to;
+	int			length = 0;
+
+	if (open == NULL ||
+		sscanf(open, "[%6d-%6d]%n", &from, &to, &length) != 2 || length == 0)
+		return false;
+	if (from > to || to - from > MODEL_MAX_TENSORS)
+		report_unknown(pattern);
+	for (int i = from; i <= to; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		layer_plan_name(plan, psprintf("%.*s%d%s", (int) (open - pattern),
+									   pattern, i, open + length));
+	}
+	return true;
+}
+
+void
+layer_plan_name(LayerPlan *plan, const char *pattern)
+{
+	bool		found = false;
+
+	if (name_range(plan, pattern))
+		return;
+	if (!pattern_has_wildcard(pattern))
+	{
+		name_module(plan, pattern);
+		return;
+	}
+	for (int i = 0; i < plan->nchoices; i++)
+	{
+		if (!pattern_matches(plan->choices[i].name, pattern))
+			continue;
+		plan->choices[i].is_cut = true;
+		found = true;
+	}
+	if (!found)
+		report_unknown(pattern);
+}
+
+/* ---------- new names ---------- */
+
+/* Whether a block that is cut has that number and prefix; counts those before
+ * it. */
+static int
+count_cut_before(const LayerPlan *plan, const char *name, size_t prefix,
+				 int number)
+{
+	int			n = 0;
+
+	for (int i = 0; i < plan->nchoices; i++)
+	{
+		const LayerChoice *choice = &plan->choices[i];
+		const char *other;
+
+		if (!choice->is_cut || choice->stack < 0 || choice->index >= number)
+			continue;
+		other = plan->stacks[choice->stack].prefix;
+		n += strlen(other) == prefix && strncmp(other, name, prefix) == 0;
+	}
+	return n;
+}
+
+static bool
+is_cut_name(const LayerPlan *plan, const char *name)
+{
+	for (int i = 0; i < plan->nchoices; i++)
+	{
+		if (plan->choices[i].is_cut && layer_is_under(name, plan->choices[i].name))
+			return true;
+	}
+	return false;
+}
+
+const char *
+layer_new_name(const LayerPlan *plan, const char *name)
+{
+	StringInfoData out;
+	const char *part = name;
+
+	if (is_cut_name(plan, name))
+		return NULL;
+	initStringInfo(&out);
+	while (*part != '\0')
+	{
+		const char *end = part + strcspn(part, ".");
+		int			number = part > name ? block_number(part, end) : -1;
+		int			before = number < 0 ? 0 :
+			count_cut_before(plan, name, part - name - 1, number);
+
+		if (before > 0)
+			appendStringInfo(&out, "%d", number - before);
+		else
+			appendBinaryStringInfo(&out, part, end - part);
+		if (*end == '.')
+			appendStringInfoChar(&out, '.');
+		part = *end == '.' ? end + 1 : end;
+	}
+	return out.data;
+}

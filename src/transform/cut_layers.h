@@ -1,0 +1,100 @@
+/*
+ * cut_layers.h
+ *		What the files share that cut layers out of models.
+ *
+ * Private to src/transform.  A layer is named by a prefix of its tensors'
+ * names: a layer as layers() lists it, or a block of several that comes again
+ * and again ("encoder.layer.3").  cut_layer_names.c knows names and blocks,
+ * cut_layers.c what can go, cut_region.c takes nodes out of the graph, and
+ * cut_layers_metadata_sql.c has what the metadata counts follow.
+ */
+#ifndef MODELOPT_CUT_LAYERS_H
+#define MODELOPT_CUT_LAYERS_H
+
+#include "graph/graph.h"
+
+/* Blocks that are numbered from 0 on without a gap, under one prefix. */
+typedef struct CutStack
+{
+	const char *prefix;			/* without the last dot */
+	int			nblocks;
+} CutStack;
+
+typedef struct LayerChoice
+{
+	const char *name;			/* UTF-8, without a dot at the end */
+	int			stack;			/* -1 for what is no block */
+	int			index;			/* in the stack */
+	int			ntensors;
+	int64		parameters;
+	double		importance;		/* mean magnitude of the weights */
+	const char *problem;		/* why it cannot go, or NULL; in the database's
+								 * encoding */
+	bool		is_cut;
+} LayerChoice;
+
+typedef struct LayerPlan
+{
+	const Model *model;
+	Graph	   *graph;			/* NULL when it has none */
+	const char **names;			/* of the layer of each tensor */
+	int			nstacks;
+	CutStack   *stacks;
+	int			nchoices;
+	LayerChoice *choices;		/* blocks and layers, as the tensors come */
+} LayerPlan;
+
+/* ---------- cut_layer_names.c ---------- */
+
+extern LayerPlan *layer_plan_create(const Model *model);
+
+/* Cuts layers by names or patterns, in UTF-8; raises 42704 for one that matches
+ * nothing. */
+extern void layer_plan_name(LayerPlan *plan, const char *pattern);
+
+/* Whether a name is a prefix, or lies under it. */
+extern bool layer_is_under(const char *name, const char *prefix);
+
+/* Whether a tensor is of a layer. */
+extern bool layer_has_tensor(const LayerPlan *plan, const LayerChoice *choice,
+							 int tensor);
+
+/* The name that a tensor, or a layer, has after the cut; NULL if it goes. */
+extern const char *layer_new_name(const LayerPlan *plan, const char *name);
+
+/* ---------- cut_layers.c ---------- */
+
+/* Says for each layer whether it can go by itself. */
+extern void layer_plan_check(LayerPlan *plan);
+
+/* Measures importance: the mean magnitude of weights. */
+extern void layer_plan_measure(LayerPlan *plan);
+
+/* Cuts the least important ones of those that can go. */
+extern void layer_plan_cut_fraction(LayerPlan *plan, double fraction);
+
+/* A model of what stays, without a recipe.  Raises 22023 when the shapes of
+ * what is left do not fit, with the layer and both shapes. */
+extern Model *layer_plan_apply(LayerPlan *plan);
+
+/* ---------- cut_region.c ---------- */
+
+/*
+ * Takes the nodes that compute with some tensors out of the graph, which
+ * graph_analyze has gone through; is_mine has a byte for each tensor.  Returns
+ * why that cannot be, as a clause, or NULL.  With "try" nothing is changed.
+ */
+extern const char *region_cut(Graph *graph, const bool *is_mine, bool try);
+
+/* Removes nodes and initializers that nobody takes any more; is_mine as above,
+ * of all that has been cut.  Returns why not, or NULL. */
+extern const char *region_clean(Graph *graph, const bool *is_mine,
+								bool *is_gone);
+
+/* ---------- cut_layers_metadata_sql.c ---------- */
+
+/* The metadata with layers' kinds renamed, and counts and lists of blocks
+ * shortened. */
+extern char *layer_plan_metadata(const LayerPlan *plan);
+
+#endif							/* MODELOPT_CUT_LAYERS_H */

@@ -12,8 +12,8 @@
 #include "format/format.h"
 #include "format/onnx.h"
 #include "model/model.h"
-#include "repo/repo.h"
 #include "model/uses.h"
+#include "repo/repo.h"
 #include "utils/guc.h"
 
 PG_MODULE_MAGIC;

@@ -271,7 +271,11 @@ read_mask(PruneRequest *request, FunctionCallInfo fcinfo)
 	bool		given = !PG_ARGISNULL(PRUNE_ARG_MASK);
 
 	if (given && request->method != PRUNE_MASK)
-		report_needless(request, "a mask");
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("method \"%s\" does not take a mask",
+						prune_method_name(request->method)),
+				 errhint("Say method => 'mask'.")));
 	if (!given && request->method == PRUNE_MASK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -317,12 +321,12 @@ prune_request_read(FunctionCallInfo fcinfo, int count_argument)
 	request->method = read_word(fcinfo, PRUNE_ARG_METHOD, "method",
 								method_names, lengthof(method_names),
 								PRUNE_L1);
+	read_mask(request, fcinfo);
 	read_amount(request, fcinfo, count_argument);
 	read_scope(request, fcinfo);
 	read_dim(request, fcinfo);
 	read_norm(request, fcinfo);
 	read_n_m(request, fcinfo);
-	read_mask(request, fcinfo);
 	request->include = read_patterns(fcinfo, PRUNE_ARG_INCLUDE, "include",
 									 &request->ninclude);
 	request->exclude = read_patterns(fcinfo, PRUNE_ARG_EXCLUDE, "exclude",

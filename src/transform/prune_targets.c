@@ -62,8 +62,23 @@ matches(const char *name, const char *pattern)
 	return *pattern == '\0';
 }
 
+/* Whether tensors have names that start with this and a dot. */
+static bool
+is_layer(const Model *model, const char *name)
+{
+	size_t		length = strlen(name);
+
+	for (int i = 0; i < model->ntensors; i++)
+	{
+		if (strncmp(model->tensors[i].name, name, length) == 0 &&
+			model->tensors[i].name[length] == '.')
+			return true;
+	}
+	return false;
+}
+
 static void
-report_unmatched(const char *pattern, bool matches_others)
+report_unmatched(const Model *model, const char *pattern, bool matches_others)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -74,6 +89,8 @@ report_unmatched(const char *pattern, bool matches_others)
 					utf8_to_server(pattern)),
 			 matches_others ?
 			 errhint("Wildcards choose among floating-point tensors of two or more dimensions that are no embeddings; others have to be named in full.") :
+			 is_layer(model, pattern) ?
+			 errhint("Its tensors are \"%s.*\".", utf8_to_server(pattern)) :
 			 errhint("tensors(model) lists the names.")));
 }
 
@@ -198,7 +215,7 @@ choose_by_pattern(const Model *model, const bool *weight, const char *pattern,
 		choose(model, i, chosen);
 	}
 	if (!found)
-		report_unmatched(pattern, matches_others);
+		report_unmatched(model, pattern, matches_others);
 }
 
 /* A tensor that is tied to an excluded one is excluded with it. */
@@ -216,7 +233,7 @@ exclude_by_pattern(const Model *model, const char *pattern, int *chosen)
 		chosen[model->tensors[i].payload] = -1;
 	}
 	if (!found)
-		report_unmatched(pattern, false);
+		report_unmatched(model, pattern, false);
 }
 
 static PruneTarget *

@@ -94,3 +94,16 @@ SELECT query, commit_refusal('SELECT modelopt.' || query) FROM unnest(ARRAY[
 \set SHOW_CONTEXT errors
 SELECT modelopt.load('commits', 'PG_VERSION');
 SELECT modelopt.load('commits', 'no/such/file');
+
+-- ---------- where it happened ----------
+
+-- It is told where the caller was, and not where the repository was.
+CREATE FUNCTION commit_caller(ref text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM modelopt.alias('commits', 'champion', ref);
+END $$;
+SELECT modelopt.alias('commits', 'champion', '#77');
+SELECT commit_caller('#77');
+SELECT commit_caller('commits@none');
+-- The caller is who it was, and settings are what they were.
+SELECT commit_refusal('SELECT commit_caller(''#77'')'), current_user = session_user AS same, current_setting('search_path');

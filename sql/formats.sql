@@ -41,3 +41,18 @@ SELECT model_write(model_agg('w', '{{1}}'), 'gguf', 'q9_9');
 SELECT model_write(model_agg('w', '{{1}}'), 'npz', 'f16');
 SELECT model_write(model_agg('w', '{{1}}'), 'keras');
 SELECT model_write(model_agg('w', '{{1}}'), 'onnx');
+
+-- ---------- hints ----------
+
+\set VERBOSITY default
+-- Names that people use for formats.
+SELECT model_write(model_agg('w', '{1}'), 'pt');
+SELECT model_read('\x00', 'torch');
+SELECT model_write(model_agg('w', '{1}'), 'onyx');
+SELECT model_write(model_agg('w', '{1}'), 'npz', dtype => 'f16');
+-- Which file it was; this one lies in the data directory.
+SELECT model_load('PG_VERSION');
+SELECT model_load('no/such/file');
+-- What NumPy has not.
+SELECT model_write(model_read(set_byte('\x0000000000000000', 0, length(header)) || convert_to(header, 'UTF8') || '\x803f', 'safetensors'), 'npz')
+FROM (VALUES ('{"w":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}')) v (header);

@@ -113,3 +113,10 @@ SELECT m = (SELECT model_agg(name, data ORDER BY place)
 
 DROP TABLE refused;
 DROP FUNCTION refusal;
+
+-- ---------- hints ----------
+
+\set VERBOSITY default
+SELECT prune(model_agg('layer1.w', '{{1}}'), mask => model_agg('layer1.w', '{{0}}'));
+SELECT prune(model_agg('layer1.w', '{{1}}'), 1, include => '{layer1}');
+SELECT prune(model_agg('layer1.w', '{{1}}'), 1, include => '{layer1.*}', exclude => '{layer}');

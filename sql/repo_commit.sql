@@ -60,3 +60,50 @@ SELECT modelopt.commit('commits', model_agg('w', '{1,4}'), relation => 'pruned, 
 SELECT version, relation FROM modelopt.log('commits', 2);
 SELECT relation, commit_refusal(format('SELECT modelopt.commit(''commits'', model_agg(''w'', ''{1,5}''), relation => %L)', relation))
 FROM unnest(ARRAY['', 'first', 'Finetune', 'v2', ' ', E'two\nlines', repeat('a', 51)]) relation;
+
+-- ---------- references ----------
+
+SELECT ref, commit_refusal(format('SELECT modelopt.resolve(%L)', ref))
+FROM unnest(ARRAY['sha256:ee', 'sha256:EEEEEE', 'sha256:', 'commits^', 'commits#2^', 'commits^^', 'commits~9', 'commits#1~', 'commits@latest',
+    'commits:latest', 'commits@none', 'commits#x', '', 'a b']) ref;
+-- Where the model is given, its name need not come again.
+SELECT modelopt.branch('commits', 'side', '#2'), modelopt.alias('commits', 'champion', '#1', expected => ''),
+    modelopt.reset('commits', 'side', '@champion', expected => '#2'), modelopt.alias('commits', 'champion', '/main', expected => '#1');
+SELECT modelopt.commit('commits', model_agg('w', '{1,6}'), expected => '#4');
+SELECT query, commit_refusal('SELECT modelopt.' || query) FROM unnest(ARRAY[
+    'alias(''commits'', ''champion'', ''3'')',
+    'reset(''commits'', ''side'', ''#77'')',
+    'commit(''commits'', model_agg(''w'', ''{7}''), expected => ''#4'')',
+    'commit(''commits'', model_agg(''w'', ''{7}''), expected => ''5'')',
+    'branch(''commits'', ''with^'')',
+    'alias(''commits'', ''with space'', ''#1'')',
+    'tag(''commits'', ''a#b'')']) query;
+
+-- An alias that points there already does not move.
+SELECT modelopt.alias('commits', 'champion', '#4', 'again'), modelopt.promote('commits#4', 'champion');
+SELECT old_version, new_version, operation, reason FROM modelopt.reflog WHERE model = 'commits' AND kind = 'alias';
+SELECT modelopt.rollback('commits', 'champion');
+SELECT query, commit_refusal('SELECT modelopt.' || query) FROM unnest(ARRAY[
+    'rollback(''commits'', ''champion'')',
+    'rollback(''commits'', ''champion'', steps => 2)',
+    'roll_forward(''commits'', ''champion'', steps => 2)',
+    'roll_forward(''commits'', ''side'')']) query;
+
+-- ---------- files ----------
+
+\set SHOW_CONTEXT errors
+SELECT modelopt.load('commits', 'PG_VERSION');
+SELECT modelopt.load('commits', 'no/such/file');
+
+-- ---------- where it happened ----------
+
+-- It is told where the caller was, and not where the repository was.
+CREATE FUNCTION commit_caller(ref text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM modelopt.alias('commits', 'champion', ref);
+END $$;
+SELECT modelopt.alias('commits', 'champion', '#77');
+SELECT commit_caller('#77');
+SELECT commit_caller('commits@none');
+-- The caller is who it was, and settings are what they were.
+SELECT commit_refusal('SELECT commit_caller(''#77'')'), current_user = session_user AS same, current_setting('search_path');

@@ -61,10 +61,14 @@ shown(const char *path)
 static void
 report_open_failure(const char *path)
 {
+	bool		refused = errno == ENOENT || errno == EACCES;
+
 	ereport(ERROR,
 			(errcode_for_file_access(),
 			 errmsg("could not open file \"%s\" for reading: %m",
-					shown(path))));
+					shown(path)),
+			 refused ?
+			 errhint("The server reads this file as its own user; relative paths start in its data directory. A client sends bytes with model_read.") : 0));
 }
 
 /* Opening a pipe would wait for a writer, so what it is comes first. */

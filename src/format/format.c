@@ -32,17 +32,35 @@ list_formats(void)
 	return names.data;
 }
 
+/* What somebody meant who wrote "pt" or "torch", or NULL. */
+static const Format *
+guess_format(const char *name)
+{
+	for (int i = 0; formats[i] != NULL; i++)
+	{
+		if (name[0] != '\0' && strstr(formats[i]->name, name) != NULL)
+			return formats[i];
+	}
+	return format_by_extension(psprintf("name.%s", name));
+}
+
 const Format *
 format_by_name(const char *name)
 {
+	const Format *guess;
+
 	for (int i = 0; formats[i] != NULL; i++)
 	{
 		if (strcmp(formats[i]->name, name) == 0)
 			return formats[i];
 	}
+	guess = guess_format(name);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown model format \"%s\"", name),
+			 guess != NULL ?
+			 errhint("Perhaps you mean \"%s\". The formats are: %s.",
+					 guess->name, list_formats()) :
 			 errhint("The formats are: %s.", list_formats())));
 	return NULL;
 }
@@ -85,7 +103,7 @@ format_write(const Format *format, Model *model, const char *dtype,
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("format \"%s\" has tensors as they are",
+				 errmsg("format \"%s\" cannot convert tensors",
 						format->name),
 				 errhint("Leave dtype out, or write the model as gguf.")));
 }

@@ -10,6 +10,7 @@
 #include "catalog/pg_authid.h"
 #include "format/files.h"
 #include "format/format_sql.h"
+#include "format/printable.h"
 #include "miscadmin.h"
 #include "model/model_sql.h"
 #include "utils/acl.h"
@@ -54,6 +55,13 @@ get_path(const text *argument)
 	return path;
 }
 
+/* Which file it was that could not be read. */
+static void
+add_file_context(void *path)
+{
+	errcontext("model file \"%s\"", (const char *) path);
+}
+
 PG_FUNCTION_INFO_V1(modelopt_load);
 Datum
 modelopt_load(PG_FUNCTION_ARGS)
@@ -62,6 +70,10 @@ modelopt_load(PG_FUNCTION_ARGS)
 	Input	   *file;
 	ReadOptions options;
 	Model	   *model;
+	ErrorContextCallback where = {
+		.previous = error_context_stack,
+		.callback = add_file_context,
+	};
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
@@ -70,7 +82,10 @@ modelopt_load(PG_FUNCTION_ARGS)
 	path = get_path(PG_GETARG_TEXT_PP(0));
 	file = files_open(path);
 	options.siblings = files_open_siblings(path);
+	where.arg = printable_bytes(path, strlen(path));
+	error_context_stack = &where;
 	model = format_read_chosen(fcinfo, file, &options);
+	error_context_stack = where.previous;
 	files_close_siblings(options.siblings);
 	files_close(file);
 	PG_RETURN_MODEL(model);

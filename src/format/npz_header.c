@@ -338,7 +338,9 @@ find_dtype(const Tensor *tensor, DType dtype)
 			 errmsg("NumPy has no arrays of dtype %s", dtype_name(dtype)),
 			 errdetail("Tensor \"%s\" has this dtype.",
 					   pg_any_to_server(tensor->name, strlen(tensor->name),
-										PG_UTF8))));
+										PG_UTF8)),
+			 dtype == DTYPE_BF16 ?
+			 errhint("Formats safetensors and pytorch have it.") : 0));
 	return NULL;
 }
 

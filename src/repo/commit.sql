@@ -285,7 +285,7 @@ BEGIN
 
     target := lock_model(target.name, 'write');
     SELECT * INTO head FROM version v WHERE v.id = ref_target(target.id, 'branch', goal.branch_name);
-    PERFORM check_expected(expected, head.id, format('branch "%s" of model "%s"', goal.branch_name, target.name));
+    PERFORM check_expected(target, expected, head.id, format('branch "%s" of model "%s"', goal.branch_name, target.name));
     IF head.id IS NULL AND target.next_version > 1 THEN
         RAISE EXCEPTION 'branch "%" of model "%" does not exist', goal.branch_name, target.name
             USING ERRCODE = 'undefined_object', HINT = 'modelopt.branch() starts one.';

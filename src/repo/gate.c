@@ -143,6 +143,29 @@ pin_settings(void)
 }
 
 /*
+ * What the repository raises by itself, in so many words, is told with where
+ * its caller was: functions of the repository, and lines in them, are nothing
+ * to look into.  Of other errors they are.
+ */
+static void
+hide_own_context(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	if (error->funcname == NULL ||
+		strcmp(error->funcname, "exec_stmt_raise") != 0)
+	{
+		FreeErrorData(error);
+		PG_RE_THROW();
+	}
+	FlushErrorState();
+	error->context = GetErrorContextStack();
+	ReThrowError(error);
+}
+
+/*
  * A gate may well be called in a parallel worker: the caller is who runs the
  * query.
  *
@@ -155,6 +178,7 @@ modelopt_gate(PG_FUNCTION_ARGS)
 {
 	GateState  *volatile state = open_gate(fcinfo->flinfo);
 	const VerbCall previous = call;
+	const MemoryContext context = CurrentMemoryContext;
 	Oid			user;
 	int			security;
 	int			guc_level;
@@ -174,11 +198,13 @@ modelopt_gate(PG_FUNCTION_ARGS)
 	{
 		result = call_body(fcinfo, state);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		call = previous;
+		hide_own_context(context);
 	}
 	PG_END_TRY();
+	call = previous;
 	AtEOXact_GUC(true, guc_level);
 	SetUserIdAndSecContext(user, security);
 	return result;

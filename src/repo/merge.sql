@@ -269,7 +269,7 @@ CREATE FUNCTION modelopt_private.check_conflicts(conflicts text[], what text, hi
     AS $$
 BEGIN
     IF cardinality(conflicts) > 0 THEN
-        RAISE EXCEPTION 'cannot %: % conflict(s)', what, cardinality(conflicts)
+        RAISE EXCEPTION 'cannot %: % conflict%', what, cardinality(conflicts), CASE WHEN cardinality(conflicts) > 1 THEN 's' ELSE '' END
             USING ERRCODE = '55M01',
                 DETAIL = array_to_string(conflicts[:20], '; ')
                     || CASE WHEN cardinality(conflicts) > 20 THEN '; and others.' ELSE '.' END,
@@ -334,7 +334,7 @@ DECLARE
     target modelopt_private.named_model := lock_model(model_name, 'write');
     added modelopt_private.version;
 BEGIN
-    PERFORM check_expected(version_name(head.id), ref_target(target.id, 'branch', branch),
+    PERFORM check_expected(target, version_name(head.id), ref_target(target.id, 'branch', branch),
         format('branch "%s" of model "%s"', branch, target.name));
     added.tree_id := stored.tree_id;
     added.message := message;
@@ -407,7 +407,7 @@ BEGIN
         RETURN (goal.head).version;
     ELSIF base = (goal.head).id AND source.model_id = (goal.model).id THEN
         target := lock_model((goal.model).name, 'write');
-        PERFORM check_expected(version_name((goal.head).id), ref_target(target.id, 'branch', goal.branch),
+        PERFORM check_expected(target, version_name((goal.head).id), ref_target(target.id, 'branch', goal.branch),
             format('branch "%s" of model "%s"', goal.branch, target.name));
         PERFORM move_ref(target, 'branch', goal.branch, source.id, 'fast-forward', message);
         RETURN source.version;
@@ -433,7 +433,7 @@ BEGIN
         numbers := merge_numbers(coalesce(method, ''), weights, density, lambda);
     END IF;
     PERFORM check_exceptions(per_tensor, (goal.head).tree_id, theirs.tree_id);
-    PERFORM check_expected(expected, (goal.head).id, format('branch "%s" of model "%s"', goal.branch, (goal.model).name));
+    PERFORM check_expected(goal.model, expected, (goal.head).id, format('branch "%s" of model "%s"', goal.branch, (goal.model).name));
     IF base IS NULL THEN
         result := merge_without_merging(goal, theirs, said);
         IF result IS NOT NULL THEN
@@ -527,7 +527,7 @@ BEGIN
         PERFORM require(before.model_id, 'read');
     END IF;
     PERFORM require_content(undone.id), require_content(before.id);
-    PERFORM check_expected(expected, (goal.head).id, format('branch "%s" of model "%s"', goal.branch, model_name));
+    PERFORM check_expected(goal.model, expected, (goal.head).id, format('branch "%s" of model "%s"', goal.branch, model_name));
     stored := store_merged(format('revert %s on branch "%s"', version_name(undone.id), goal.branch),
         'Tensors that changed again since then would lose that; modelopt.commit() can make any of them what it was.',
         undone.tree_id, goal.head, before.tree_id, NULL, NULL, '{}',

@@ -14,12 +14,16 @@ CREATE FUNCTION modelopt_private.parse_ref(ref text, OUT model text, OUT kind te
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
     AS $$
 DECLARE
-    found_parts text[] := regexp_match(ref, '^(?:sha256:([0-9a-f]{6,64})|([^#@:/~\s]+)(?:([#@:/])([^~\s]+))?)((?:~[0-9]{0,5})*)$');
+    found_parts text[] := regexp_match(ref, '^(?:sha256:([0-9a-f]{6,64})|([^#@:/~^\s]+)(?:([#@:/])([^~^\s]+))?)((?:~[0-9]{0,5})*)$');
 BEGIN
-    IF found_parts IS NULL THEN
+    IF ref LIKE 'sha256:%' AND found_parts[1] IS NULL THEN
         RAISE EXCEPTION 'invalid reference "%"', ref
-            USING ERRCODE = 'invalid_parameter_value',
-                HINT = 'References look like fraud, fraud#17, fraud@champion, fraud:v1.2, fraud/branch, fraud~1 or sha256:ab12cd.';
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'After "sha256:" come 6 to 64 hexadecimal digits in lower case.';
+    ELSIF found_parts IS NULL THEN
+        RAISE EXCEPTION 'invalid reference "%"', ref
+            USING ERRCODE = 'invalid_parameter_value', HINT = CASE WHEN ref LIKE '%^%' THEN
+                format('The parent of a version is "%s~1".', regexp_replace(ref, '[~^].*', ''))
+                ELSE 'References look like fraud, fraud#17, fraud@champion, fraud:v1.2, fraud/branch, fraud~1 or sha256:ab12cd.' END;
     END IF;
     model := found_parts[2];
     kind := CASE
@@ -40,11 +44,11 @@ CREATE FUNCTION modelopt_private.check_name(name text, what text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     AS $$
 BEGIN
-    IF name IS NULL OR name = '' OR length(name) > 200 OR name ~ '[#@:~\s[:cntrl:]]'
+    IF name IS NULL OR name = '' OR length(name) > 200 OR name ~ '[#@:~^\s[:cntrl:]]'
         OR (what <> 'branch' AND name ~ '/') OR name IN ('sha256', '.', '..') THEN
-        RAISE EXCEPTION 'invalid name of a %: "%"', what, name
+        RAISE EXCEPTION 'invalid name of % %: "%"', CASE what WHEN 'alias' THEN 'an' ELSE 'a' END, what, name
             USING ERRCODE = 'invalid_name',
-                DETAIL = 'Names have up to 200 characters, no spaces, and none of # @ : ~ and, but for branches, /.';
+                DETAIL = 'Names have up to 200 characters, no spaces, and none of # @ : ~ ^ and, but for branches, /.';
     END IF;
     RETURN name;
 END
@@ -141,12 +145,18 @@ BEGIN
     FOR i IN 1 .. parts.back LOOP
         EXIT WHEN found_id IS NULL;
         found_id := first_parent(found_id);
+        IF found_id IS NULL THEN
+            RAISE EXCEPTION 'reference "%" names no version', ref
+                USING ERRCODE = 'undefined_object',
+                    DETAIL = format('Version "%s%s" has no parent.', split_part(ref, '~', 1), '~' || nullif(i - 1, 0));
+        END IF;
     END LOOP;
     SELECT * INTO found_version FROM version WHERE id = found_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'reference "%" names no version', ref
             USING ERRCODE = 'undefined_object',
-                HINT = 'modelopt.log() lists the versions of a model, and modelopt.refs its branches, tags and aliases.';
+                HINT = CASE WHEN parts.name = 'latest' THEN format('The newest version is "%s@last".', parts.model)
+                    ELSE 'modelopt.log() lists the versions of a model, and modelopt.refs its branches, tags and aliases.' END;
     END IF;
     -- Parents may be versions of other models.
     IF found_version.model_id IS DISTINCT FROM target.id THEN
@@ -317,8 +327,22 @@ BEGIN
 END
 $$;
 
+-- A reference where the model is given already: what starts with # @ : or / is
+-- one of its versions.
+CREATE FUNCTION modelopt_private.own_ref(target modelopt_private.named_model, ref text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    AS $$
+BEGIN
+    IF ref ~ '^[0-9]+$' AND NOT EXISTS (SELECT FROM named_model m WHERE m.name = ref) THEN
+        RAISE EXCEPTION 'reference "%" names no version', ref
+            USING ERRCODE = 'undefined_object', HINT = format('A version of "%s" by its number is "#%s".', target.name, ref);
+    END IF;
+    RETURN CASE WHEN ref ~ '^[#@:/]' THEN target.name ELSE '' END || ref;
+END
+$$;
+
 -- The SQLSTATE of a move that found something else than was expected.
-CREATE FUNCTION modelopt_private.check_expected(expected text, found_id bigint, what text) RETURNS void
+CREATE FUNCTION modelopt_private.check_expected(target modelopt_private.named_model, expected text, found_id bigint, what text) RETURNS void
     LANGUAGE plpgsql STABLE
     AS $$
 DECLARE
@@ -328,7 +352,7 @@ BEGIN
         RETURN;
     END IF;
     IF expected <> '' THEN
-        expected_id := (find_version(expected, 'usage')).id;
+        expected_id := (find_version(own_ref(target, expected), 'usage')).id;
     END IF;
     IF expected_id IS DISTINCT FROM found_id THEN
         RAISE EXCEPTION '% is not what was expected', what
@@ -340,12 +364,12 @@ BEGIN
 END
 $$;
 
--- A version of that model; references to other models do not fit.
+-- A version of that model; references to other ones do not fit.
 CREATE FUNCTION modelopt_private.find_own_version(target modelopt_private.named_model, ref text) RETURNS modelopt_private.version
     LANGUAGE plpgsql STABLE
     AS $$
 DECLARE
-    found_version modelopt_private.version := find_version(ref, 'usage');
+    found_version modelopt_private.version := find_version(own_ref(target, ref), 'usage');
 BEGIN
     IF found_version.model_id <> target.id THEN
         RAISE EXCEPTION 'reference "%" names a version of another model', ref
@@ -405,13 +429,17 @@ BEGIN
         RAISE EXCEPTION 'alias "%" cannot be set', name
             USING ERRCODE = 'reserved_name', DETAIL = 'first, last, default and previous always mean the same.';
     END IF;
-    PERFORM check_expected(expected, ref_target(target.id, 'alias', name), format('alias "%s" of model "%s"', name, target.name));
-    PERFORM move_ref(target, 'alias', name, aliased.id, 'alias', reason);
+    PERFORM check_expected(target, expected, ref_target(target.id, 'alias', name), format('alias "%s" of model "%s"', name, target.name));
+    IF ref_target(target.id, 'alias', name) = aliased.id THEN
+        PERFORM check_protection(target, 'alias', name, reason);
+    ELSE
+        PERFORM move_ref(target, 'alias', name, aliased.id, 'alias', reason);
+    END IF;
     RETURN version_name(aliased.id);
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.alias(text, text, text, text, text) IS
-    'points an alias of a model to one of its versions, for a reason, which is logged; with expected (a reference, or '''' for an alias that is not there) only if it points there now, else SQLSTATE 40M01; returns the version as name#number';
+    'points an alias of a model to one of its versions, for a reason, which is logged; with expected (a reference, or '''' for an alias that is not there) only if it points there now, else SQLSTATE 40M01; nothing happens if it points to that version already. The version may be given as #number. Returns it as name#number';
 
 CREATE FUNCTION modelopt_private.promote(ref text, alias text, reason text DEFAULT NULL) RETURNS text
     LANGUAGE plpgsql
@@ -473,7 +501,7 @@ BEGIN
     IF ref_target(target.id, 'branch', branch) IS NULL THEN
         RAISE EXCEPTION 'branch "%" of model "%" does not exist', branch, target.name USING ERRCODE = 'undefined_object';
     END IF;
-    PERFORM check_expected(expected, ref_target(target.id, 'branch', branch), format('branch "%s" of model "%s"', branch, target.name));
+    PERFORM check_expected(target, expected, ref_target(target.id, 'branch', branch), format('branch "%s" of model "%s"', branch, target.name));
     PERFORM move_ref(target, 'branch', branch, wanted.id, 'reset', reason);
     RETURN version_name(wanted.id);
 END
@@ -559,8 +587,10 @@ BEGIN
         wanted := there[cardinality(there) + 1 + steps];
     END IF;
     IF wanted IS NULL THEN
-        RAISE EXCEPTION '% "%" of model "%" has no % step(s) to go %', ref_kind, name, target.name, abs(steps),
-            CASE WHEN steps > 0 THEN 'back' ELSE 'forward' END
+        RAISE EXCEPTION '% "%" of model "%" has no %', ref_kind, name, target.name, CASE steps
+                WHEN 1 THEN 'earlier version to go back to'
+                WHEN -1 THEN 'version to go forward to'
+                ELSE format('version %s steps %s', abs(steps), CASE WHEN steps > 0 THEN 'back' ELSE 'forward' END) END
             USING ERRCODE = 'object_not_in_prerequisite_state',
                 HINT = 'The view modelopt.reflog shows where it was.';
     END IF;

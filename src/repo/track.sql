@@ -79,7 +79,7 @@ CREATE FUNCTION modelopt_private.encode_name(part text, others text) RETURNS tex
     LANGUAGE sql IMMUTABLE
     AS $$
     SELECT coalesce(string_agg(CASE
-        WHEN c ~ '[%#@:~/!,\s[:cntrl:]]' OR strpos(others, c) > 0
+        WHEN c ~ '[%#@:~^/!,\s[:cntrl:]]' OR strpos(others, c) > 0
         THEN regexp_replace(upper(encode(convert_to(c, 'UTF8'), 'hex')), '..', '%\&', 'g')
         ELSE c END, '' ORDER BY number), '')
     FROM regexp_split_to_table(part, '') WITH ORDINALITY s (c, number)

@@ -256,7 +256,11 @@ read_mask(PruneRequest *request, FunctionCallInfo fcinfo)
 	bool		given = !PG_ARGISNULL(PRUNE_ARG_MASK);
 
 	if (given && request->method != PRUNE_MASK)
-		report_needless(request, "a mask");
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("method \"%s\" does not take a mask",
+						prune_method_name(request->method)),
+				 errhint("Say method => 'mask'.")));
 	if (!given && request->method == PRUNE_MASK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -298,12 +302,12 @@ prune_request_read(FunctionCallInfo fcinfo, int count_argument)
 	request->method = argument_word(fcinfo, PRUNE_ARG_METHOD, "method",
 								method_names, lengthof(method_names),
 								PRUNE_L1);
+	read_mask(request, fcinfo);
 	read_n_m(request, fcinfo);
 	read_amount(request, fcinfo, count_argument);
 	read_scope(request, fcinfo);
 	read_dim(request, fcinfo);
 	read_norm(request, fcinfo);
-	read_mask(request, fcinfo);
 	read_norms(request, fcinfo);
 	argument_patterns(fcinfo, PRUNE_ARG_INCLUDE, PRUNE_ARG_EXCLUDE, "prune",
 					  &request->patterns);

@@ -64,9 +64,24 @@ pattern_matches(const char *name, const char *pattern)
 	return *pattern == '\0';
 }
 
+/* Whether tensors have names that start with this and a dot. */
+static bool
+is_layer(const Model *model, const char *name)
+{
+	size_t		length = strlen(name);
+
+	for (int i = 0; i < model->ntensors; i++)
+	{
+		if (strncmp(model->tensors[i].name, name, length) == 0 &&
+			model->tensors[i].name[length] == '.')
+			return true;
+	}
+	return false;
+}
+
 static void
-report_unmatched(const Patterns *patterns, const char *pattern,
-				 bool matches_others)
+report_unmatched(const Model *model, const Patterns *patterns,
+				 const char *pattern, bool matches_others)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -78,6 +93,8 @@ report_unmatched(const Patterns *patterns, const char *pattern,
 			 matches_others ?
 			 errhint("Wildcards choose among floating-point tensors of two or more dimensions%s; others have to be named in full.",
 					 patterns->embeddings ? "" : " that are no embeddings") :
+			 is_layer(model, pattern) ?
+			 errhint("Its tensors are \"%s.*\".", utf8_to_server(pattern)) :
 			 errhint("tensors(model) lists the names.")));
 }
 
@@ -217,7 +234,7 @@ choose_by_pattern(const Model *model, const bool *weight,
 		choose(model, i, chosen);
 	}
 	if (!found)
-		report_unmatched(patterns, pattern, matches_others);
+		report_unmatched(model, patterns, pattern, matches_others);
 }
 
 /* A tensor that is tied to an excluded one is excluded with it. */
@@ -236,7 +253,7 @@ exclude_by_pattern(const Model *model, const Patterns *patterns,
 		chosen[model->tensors[i].payload] = -1;
 	}
 	if (!found)
-		report_unmatched(patterns, pattern, false);
+		report_unmatched(model, patterns, pattern, false);
 }
 
 int *

@@ -36,9 +36,12 @@ compare_names(const void *a, const void *b)
 	return onnx_compare(*(const OnnxBytes *) a, *(const OnnxBytes *) b);
 }
 
+/* bsearch wants an array even when there is nothing in it. */
 static void
 sort_names(List *list, OnnxBytes **items, int *n)
 {
+	if (list->items == NULL)
+		list->items = palloc(sizeof(OnnxBytes));
 	qsort(list->items, list->n, sizeof(OnnxBytes), compare_names);
 	*items = list->items;
 	*n = list->n;
@@ -191,6 +194,8 @@ onnx_survey(OnnxBytes model)
 	survey->graph = onnx_get(model, MODEL_GRAPH);
 	read_opsets(survey, model);
 	walk_graph(&walk, survey->graph, false);
+	if (survey->uses == NULL)
+		survey->uses = palloc(sizeof(OnnxUse));
 	qsort(survey->uses, survey->nuses, sizeof(OnnxUse), compare_uses);
 	sort_names(&walk.names, &survey->names, &survey->nnames);
 	sort_names(&walk.inputs, &survey->inputs, &survey->ninputs);

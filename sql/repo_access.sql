@@ -115,7 +115,8 @@ INSERT INTO verb (function, call, needs) VALUES
     ('modelopt.untrack(regclass)', 'untrack(''ra_table'')', 'table'),
     ('modelopt.tracked_row(regclass,jsonb)', 'tracked_row(''ra_table'', ''1'')', 'table'),
     ('modelopt.restore_row(regclass,jsonb,integer)', 'restore_row(''ra_table'', ''1''::jsonb, 1)', 'table'),
-    ('modelopt.restore_row(regclass,text,integer)', 'restore_row(''ra_table'', ''1''::text, 1)', 'table');
+    ('modelopt.restore_row(regclass,text,integer)', 'restore_row(''ra_table'', ''1''::text, 1)', 'table'),
+    ('modelopt.restore_row(regclass,bigint,integer)', 'restore_row(''ra_table'', 1, 1)', 'table');
 -- Nobody can make a signature in here; repo_sign has some.
 INSERT INTO verb VALUES
     ('modelopt.sign(text,text,bytea)', 'sign(''secret'', ''rfc'', ''\x00'')', 'write', '22023'),

@@ -38,8 +38,8 @@ SELECT modelopt.commit('audited', model_agg('w', '{9}'), tags => NULL);
 SELECT modelopt.commit('audited', model_agg('w', '{9}'), metrics => '{"auc": "high"}');
 SELECT last_value = :objects AS nothing_written FROM modelopt_private.object_id;
 \set SHOW_CONTEXT errors
--- What was measured of a version that is there already is audited once, and with
--- all of its digits, whatever the session wants to see.
+-- A commit that changes nothing keeps no metrics, and audits none.  Those that are
+-- kept have all of their digits, whatever the session wants to see.
 BEGIN;
 SET LOCAL extra_float_digits = -15;
 SELECT modelopt.commit('audited', modelopt.get('audited'), metrics => '{"auc": 0.75}');

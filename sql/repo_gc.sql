@@ -98,14 +98,42 @@ SELECT * FROM collect();
 SELECT is_net('chain', 103);
 SELECT * FROM modelopt.verify();
 
--- What two branches come from may be gone when they are to be merged.
-SELECT modelopt.commit('fork', net(300), 'base');
+-- ---------- forks stay ----------
+
+-- What branches come from is what merging them takes.
+SELECT max(modelopt.commit('fork', net(300 + i), 'base ' || i)) FROM generate_series(1, 3) i;
 SELECT modelopt.branch('fork', 'side');
-SELECT modelopt.commit('fork/side', net(301), 'theirs'), modelopt.commit('fork', net(302), 'ours'), modelopt.retention('fork', keep_last => 1);
+SELECT modelopt.commit('fork/side', net(310), 'theirs'), modelopt.commit('fork', net(311), 'ours'), modelopt.commit('fork', net(312), 'ours');
+SELECT modelopt.retention('fork', keep_last => 1);
 SELECT * FROM collect() WHERE what = 'versions';
+SELECT version, message, forgotten FROM modelopt.log('fork');
 SELECT modelopt.merge('fork', 'fork/side', 'average');
-SELECT * FROM modelopt.merge_dry_run('fork', 'fork/side');
-SELECT * FROM modelopt.diff('fork', 'fork/side', mode => '...');
+-- Branches that were merged fork where they met last, and a third one where it left.
+SELECT modelopt.branch('fork', 'third', 'fork#3'), modelopt.commit('fork', net(313), 'more'), modelopt.commit('fork/side', net(314), 'more');
+SELECT modelopt.retention('fork', keep_last => 1);
+SELECT modelopt.unbranch('fork', 'third');
+SELECT modelopt.retention('fork', keep_last => 1);
+SELECT * FROM collect() WHERE what = 'versions';
+SELECT modelopt.merge_base('fork', 'fork/side'), forgotten('fork');
+SELECT modelopt.merge('fork', 'fork/side', 'average');
+SELECT * FROM modelopt.verify();
+-- A tensor whose earlier history is gone may be older than it seems.
+SELECT tensor, version, boundary FROM modelopt.blame('fork#4');
+SELECT tensor, version, boundary FROM modelopt.blame('fork');
+-- Tags are no branches: what they come from may be gone when they are to be merged.
+SELECT max(modelopt.commit('lost', net(320 + i), 'version ' || i)) FROM generate_series(1, 2) i;
+SELECT modelopt.branch('lost', 'side', 'lost#1'), modelopt.commit('lost/side', net(323), 'theirs'), modelopt.tag('lost/side', 'tagged');
+SELECT modelopt.unbranch('lost', 'side');
+SELECT modelopt.retention('lost', keep_last => 1);
+SELECT * FROM collect() WHERE what = 'versions';
+\set VERBOSITY default
+SELECT modelopt.merge('lost', 'lost:tagged', 'average');
+SELECT * FROM modelopt.blame('lost#1');
+\set VERBOSITY terse
+SELECT * FROM modelopt.merge_dry_run('lost', 'lost:tagged');
+SELECT * FROM modelopt.diff('lost', 'lost:tagged', mode => '...');
+SELECT tensor, version, boundary FROM modelopt.blame('lost:tagged');
+SELECT modelopt.drop('lost');
 SELECT tensor, status FROM modelopt.diff('fork', 'fork/side');
 
 -- ---------- shared content ----------

@@ -119,11 +119,17 @@ SELECT modelopt.restore_row('zoo.nets', '1', 1);
 SELECT weights = made(1, 2) AS restored FROM zoo.nets;
 SELECT modelopt.restore_row('zoo.nets', '{"id": 1}'::jsonb, 1);    -- is that already
 SELECT modelopt.restore_row('zoo.nets', '1'::jsonb, 2);
-SELECT version, w FROM history('zoo.nets.1');
+SELECT modelopt.restore_row('zoo.nets', 1, 1), modelopt.restore_row('zoo.nets', 1, 2);
+SELECT version, message, w FROM history('zoo.nets.1');
+SHOW modelopt.row_message;
 SELECT modelopt.restore_row('zoo.nets', '1', 99);
+\set VERBOSITY default
+\set SHOW_CONTEXT never
 SELECT modelopt.restore_row('zoo.nets', '77', 1);
 SELECT modelopt.restore_row('zoo.nets', '2', 1);            -- the row is gone
+SELECT modelopt.restore_row('zoo.nets', 30, 1);             -- it has another key now
 SELECT modelopt.restore_row('zoo.nets', '{"key": 1}'::jsonb, 1);
+\set VERBOSITY terse
 SELECT modelopt.restore_row('zoo.nets', 'one', 1);
 SELECT modelopt.restore_row('pg_class', '1', 1);
 -- With the privileges of who restores, on the table and on the model.
@@ -377,7 +383,20 @@ UPDATE zoo.parted SET weights = made(6, 6) WHERE id IN (1, 4);
 UPDATE zoo.parted_us SET weights = made(7, 7) WHERE id = 5;
 SELECT key, model, version, w FROM modelopt.tracked_rows, LATERAL history(model) WHERE prefix = 'zoo.parted' ORDER BY key, version;
 SELECT modelopt.restore_row('zoo.parted', '{"region": "us", "id": 5}', 1);
+SELECT modelopt.restore_row('zoo.parted', '["us", 5]', 2), modelopt.restore_row('zoo.parted', '["us", 5]'::jsonb, 1);
+SELECT key, modelopt.restore_row('zoo.parted', key, 1) FROM unnest(ARRAY['["eu", 1]']) key;
+\set VERBOSITY default
 SELECT modelopt.restore_row('zoo.parted', 'us', 1);
+\set VERBOSITY terse
+SELECT modelopt.restore_row('zoo.parted', '["us"]', 1);
+SELECT modelopt.restore_row('zoo.parted', '["us", 5, 6]', 1);
+SELECT modelopt.restore_row('zoo.parted', '5', 1);
+SELECT modelopt.restore_row('zoo.parted', 5, 1);
+DELETE FROM zoo.parted WHERE region = 'eu' AND id = 1;
+\set VERBOSITY default
+SELECT modelopt.restore_row('zoo.parted', '["eu", 1]', 1);
+\set VERBOSITY terse
+INSERT INTO zoo.parted (region, id, weights) OVERRIDING SYSTEM VALUE VALUES ('eu', '1', modelopt.get('zoo.parted.eu,1#1'));
 -- A partition that is made later is tracked too.
 CREATE TABLE zoo.parted_asia PARTITION OF zoo.parted FOR VALUES IN ('asia');
 INSERT INTO zoo.parted (region, weights) VALUES ('asia', made(8));

@@ -13,6 +13,7 @@
 #include "format/onnx.h"
 #include "model/model.h"
 #include "model/uses.h"
+#include "repo/repo.h"
 #include "utils/guc.h"
 
 PG_MODULE_MAGIC;
@@ -34,6 +35,11 @@ define_settings(void)
 							&payload_spill_above, PAYLOAD_SPILL_ABOVE,
 							0, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB,
 							NULL, NULL, NULL);
+	DefineCustomStringVariable("modelopt.row_message",
+							   "Message of the versions that changes of tracked rows make.",
+							   "Empty takes it from the table's message column.",
+							   &track_row_message, "", PGC_USERSET, 0,
+							   NULL, NULL, NULL);
 	MarkGUCPrefixReserved("modelopt");
 }
 

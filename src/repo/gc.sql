@@ -9,6 +9,8 @@
 --   - a branch, tag or alias that comes from it, in models without a retention
 --     policy; in models with one, being among the last keep_last versions of a
 --     branch, or younger than keep_for;
+--   - being what branches of a model come from, and nothing that they have in
+--     common being nearer to them: they may be merged;
 --   - an alias that rollback or roll_forward can take there: any number of steps,
 --     or with a policy as many as it keeps versions, but always one;
 --   - being committed, or named by a move of a reference, within the grace (or
@@ -24,7 +26,9 @@
 -- So either gc sees that somebody was there first, or the other one waits for
 -- gc's end and then finds that there is no such object, and writes it anew, or
 -- that the tree is forgotten, and fills it again or says that it is gone.  gc
--- itself waits for nobody but another gc.
+-- itself waits, while it holds nothing, for the audit's chain 0: for another gc
+-- and for what else adds to that chain (loads, track, keys), which then waits for
+-- gc's end; and from then on for nobody.
 -- Readers have a snapshot, by which rows that gc deleted are still there.
 
 -- ---------- policies ----------
@@ -54,6 +58,16 @@ CREATE FUNCTION modelopt_private.kept_versions(since timestamptz) RETURNS SETOF 
             JOIN modelopt_private.version_parent p ON p.version_id = latest.id AND p.number = 1
             JOIN modelopt_private.version v ON v.id = p.parent_id AND v.model_id = latest.model_id
         WHERE latest.further > 0),
+    -- How many of a model's branches come from a version; all that a child of
+    -- it has in common is nearer.
+    shared (id, model_id, branches) AS MATERIALIZED (
+        SELECT a.id, b.model_id, count(*)
+        FROM (SELECT r.model_id, r.version_id, count(*) OVER (PARTITION BY r.model_id) AS branches
+              FROM modelopt_private.ref r JOIN model m ON m.id = r.model_id
+              WHERE r.kind = 'branch' AND NOT m.keeps_all) b,
+            LATERAL modelopt_private.ancestors(b.version_id) a
+        WHERE b.branches > 1
+        GROUP BY a.id, b.model_id),
     place (id, model_id, further) AS (
         SELECT u.id, r.model_id, u.further
         FROM modelopt_private.ref r,
@@ -70,6 +84,11 @@ CREATE FUNCTION modelopt_private.kept_versions(since timestamptz) RETURNS SETOF 
     WHERE m.keeps_all
     UNION
     SELECT latest.id FROM latest
+    UNION
+    SELECT s.id FROM shared s
+    WHERE s.branches > 1 AND NOT EXISTS (
+        SELECT FROM modelopt_private.version_parent p JOIN shared child ON child.id = p.version_id AND child.model_id = s.model_id
+        WHERE p.parent_id = s.id AND child.branches = s.branches)
     UNION
     SELECT place.id FROM place JOIN model m ON m.id = place.model_id
     WHERE m.keeps_all OR place.further < m.keep_places
@@ -137,28 +156,28 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.retention(text, integer, interval) IS
-    'sets which versions of a model keep their content: the last keep_last of each branch and those younger than keep_for, beside what branches, tags and aliases point to and the places where rollback can take an alias; with neither, all that a reference comes from. Returns the numbers of the versions whose content gc may take once its grace is over';
+    'sets which versions of a model keep their content: the last keep_last of each branch and those younger than keep_for, beside what branches, tags and aliases point to, where branches fork (which merging them takes) and the places where rollback can take an alias; with neither, all that a reference comes from. Returns the numbers of the versions whose content gc may take once its grace is over';
 
 -- ---------- content that is gone ----------
 
-CREATE FUNCTION modelopt_private.report_forgotten(wanted bigint) RETURNS void
+CREATE FUNCTION modelopt_private.report_forgotten(wanted bigint, further_hint text DEFAULT '') RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     AS $$
 BEGIN
     RAISE EXCEPTION 'content of version "%" is gone', version_name(wanted)
         USING ERRCODE = 'object_not_in_prerequisite_state',
             DETAIL = 'No reference and no retention policy kept it, and gc freed its space.',
-            HINT = 'Committing the same model again brings it back.';
+            HINT = 'Committing the same model again brings it back' || further_hint || '.';
 END
 $$;
 
 -- Raises when the content of a version is gone.
-CREATE FUNCTION modelopt_private.require_content(wanted bigint) RETURNS void
+CREATE FUNCTION modelopt_private.require_content(wanted bigint, further_hint text DEFAULT '') RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     AS $$
 BEGIN
     IF EXISTS (SELECT FROM version v JOIN tree t ON t.id = v.tree_id WHERE v.id = wanted AND t.forgotten_at IS NOT NULL) THEN
-        PERFORM report_forgotten(wanted);
+        PERFORM report_forgotten(wanted, further_hint);
     END IF;
 END
 $$;
@@ -347,4 +366,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.gc(boolean, interval, bigint) IS
-    'frees the space of what nothing keeps, or with dry_run says what that would be: the content of versions (whose history stays) that no reference, policy or move younger than the grace keeps, trees that no version has, tensors that no version has and no other tensor is coded against, their rows, and loads without a new part for 7 days. Stops nobody; with max_objects, at most so many tensors go, to be called again. bytes of versions, trees and objects are those of the tensors, and of parts those that they take here; for the owner of the extension';
+    'frees the space of what nothing keeps, or with dry_run says what that would be: the content of versions (whose history stays) that no reference, policy or move younger than the grace keeps, trees that no version has, tensors that no version has and no other tensor is coded against, their rows, and loads without a new part for 7 days. Stops no commit and no reader, but what begins or finishes a load or tracks a table waits for its end; with max_objects, at most so many tensors go, to be called again. bytes of versions, trees and objects are those of the tensors, and of parts those that they take here; for the owner of the extension';

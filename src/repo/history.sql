@@ -9,7 +9,7 @@ CREATE FUNCTION modelopt_private.ancestors(start bigint, first_only boolean DEFA
 CREATE FUNCTION modelopt_private.log(ref text, max_count bigint DEFAULT NULL, since timestamptz DEFAULT NULL,
     OUT version integer, OUT committed_at timestamptz, OUT author text, OUT message text, OUT relation text, OUT parent text,
     OUT parameters bigint, OUT sparsity double precision, OUT raw_bytes bigint, OUT new_bytes bigint, OUT stored_bytes bigint,
-    OUT params jsonb, OUT metrics jsonb, OUT refs text[], OUT recipe jsonb, OUT digest text)
+    OUT params jsonb, OUT metrics jsonb, OUT refs text[], OUT recipe jsonb, OUT digest text, OUT forgotten boolean)
     RETURNS SETOF record
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     AS $$
@@ -19,7 +19,8 @@ BEGIN
     RETURN QUERY
     SELECT v.version, v.committed_at, v.author, v.message, v.relation, parent_model.name || '#' || pv.version,
         t.parameters, t.zeros::double precision / nullif(t.parameters, 0), t.raw_bytes, v.new_bytes, v.stored_bytes,
-        v.params, coalesce(measured.metrics, '{}'), coalesce(named.refs, '{}'), v.recipe, encode(v.digest, 'hex')
+        v.params, coalesce(measured.metrics, '{}'), coalesce(named.refs, '{}'), v.recipe, encode(v.digest, 'hex'),
+        t.forgotten_at IS NOT NULL
     FROM ancestors(start.id) a
         JOIN version v ON v.id = a.id
         JOIN tree t ON t.id = v.tree_id
@@ -40,4 +41,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.log(text, bigint, timestamptz) IS
-    'a version and all that it comes from, as far as the current role may see it, the newest first. raw_bytes: of all tensors, decoded; new_bytes: of those that came with this version; stored_bytes: what these take in the repository';
+    'a version and all that it comes from, as far as the current role may see it, the newest first. raw_bytes: of all tensors, decoded; new_bytes: of those that came with this version; stored_bytes: what these take in the repository; forgotten: gc took the version''s content';

@@ -127,24 +127,29 @@ COMMENT ON FUNCTION modelopt_private.lineage(text, boolean) IS
 -- ---------- blame ----------
 
 CREATE FUNCTION modelopt_private.blame(ref text,
-    OUT tensor text, OUT version text, OUT author text, OUT committed_at timestamptz, OUT message text, OUT relation text)
+    OUT tensor text, OUT version text, OUT author text, OUT committed_at timestamptz, OUT message text, OUT relation text,
+    OUT boundary boolean)
     RETURNS SETOF record
     LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
     AS $$
 DECLARE
     start modelopt_private.version := find_version(ref, 'usage');
 BEGIN
+    PERFORM require_content(start.id);
     RETURN QUERY
     WITH blamed AS MATERIALIZED (
         SELECT * FROM blame_tensors(start.id)
     ), seen AS MATERIALIZED (
-        SELECT v.id, m.name || '#' || v.version AS name, v.author, v.committed_at, v.message, v.relation
+        SELECT v.id, m.name || '#' || v.version AS name, v.author, v.committed_at, v.message, v.relation,
+            EXISTS (
+                SELECT FROM version_parent p JOIN version parent ON parent.id = p.parent_id JOIN tree t ON t.id = parent.tree_id
+                WHERE p.version_id = v.id AND t.forgotten_at IS NOT NULL) AS boundary
         FROM version v JOIN named_model m ON m.id = v.model_id
         WHERE v.id IN (SELECT b.version_id FROM blamed b) AND may(m.id, 'usage'))
-    SELECT b.tensor, s.name, s.author, s.committed_at, s.message, s.relation
+    SELECT b.tensor, s.name, s.author, s.committed_at, s.message, s.relation, s.boundary
     FROM blamed b LEFT JOIN seen s ON s.id = b.version_id
     ORDER BY b.number;
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.blame(text) IS
-    'which version last set each tensor of a version, and who, when and why: followed back through the first parent that has the same elements in the same shape under the same name; null where that is a version of a model that the current role may not see; reads no weights';
+    'which version last set each tensor of a version, and who, when and why: followed back through the first parent that has the same elements in the same shape under the same name. boundary: the content of a parent of that version is gone, so the tensor may be older. Null where that is a version of a model that the current role may not see; reads no weights';

@@ -387,7 +387,7 @@ BEGIN
                 HINT = 'Say with base => ''...'' what both come from, or with base => '''' that nothing is.';
     END IF;
     PERFORM require(found_base.model_id, privilege);
-    PERFORM require_content(found_base.id);
+    PERFORM require_content(found_base.id, ', and base => ''...'' names another version to compare with');
     RETURN found_base;
 END
 $$;

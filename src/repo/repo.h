@@ -30,4 +30,8 @@ extern Oid	repo_caller(void);
 /* Whether a verb is at work.  (gate.c) */
 extern bool repo_in_verb(void);
 
+/* The setting modelopt.row_message: what versions of tracked rows get instead
+ * of what their table says.  (track.c) */
+extern char *track_row_message;
+
 #endif							/* MODELOPT_REPO_H */

@@ -185,13 +185,13 @@ BEGIN
         valid := reason IS NULL;
         RETURN NEXT;
     END LOOP;
-    IF key_name IS NOT NULL AND NOT FOUND THEN
+    IF NOT FOUND THEN
         key := key_name;
         valid := false;
-        reason := 'the key did not sign the version';
+        reason := CASE WHEN key_name IS NULL THEN 'the version has no signature' ELSE 'the key did not sign the version' END;
         RETURN NEXT;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.verify_signature(text, text) IS
-    'the signatures of a version, or that of one key: whether each is valid, and why not. Valid proves that the holder of the private key signed this version with this number, parents, author, time, message, parameters, recipe, metadata, graph and tensors, and that the repository still records them so. It does not prove when it was signed, whose key it is (register_key decides that), nor that the stored weights are those with these digests: modelopt.verify() hashes them';
+    'the signatures of a version, or that of one key: whether each is valid, and why not; a row without a key, and not valid, if there are none. Valid proves that the holder of the private key signed this version with this number, parents, author, time, message, parameters, recipe, metadata, graph and tensors, and that the repository still records them so. It does not prove when it was signed, whose key it is (register_key decides that), nor that the stored weights are those with these digests: modelopt.verify() hashes them';

@@ -23,6 +23,9 @@
 
 PG_FUNCTION_INFO_V1(modelopt_track_row);
 
+/* The setting: what versions of changed rows say when no column does. */
+char	   *track_row_message = NULL;
+
 /* Columns of find_tracking. */
 enum
 {
@@ -189,6 +192,8 @@ get_message(const Tracking *tracking, Relation table, HeapTuple row)
 	Oid			output;
 	bool		is_varlena;
 
+	if (track_row_message != NULL && track_row_message[0] != '\0')
+		return CStringGetTextDatum(track_row_message);
 	if (tracking->message == 0)
 		return CStringGetTextDatum("");
 	value = heap_getattr(row, tracking->message, columns, &isnull);

@@ -663,47 +663,102 @@ $$;
 
 -- ---------- restoring ----------
 
-CREATE FUNCTION modelopt_private.tracked_row(relation regclass, key jsonb, OUT model text, OUT condition text)
+-- The key as an object of its columns, from an object, an array in their order,
+-- text that is one of these, or, for one column, its value; else null.
+CREATE FUNCTION modelopt_private.key_object(key jsonb, key_columns name[]) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+DECLARE
+    given jsonb := key;
+BEGIN
+    IF cardinality(key_columns) > 1 AND jsonb_typeof(key) = 'string' THEN
+        BEGIN
+            given := (key #>> '{}')::jsonb;
+        EXCEPTION WHEN invalid_text_representation THEN
+            RETURN NULL;
+        END;
+    END IF;
+    RETURN CASE
+        WHEN jsonb_typeof(given) = 'object' THEN given
+        WHEN jsonb_typeof(given) = 'array' THEN CASE WHEN jsonb_array_length(given) = cardinality(key_columns) THEN (
+            SELECT jsonb_object_agg(k.name, given -> k.number::integer - 1)
+            FROM unnest(key_columns) WITH ORDINALITY k (name, number)) END
+        WHEN cardinality(key_columns) = 1 THEN jsonb_build_object(key_columns[1], given) END;
+END
+$$;
+
+-- Raises for a key that no row has a history of; its row may have another one now.
+CREATE FUNCTION modelopt_private.report_no_row(relation regclass, wanted_prefix text, wanted_key text[]) RETURNS void
+    LANGUAGE plpgsql STABLE
+    AS $$
+DECLARE
+    moved text[] := (
+        SELECT r.key
+        FROM tracked_row r JOIN audit a ON a.model_id = r.model_id
+        WHERE r.prefix = wanted_prefix AND may(r.model_id, 'usage')
+            AND a.operation = 'rename' AND a.details ->> 'before' = row_name(wanted_prefix, wanted_key)
+        ORDER BY a.at DESC LIMIT 1);
+BEGIN
+    RAISE EXCEPTION 'table "%" has no model with key (%)', relation, array_to_string(wanted_key, ', ')
+        USING ERRCODE = 'undefined_object',
+            HINT = CASE WHEN moved IS NULL THEN 'The view modelopt.tracked_rows lists the keys that there are.'
+                ELSE format('The row that had it has the key (%s) now.', array_to_string(moved, ', ')) END;
+END
+$$;
+
+CREATE FUNCTION modelopt_private.tracked_row(relation regclass, key jsonb, OUT model text, OUT condition text,
+    OUT insert_start text)
     LANGUAGE plpgsql STABLE STRICT
     SET datestyle TO 'ISO, YMD' SET intervalstyle TO 'postgres' SET timezone TO 'UTC' SET extra_float_digits TO 1
     SET bytea_output TO 'hex'
     AS $$
 DECLARE
     tracking record := check_tracked(relation);
-    given jsonb := CASE WHEN jsonb_typeof(key) = 'string' AND cardinality(tracking.key_columns) > 1 THEN (key #>> '{}')::jsonb
-        WHEN jsonb_typeof(key) = 'object' THEN key ELSE jsonb_build_object(tracking.key_columns[1], key) END;
+    given jsonb := key_object(key, tracking.key_columns);
     canonical text[];
     target modelopt_private.named_model;
 BEGIN
-    IF ARRAY(SELECT k FROM jsonb_object_keys(given) k ORDER BY k) <> ARRAY(SELECT k::text FROM unnest(tracking.key_columns) k ORDER BY k::text) THEN
+    IF given IS NULL OR ARRAY(SELECT k FROM jsonb_object_keys(given) k ORDER BY k) <> ARRAY(SELECT k::text FROM unnest(tracking.key_columns) k ORDER BY k::text) THEN
         RAISE EXCEPTION 'key of table "%" is (%)', relation, array_to_string(tracking.key_columns, ', ')
             USING ERRCODE = 'invalid_parameter_value',
-                HINT = 'Give a JSON object with a member for each column, or, for one column, its value.';
+                HINT = format(CASE cardinality(tracking.key_columns) WHEN 1 THEN 'Give the value, or the JSON object {%s}.'
+                    ELSE 'Give the JSON object {%s}, or an array of the values in this order.' END,
+                    (SELECT string_agg(format('%s: ...', to_json(k)), ', ' ORDER BY n)
+                     FROM unnest(tracking.key_columns) WITH ORDINALITY u (k, n)));
     END IF;
     EXECUTE (SELECT 'SELECT ARRAY[' || string_agg(format('format(''%%s'', %L::%s)', given ->> k.column_name::text, k.type_name), ', ' ORDER BY k.number) || ']'
              FROM key_types(relation, tracking.key_columns) k) INTO canonical;
     target := followed_model(tracking.prefix, canonical,
         (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = relation));
     IF target.id IS NULL THEN
-        RAISE EXCEPTION 'table "%" never had a model with key (%)', relation, array_to_string(canonical, ', ') USING ERRCODE = 'undefined_object';
+        PERFORM report_no_row(relation, tracking.prefix, canonical);
     END IF;
     PERFORM require(target.id, 'usage');
     model := target.name;
     condition := key_condition(relation, tracking.key_columns, canonical);
+    insert_start := format('INSERT INTO %s (%s, %I) %sVALUES (%s, ', relation,
+        (SELECT string_agg(quote_ident(k), ', ' ORDER BY n) FROM unnest(tracking.key_columns) WITH ORDINALITY u (k, n)),
+        tracking.column_name,
+        CASE WHEN EXISTS (SELECT FROM pg_attribute a
+            WHERE a.attrelid = relation AND a.attname = ANY (tracking.key_columns) AND a.attidentity = 'a') THEN 'OVERRIDING SYSTEM VALUE ' ELSE '' END,
+        (SELECT string_agg(quote_literal(k), ', ' ORDER BY n) FROM unnest(canonical) WITH ORDINALITY u (k, n)));
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.tracked_row(regclass, jsonb) IS
-    'of a row of a tracked table: the model that has its history, and the SQL condition that finds it. key: a JSON object with the columns of the key, or, for one column, its value';
+    'of a row of a tracked table: the model that has its history, the SQL condition that finds it, and how an INSERT of it starts, up to the model. key: a JSON object with the columns of the key, an array of their values, or, for one column, its value';
 
 -- This one is no gate: it runs as who calls it, with that role's search_path,
 -- and so do the table's triggers.
+-- The setting is as before when the function ends.
 CREATE FUNCTION modelopt.restore_row(relation regclass, key jsonb, version integer) RETURNS text
     LANGUAGE plpgsql STRICT
+    SET modelopt.row_message TO ''
     AS $$
 DECLARE
     found_row pg_catalog.record := modelopt.tracked_row(relation, key);
     changed bigint;
 BEGIN
+    PERFORM pg_catalog.set_config('modelopt.row_message', pg_catalog.format('restored version %s', version), true);
     EXECUTE pg_catalog.format('UPDATE %s SET %I = $1 WHERE %s', relation,
             (SELECT t.column_name FROM modelopt.tracked t WHERE t.relation OPERATOR(pg_catalog.=) restore_row.relation), found_row.condition)
         USING modelopt.get(pg_catalog.format('%s#%s', found_row.model, version));
@@ -712,16 +767,23 @@ BEGIN
         RAISE EXCEPTION 'table "%" has no row that can be restored with key %', relation, key
             USING ERRCODE = 'no_data_found',
                 DETAIL = 'It was deleted, or the current role may not update it.',
-                HINT = pg_catalog.format('Its models are still there: modelopt.get(''%s#%s'').', found_row.model, version);
+                HINT = pg_catalog.format('If it was deleted, this makes it anew: %smodelopt.get(%L)).', found_row.insert_start,
+                    pg_catalog.format('%s#%s', found_row.model, version));
     END IF;
     RETURN modelopt.resolve(found_row.model);
 END
 $$;
 COMMENT ON FUNCTION modelopt.restore_row(regclass, jsonb, integer) IS
-    'puts an earlier version of a row of a tracked table back with an UPDATE, as the current role, which is a new version; returns it as name#number. key: see modelopt.tracked_row()';
+    'puts an earlier version of a row of a tracked table back with an UPDATE, as the current role, which is a new version with the message "restored version N"; returns it as name#number. key: see modelopt.tracked_row()';
 
 CREATE FUNCTION modelopt.restore_row(relation regclass, key text, version integer) RETURNS text
     LANGUAGE sql STRICT
     AS $$ SELECT modelopt.restore_row(relation, pg_catalog.to_jsonb(key), version) $$;
 COMMENT ON FUNCTION modelopt.restore_row(regclass, text, integer) IS
-    'the same, with the key as text: its value, if it is one column, or else the JSON object';
+    'the same, with the key as text: its value, if it is one column, or else the JSON object or array';
+
+CREATE FUNCTION modelopt.restore_row(relation regclass, key bigint, version integer) RETURNS text
+    LANGUAGE sql STRICT
+    AS $$ SELECT modelopt.restore_row(relation, pg_catalog.to_jsonb(key), version) $$;
+COMMENT ON FUNCTION modelopt.restore_row(regclass, bigint, integer) IS
+    'the same, with a number as the key';

@@ -131,6 +131,18 @@ FROM zoo, unnest('{onnx,safetensors,gguf,npz,pytorch}'::text[]) format WHERE nam
 SELECT format, extensions FROM model_formats();
 
 \echo
+\echo '==== Integers of 8 bits, few values, products: smaller, and what it cost ===='
+\echo
+
+SELECT what, model_size(s) AS bytes, compression_rate(m, s),
+       (SELECT max_error FROM report(m, s) WHERE name IS NULL) AS max_error,
+       (SELECT count(*) FILTER (WHERE read_digit(s, pixels) = label) FROM digits) AS digits_read_of_100
+FROM zoo, LATERAL (VALUES ('quantize int8', quantize(m, 'int8')), ('quantize int4', quantize(m, 'int4', group_size => 32)),
+    ('prune, then int8', quantize(prune(m, 0.3), 'int8')), ('compress cluster', compress(m, 'cluster', bits => 4)),
+    ('compress lossless', compress(m, 'lossless'))) smaller (what, s)
+WHERE name = 'digits';
+
+\echo
 \echo '==== A name, versions, and what each of them is ===='
 \echo
 
@@ -140,6 +152,10 @@ FROM zoo WHERE name = 'digits';
 SELECT modelopt.commit('digits', prune(modelopt.get('digits'), 0.5), 'half of the weights') AS version;
 
 SELECT version, author, message, relation, parent, sparsity, raw_bytes, new_bytes, stored_bytes FROM modelopt.log('digits');
+
+SELECT tensor, status, changed_pct, rel_l2, sparsity_a, sparsity_b, delta_bytes FROM modelopt.diff('digits#1', 'digits#2');
+
+SELECT tensor, version, author, message FROM modelopt.blame('digits');
 
 \echo
 \echo '==== What is in production, and back to what was ===='

@@ -9,8 +9,8 @@
 --   - a branch, tag or alias that comes from it, in models without a retention
 --     policy; in models with one, being among the last keep_last versions of a
 --     branch, or younger than keep_for;
---   - being what branches of a model come from, and nothing that they have in
---     common being nearer to them: they may be merged;
+--   - being where branches of a model fork, the nearest version that some of them
+--     have in common, without which they could not be merged;
 --   - an alias that rollback or roll_forward can take there: any number of steps,
 --     or with a policy as many as it keeps versions, but always one;
 --   - being committed, or named by a move of a reference, within the grace (or
@@ -58,8 +58,8 @@ CREATE FUNCTION modelopt_private.kept_versions(since timestamptz) RETURNS SETOF 
             JOIN modelopt_private.version_parent p ON p.version_id = latest.id AND p.number = 1
             JOIN modelopt_private.version v ON v.id = p.parent_id AND v.model_id = latest.model_id
         WHERE latest.further > 0),
-    -- How many of a model's branches come from a version; all that a child of
-    -- it has in common is nearer.
+    -- How many of a model's branches come from a version.  One whose child has
+    -- as many is no fork: the child is nearer to all of them.
     shared (id, model_id, branches) AS MATERIALIZED (
         SELECT a.id, b.model_id, count(*)
         FROM (SELECT r.model_id, r.version_id, count(*) OVER (PARTITION BY r.model_id) AS branches

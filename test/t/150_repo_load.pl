@@ -74,7 +74,7 @@ my @errors = $said =~ /^.*(?:ERROR|FATAL|PANIC|WARNING):.*$/mg;
 is("@errors", '', 'nobody met an error');
 is(scalar(() = $said =~ /^read good$/mg), $READERS * 5 * $ROUNDS, 'everybody read what somebody wrote');
 is(scalar(() = $said =~ /^gc \d+$/mg), 2 * int($ROUNDS / 2), 'gc ran all the while');
-cmp_ok(eval { my $n = 0; $n += $_ for $said =~ /^gc (\d+)$/mg; $n }, '>', 100, 'and found something');
+cmp_ok(eval { my $n = 0; $n += $_ for $said =~ /^gc (\d+)$/mg; $n }, '>', 0, 'and found something');	# how much, depends on who is faster
 
 for my $name (qw(shared kept left right))
 {

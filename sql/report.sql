@@ -28,7 +28,8 @@ FROM pair, report(a, b) r JOIN LATERAL (SELECT max(abs(e.x::float8 - f.x)) AS mo
 SELECT r.bytes_before = model_size(a) AND r.bytes_after = model_size(b) AS bytes, r.compression_rate = compression_rate(a, b) AS compression, r.pruning_rate = pruning_rate(a, b) AS pruning,
     abs(r.sparsity_after - sparsity(b)) < 1e-12 AS sparsity, r.max_error = (SELECT max(max_error) FROM report(a, b) WHERE name IS NOT NULL) AS max_error
 FROM pair, report(a, b) r WHERE name IS NULL;
--- Tensors that only one side has, or that have other shapes.
+-- Tensors that only one side has, or that have other shapes: totals have no
+-- errors then, since those of the rest would pass for the model's.
 SELECT name, parameters_before, parameters_after, max_error, rel_l2, snr, compression_rate, pruning_rate
 FROM report((SELECT model_agg(n, d ORDER BY n) FROM (VALUES ('a', '{{1, 2}}'::real[]), ('b', '{{3, 4}}'), ('c', '{{0, 0}}')) v (n, d)),
     (SELECT model_agg(n, d ORDER BY n) FROM (VALUES ('b', '{{3}, {4}}'::real[]), ('c', '{{0, 0}}'), ('d', '{{5, NaN}}')) v (n, d)));

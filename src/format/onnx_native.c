@@ -11,11 +11,13 @@
 
 #include "format/onnx_native.h"
 #include "kernel/kernel.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
 /* Versions of ONNX's operators from which on DequantizeLinear can do so. */
 #define OPSET_AXIS		13		/* a scale for each channel */
 #define OPSET_HALF		19		/* scales that are halves */
+#define OPSET_FLOAT8	19		/* a Cast of floats of 8 bits */
 #define OPSET_BLOCKS	21		/* groups, and integers of 4 and 16 bits */
 
 #define LEAST_BLOCK		16		/* of MatMulNBits */
@@ -67,6 +69,15 @@ cast(const OnnxSurvey *survey, const Tensor *tensor, Payload *payload,
 	.output = tensor->name};
 	StringInfoData attributes;
 
+	if (dtype_bits(payload->dtype) == 8 && survey->opset < OPSET_FLOAT8)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("tensor \"%s\" of dtype %s cannot be written to this ONNX graph",
+						pg_any_to_server(tensor->name, strlen(tensor->name), PG_UTF8),
+						dtype_name(payload->dtype)),
+				 errdetail("Its operators are of version " INT64_FORMAT ", and floats of 8 bits take %d.",
+						   (int64) survey->opset, OPSET_FLOAT8),
+				 errhint("Quantize to fp16, bf16 or integers instead.")));
 	add_part(native, survey, "_stored", payload->dtype, tensor->ndim,
 			 tensor->dims)->source = ONNX_FROM_ELEMENTS;
 	initStringInfo(&attributes);

@@ -613,7 +613,7 @@ onnx_write(Model *model, Sink *sink)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("model has no graph to write as ONNX"),
 				 errdetail("It has tensors, and nothing that says how to compute with them."),
-				 errhint("Only models that were read from ONNX have a graph.")));
+				 errhint("Models that were read from ONNX have one, and set_graph gives one to others.")));
 	initStringInfo(&writer.pending);
 	initStringInfo(&writer.place);
 	plan_graph(&writer, onnx_get(message, MODEL_GRAPH));

@@ -6,12 +6,16 @@ SELECT model_agg(name, data ORDER BY name) AS m FROM (
     FROM generate_series(1, 4) t, generate_series(1, 20000) i GROUP BY t
     UNION ALL SELECT 'small', '{1,2,3}') s;
 INSERT INTO made SELECT prune(m, 0.6) FROM made;
+CREATE TABLE net AS
+SELECT set_graph(model_agg(name, data ORDER BY name), 'a:linear relu b:linear') AS g FROM (
+    SELECT 'a.weight' AS name, array_agg(ARRAY[(hashint4(i) / 2147483648.0)::real, (i % 7)::real] ORDER BY i) AS data FROM generate_series(1, 20000) i
+    UNION ALL SELECT 'b.weight', ARRAY[x, x] FROM (SELECT array_agg(sin(i)::real ORDER BY i) AS x FROM generate_series(1, 20000) i) s) t;
 SHOW modelopt.spill_above;
 SET modelopt.spill_above = -1;
 
 -- What is done, with everything in memory and with nothing in it that is
 -- large: 160 kB a tensor.
-CREATE FUNCTION done() RETURNS TABLE (what text, digest text) LANGUAGE sql AS $$
+CREATE FUNCTION done() RETURNS TABLE (what text, digest text) LANGUAGE sql SET client_min_messages = warning AS $$
     SELECT 'pruned', model_digest(prune(m, 0.5)) FROM made
     UNION ALL SELECT 'pruned by tensor', model_digest(prune(m, 0.5, scope => 'tensor')) FROM made
     UNION ALL SELECT 'pruned 2:4', model_digest(prune(m, method => 'n:m', n => 2, m_of => 4, dim => 0)) FROM made
@@ -19,6 +23,17 @@ CREATE FUNCTION done() RETURNS TABLE (what text, digest text) LANGUAGE sql AS $$
     UNION ALL SELECT 'pruned rows', model_digest(prune(m, 0.5, method => 'ln_structured', dim => 0)) FROM made
     UNION ALL SELECT 'pruned twice', model_digest(prune(prune(m, 0.3), 0.5)) FROM made
     UNION ALL SELECT 'decompressed', model_digest(decompress(m)) FROM made
+    UNION ALL SELECT 'quantized ' || dtype, md5(bytea(quantize(prune(m, 0.3), dtype, granularity => CASE WHEN dtype <> 'fp16' THEN 'tensor' END))) FROM made, unnest('{int8,uint8,int16,fp16}'::text[]) dtype
+    UNION ALL SELECT 'quantized and pruned', model_digest(prune(quantize(m, 'int8', granularity => 'tensor'), 0.5)) FROM made
+    UNION ALL SELECT 'quantized, written', md5(model_write(quantize(m, 'int8', granularity => 'tensor'), 'npz')) FROM made
+    UNION ALL SELECT 'clustered', md5(bytea(compress(prune(m, 0.3), 'cluster', bits => 8))) FROM made
+    UNION ALL SELECT 'within', md5(bytea(compress(prune(m, 0.3), max_error => 0.01))) FROM made
+    UNION ALL SELECT 'packed', md5(bytea(compress(prune(m, 0.3), 'lossless'))) FROM made
+    UNION ALL SELECT 'packed and pruned', model_digest(prune(compress(m, 'lossless'), 0.5)) FROM made
+    UNION ALL SELECT 'packed and pruned by tensor', model_digest(prune(compress(m, 'lossless'), 0.5, scope => 'tensor')) FROM made
+    UNION ALL SELECT 'reported', md5(string_agg(r::text, ',')) FROM made, report(prune(m, 0.3), quantize(m, 'int16', granularity => 'tensor')) r
+    UNION ALL SELECT 'cut', md5(bytea(cut_nodes(g, 0.3))) FROM net
+    UNION ALL SELECT 'cut and written', md5(model_write(quantize(cut_nodes(g, 0.3), 'int8', granularity => 'tensor'), 'onnx')) FROM net
     UNION ALL SELECT 'changed', model_digest(model_set(prune(m, 0.5), 'small', '{3,2,1}')) FROM made
     UNION ALL SELECT 'set', model_digest(model_set(prune(m, 0.5), 'w1', tensor(m, 'w2'))) FROM made
     UNION ALL SELECT 'flat', md5(bytea(prune(m, 0.5))) FROM made
@@ -103,5 +118,5 @@ SET min_parallel_table_scan_size = 0;
 SELECT count(set_config(name, 'on', false)) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
 SELECT count(*) FROM (SELECT model_digest(prune(m, 0.5)) AS digest FROM made) p JOIN in_memory USING (digest) WHERE what = 'pruned';
 SELECT count(*) FROM pg_ls_tmpdir();
-DROP TABLE made, in_memory, kept;
+DROP TABLE made, net, in_memory, kept;
 DROP FUNCTION done;

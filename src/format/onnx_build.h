@@ -1,6 +1,6 @@
 /*
  * onnx_build.h
- *		Nodes and initializers that the writer adds to a graph.
+ *		Nodes that the writer adds to a graph.
  *
  * Private to src/format.  What is appended to a StringInfo is fields of a
  * message (src/onnx puts single ones); names are NUL-terminated UTF-8.
@@ -9,9 +9,6 @@
 #define MODELOPT_FORMAT_ONNX_BUILD_H
 
 #include "format/onnx.h"
-
-/* An attribute with an integer, for OnnxNode.attributes. */
-extern void onnx_put_attribute(StringInfo out, const char *name, int64 value);
 
 #define ONNX_MICROSOFT "com.microsoft"	/* domain of ONNX Runtime's operators */
 
@@ -28,9 +25,5 @@ typedef struct OnnxNode
 
 /* A node as a field of a graph. */
 extern void onnx_put_node(StringInfo out, const OnnxNode *node);
-
-/* Fields of a TensorProto but its elements; shape is of the tensor. */
-extern void onnx_put_tensor_head(StringInfo out, const char *name,
-								 DType dtype, int ndim, const int64 *dims);
 
 #endif							/* MODELOPT_FORMAT_ONNX_BUILD_H */

@@ -15,9 +15,9 @@
 #include "postgres.h"
 
 #include "format/onnx_activations.h"
+#include "format/onnx_misfit.h"
 #include "format/onnx_native.h"
 #include "format/onnx_rewrite.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
 /* Bytes that are collected before they are put. */
@@ -76,57 +76,6 @@ typedef struct Writer
 	StringInfoData place;		/* fields that say where elements are */
 } Writer;
 
-/* ---------- what does not fit ---------- */
-
-static const char *
-server_name(const char *name)
-{
-	return pg_any_to_server(name, strlen(name), PG_UTF8);
-}
-
-static void
-report_misfit(const char *detail)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("tensors of the model do not fit its ONNX graph"),
-			 errdetail("%s", detail),
-			 errhint("Formats without a graph, such as safetensors, hold any tensors.")));
-}
-
-static char *
-show_shape(int ndim, const int64 *dims)
-{
-	StringInfoData out;
-
-	initStringInfo(&out);
-	for (int i = 0; i < ndim; i++)
-		appendStringInfo(&out, i > 0 ? ", " INT64_FORMAT : INT64_FORMAT,
-						 dims[i]);
-	return psprintf("[%s]", out.data);
-}
-
-static void
-check_fits(const Tensor *tensor, const OnnxTensor *initializer)
-{
-	if (tensor->ndim != initializer->ndim ||
-		memcmp(tensor->dims, initializer->dims,
-			   tensor->ndim * sizeof(int64)) != 0)
-		report_misfit(psprintf("Tensor \"%s\" has shape %s, and %s in the graph.",
-							   server_name(tensor->name),
-							   show_shape(tensor->ndim, tensor->dims),
-							   show_shape(initializer->ndim, initializer->dims)));
-}
-
-static void
-check_dtype(const Tensor *tensor, DType dtype, const OnnxTensor *initializer)
-{
-	if (dtype != initializer->type->dtype)
-		report_misfit(psprintf("Tensor \"%s\" has dtype %s, and %s in the graph.",
-							   server_name(tensor->name), dtype_name(dtype),
-							   initializer->type->name));
-}
-
 /* ---------- which tensor belongs where ---------- */
 
 static const Tensor *
@@ -137,8 +86,8 @@ find_tensor(const Writer *writer, const OnnxTensor *initializer)
 											writer->model->ntensors, name);
 
 	if (found == NULL)
-		report_misfit(psprintf("The graph has an initializer \"%s\", and the model no such tensor.",
-							   server_name(name)));
+		onnx_report_misfit(psprintf("The graph has an initializer %s, and the model no such tensor.",
+									onnx_quote(initializer->name)));
 	pfree(name);
 	return found;
 }
@@ -203,16 +152,16 @@ add_entry(Writer *writer, const OnnxTensor *initializer)
 
 	memset(entry, 0, sizeof(Entry));
 	entry->tensor = find_tensor(writer, initializer);
-	check_fits(entry->tensor, initializer);
+	onnx_check_shape(entry->tensor, initializer);
 	entry->native = find_native(writer, entry->tensor, graph_dtype);
 	if (entry->native != NULL)
 	{
 		add_native(writer, entry);
 		return;
 	}
-	check_dtype(entry->tensor,
-				tensor_payload(writer->model, entry->tensor)->dtype,
-				initializer);
+	onnx_check_dtype(entry->tensor,
+					 tensor_payload(writer->model, entry->tensor)->dtype,
+					 initializer);
 	find_place(entry, initializer);
 	entry->rest = initializer->message.size - (entry->resume - entry->place);
 	entry->elements[0].bytes = onnx_raw_size(initializer);
@@ -230,8 +179,8 @@ check_leftover(Writer *writer)
 	for (int i = 0; i < n; i++)
 	{
 		if (!used[i])
-			report_misfit(psprintf("The graph has no initializer for tensor \"%s\".",
-								   server_name(writer->model->tensors[i].name)));
+			onnx_report_misfit(psprintf("The graph has no initializer for tensor %s.",
+										onnx_quote_tensor(&writer->model->tensors[i])));
 	}
 	pfree(used);
 }

@@ -224,50 +224,6 @@ builder_node(Builder *builder, const Step *step, const char *op_type,
 
 /* ---------- attributes and constants ---------- */
 
-static void
-put_attribute(StringInfo out, const StringInfoData *attribute)
-{
-	onnx_put_message(out, NODE_ATTRIBUTE, attribute);
-}
-
-void
-attribute_put_integer(StringInfo out, const char *name, int64 value)
-{
-	StringInfoData attribute;
-
-	initStringInfo(&attribute);
-	onnx_put_text(&attribute, ATTRIBUTE_NAME, name);
-	onnx_put_integer(&attribute, ATTRIBUTE_I, value);
-	onnx_put_integer(&attribute, ATTRIBUTE_TYPE, ONNX_ATTRIBUTE_INT);
-	put_attribute(out, &attribute);
-}
-
-void
-attribute_put_integers(StringInfo out, const char *name, int n,
-					   const int64 *values)
-{
-	StringInfoData attribute;
-
-	initStringInfo(&attribute);
-	onnx_put_text(&attribute, ATTRIBUTE_NAME, name);
-	for (int i = 0; i < n; i++)
-		onnx_put_integer(&attribute, ATTRIBUTE_INTS, values[i]);
-	onnx_put_integer(&attribute, ATTRIBUTE_TYPE, ONNX_ATTRIBUTE_INTS);
-	put_attribute(out, &attribute);
-}
-
-void
-attribute_put_float(StringInfo out, const char *name, float value)
-{
-	StringInfoData attribute;
-
-	initStringInfo(&attribute);
-	onnx_put_text(&attribute, ATTRIBUTE_NAME, name);
-	onnx_put_float(&attribute, ATTRIBUTE_F, value);
-	onnx_put_integer(&attribute, ATTRIBUTE_TYPE, ONNX_ATTRIBUTE_FLOAT);
-	put_attribute(out, &attribute);
-}
-
 /* A Constant node of a tensor's bytes; ndim is 0 or 1. */
 static const char *
 add_constant(Builder *builder, const Step *step, int elem_type, int ndim,
@@ -288,7 +244,7 @@ add_constant(Builder *builder, const Step *step, int elem_type, int ndim,
 	onnx_put_message(&attribute, ATTRIBUTE_T, &tensor);
 	onnx_put_integer(&attribute, ATTRIBUTE_TYPE, ONNX_ATTRIBUTE_TENSOR);
 	initStringInfo(&field);
-	put_attribute(&field, &attribute);
+	onnx_put_message(&field, NODE_ATTRIBUTE, &attribute);
 	return builder_node(builder, step, "Constant", no_inputs, &field);
 }
 
@@ -481,11 +437,9 @@ put_initializers(StringInfo graph, const Model *model)
 
 		CHECK_FOR_INTERRUPTS();
 		initStringInfo(&out);
-		for (int j = 0; j < tensor->ndim; j++)
-			onnx_put_integer(&out, TENSOR_DIMS, tensor->dims[j]);
-		onnx_put_integer(&out, TENSOR_DATA_TYPE,
-						 onnx_type_of(tensor_payload(model, tensor)->dtype));
-		onnx_put_text(&out, TENSOR_NAME, tensor->name);
+		onnx_put_tensor_head(&out, tensor->name,
+							 tensor_payload(model, tensor)->dtype,
+							 tensor->ndim, tensor->dims);
 		if (tensor_payload(model, tensor)->count > 0)
 			onnx_put_bytes(&out, TENSOR_RAW_DATA, "", 0);
 		onnx_put_message(graph, GRAPH_INITIALIZER, &out);

@@ -167,11 +167,4 @@ extern const char *builder_number(Builder *builder, const Step *step,
 extern const char *builder_integers(Builder *builder, const Step *step, int n,
 									const int64 *values);
 
-/* Attributes, appended to the fields of a NodeProto. */
-extern void attribute_put_integer(StringInfo out, const char *name,
-								  int64 value);
-extern void attribute_put_integers(StringInfo out, const char *name, int n,
-								   const int64 *values);
-extern void attribute_put_float(StringInfo out, const char *name, float value);
-
 #endif							/* MODELOPT_ARCHITECTURE_H */

@@ -46,7 +46,7 @@ build_leaky_relu(Builder *builder, const Step *step)
 	StringInfoData attributes;
 
 	initStringInfo(&attributes);
-	attribute_put_float(&attributes, "alpha", (float) step->alpha);
+	onnx_put_attribute_float(&attributes, "alpha", (float) step->alpha);
 	CURRENT = builder_node(builder, step, "LeakyRelu", inputs, &attributes);
 }
 
@@ -94,7 +94,7 @@ build_softmax(Builder *builder, const Step *step)
 	StringInfoData attributes;
 
 	initStringInfo(&attributes);
-	attribute_put_integer(&attributes, "axis", step_axis(builder, step));
+	onnx_put_attribute(&attributes, "axis", step_axis(builder, step));
 	CURRENT = builder_node(builder, step, "Softmax", inputs, &attributes);
 }
 
@@ -114,7 +114,7 @@ build_flatten(Builder *builder, const Step *step)
 			features * dim;
 	}
 	initStringInfo(&attributes);
-	attribute_put_integer(&attributes, "axis", 1);
+	onnx_put_attribute(&attributes, "axis", 1);
 	CURRENT = builder_node(builder, step, "Flatten", inputs, &attributes);
 	builder->current.rank = 2;
 	builder->current.dims[1] = features;
@@ -187,10 +187,10 @@ slide(Builder *builder, const Step *step, const Window *window)
 static void
 put_window(StringInfo attributes, const Window *window)
 {
-	attribute_put_integers(attributes, "kernel_shape", window->n,
-						   window->kernel);
-	attribute_put_integers(attributes, "strides", window->n, window->stride);
-	attribute_put_integers(attributes, "pads", 2 * window->n, window->pads);
+	onnx_put_attribute_integers(attributes, "kernel_shape", window->n,
+								window->kernel);
+	onnx_put_attribute_integers(attributes, "strides", window->n, window->stride);
+	onnx_put_attribute_integers(attributes, "pads", 2 * window->n, window->pads);
 }
 
 static void
@@ -224,8 +224,8 @@ build_conv(Builder *builder, const Step *step)
 
 	initStringInfo(&attributes);
 	put_window(&attributes, &window);
-	attribute_put_integers(&attributes, "dilations", n, window.dilation);
-	attribute_put_integer(&attributes, "group", step->groups);
+	onnx_put_attribute_integers(&attributes, "dilations", n, window.dilation);
+	onnx_put_attribute(&attributes, "group", step->groups);
 	CURRENT = builder_node(builder, step, "Conv", inputs, &attributes);
 	builder->current.dims[1] = weight->dims[0];
 }
@@ -255,7 +255,7 @@ build_pool(Builder *builder, const Step *step)
 	initStringInfo(&attributes);
 	put_window(&attributes, &window);
 	if (strcmp(step->op->onnx, "AveragePool") == 0)
-		attribute_put_integer(&attributes, "count_include_pad", 1);
+		onnx_put_attribute(&attributes, "count_include_pad", 1);
 	CURRENT = builder_node(builder, step, step->op->onnx, inputs, &attributes);
 }
 
@@ -284,7 +284,7 @@ multiply(Builder *builder, const Step *step, const char *weight,
 	int64		order[] = {1, 0};
 
 	initStringInfo(&attributes);
-	attribute_put_integers(&attributes, "perm", 2, order);
+	onnx_put_attribute_integers(&attributes, "perm", 2, order);
 	product[1] = builder_node(builder, step, "Transpose", transposed,
 							  &attributes);
 	CURRENT = builder_node(builder, step, "MatMul", product, NULL);
@@ -320,7 +320,7 @@ build_linear(Builder *builder, const Step *step)
 		StringInfoData attributes;
 
 		initStringInfo(&attributes);
-		attribute_put_integer(&attributes, "transB", 1);
+		onnx_put_attribute(&attributes, "transB", 1);
 		CURRENT = builder_node(builder, step, "Gemm", inputs, &attributes);
 	}
 	else
@@ -348,7 +348,7 @@ build_batchnorm(Builder *builder, const Step *step)
 		inputs[i + 1] = tensor->name;
 	}
 	initStringInfo(&attributes);
-	attribute_put_float(&attributes, "epsilon", (float) step->eps);
+	onnx_put_attribute_float(&attributes, "epsilon", (float) step->eps);
 	CURRENT = builder_node(builder, step, "BatchNormalization", inputs,
 						   &attributes);
 }
@@ -373,8 +373,8 @@ build_layernorm(Builder *builder, const Step *step)
 	for (int i = 0; i < weight->ndim; i++)
 		builder_expect(builder, step, first + i, weight->dims[i]);
 	initStringInfo(&attributes);
-	attribute_put_integer(&attributes, "axis", -weight->ndim);
-	attribute_put_float(&attributes, "epsilon", (float) step->eps);
+	onnx_put_attribute(&attributes, "axis", -weight->ndim);
+	onnx_put_attribute_float(&attributes, "epsilon", (float) step->eps);
 	CURRENT = builder_node(builder, step, "LayerNormalization", inputs,
 						   &attributes);
 }
@@ -403,7 +403,7 @@ transpose(Builder *builder, const Step *step, const char *x,
 	StringInfoData attributes;
 
 	initStringInfo(&attributes);
-	attribute_put_integers(&attributes, "perm", 4, order);
+	onnx_put_attribute_integers(&attributes, "perm", 4, order);
 	return builder_node(builder, step, "Transpose", inputs, &attributes);
 }
 
@@ -438,7 +438,7 @@ attend(Builder *builder, const Step *step, const char *const *parts,
 	StringInfoData attributes;
 
 	initStringInfo(&attributes);
-	attribute_put_integer(&attributes, "axis", -1);
+	onnx_put_attribute(&attributes, "axis", -1);
 	weighted[0] = builder_node(builder, step, "Softmax", softmax, &attributes);
 	return builder_node(builder, step, "MatMul", weighted, NULL);
 }
@@ -476,7 +476,7 @@ build_attention(Builder *builder, const Step *step)
 	multiply(builder, step, in->name, in_bias != NULL ? in_bias->name : NULL);
 	whole[0] = CURRENT;
 	initStringInfo(&attributes);
-	attribute_put_integer(&attributes, "axis", -1);
+	onnx_put_attribute(&attributes, "axis", -1);
 	builder_node_many(builder, step, "Split", whole, &attributes, 3, parts);
 	merged[0] = transpose(builder, step,
 						  attend(builder, step, parts, width / step->heads),
@@ -571,7 +571,7 @@ build_concat(Builder *builder, const Step *step)
 		}
 	}
 	initStringInfo(&attributes);
-	attribute_put_integer(&attributes, "axis", along);
+	onnx_put_attribute(&attributes, "axis", along);
 	whole.name = builder_node(builder, step, "Concat", names, &attributes);
 	builder->current = whole;
 }

@@ -13,7 +13,7 @@ CREATE FUNCTION tensors(
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 100
     AS 'MODULE_PATHNAME', 'modelopt_tensors';
 COMMENT ON FUNCTION tensors(model) IS
-    'the tensors of a model in the order of its source: dtype (f64 f32 f16 bf16 f8e4m3 f8e5m2 f8e4m3fnuz f8e5m2fnuz f8e8m0 i64 i32 i16 i8 i4 u64 u32 u16 u8 u4 bool), shape, number of elements, stored bytes, encoding (dense, sparse, affine for integers with scales, codebook for few values, lowrank for a product of two matrices, or a block quantization: q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k), and the first tensor that shares the same bytes, if that is another one; reads no weights';
+    'the tensors of a model in the order of its source: dtype (f64 f32 f16 bf16 f8e4m3 f8e5m2 f8e4m3fnuz f8e5m2fnuz f8e8m0 i64 i32 i16 i8 i4 u64 u32 u16 u8 u4 bool), shape, number of elements, stored bytes, encoding (dense, sparse, affine for integers with scales, codebook for few values, lowrank for a product of two matrices, planes for bytes packed without loss, or a block quantization: q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k), and the first tensor that shares the same bytes, if that is another one; reads no weights';
 
 CREATE FUNCTION stats(
     model,

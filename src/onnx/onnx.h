@@ -291,6 +291,17 @@ extern void onnx_put_message(StringInfo out, uint32 number,
 extern void onnx_put_integer(StringInfo out, uint32 number, int64 value);
 extern void onnx_put_float(StringInfo out, uint32 number, float value);
 
+/* Append an attribute to the fields of a NodeProto. */
+extern void onnx_put_attribute(StringInfo out, const char *name, int64 value);
+extern void onnx_put_attribute_integers(StringInfo out, const char *name,
+										int n, const int64 *values);
+extern void onnx_put_attribute_float(StringInfo out, const char *name,
+									 float value);
+
+/* Append the fields of a TensorProto but its elements. */
+extern void onnx_put_tensor_head(StringInfo out, const char *name,
+								 DType dtype, int ndim, const int64 *dims);
+
 /* ---------- checking (onnx_check.c) ---------- */
 
 /* Where the elements of the graph's initializers are. */

@@ -69,3 +69,54 @@ onnx_put_float(StringInfo out, uint32 number, float value)
 		*end++ = (char) (bits >> (8 * i));
 	onnx_put(out, bytes, end - bytes);
 }
+
+void
+onnx_put_attribute(StringInfo out, const char *name, int64 value)
+{
+	StringInfoData attribute;
+
+	initStringInfo(&attribute);
+	onnx_put_text(&attribute, ATTRIBUTE_NAME, name);
+	onnx_put_integer(&attribute, ATTRIBUTE_I, value);
+	onnx_put_integer(&attribute, ATTRIBUTE_TYPE, ONNX_ATTRIBUTE_INT);
+	onnx_put_message(out, NODE_ATTRIBUTE, &attribute);
+	pfree(attribute.data);
+}
+
+void
+onnx_put_attribute_integers(StringInfo out, const char *name, int n,
+							const int64 *values)
+{
+	StringInfoData attribute;
+
+	initStringInfo(&attribute);
+	onnx_put_text(&attribute, ATTRIBUTE_NAME, name);
+	for (int i = 0; i < n; i++)
+		onnx_put_integer(&attribute, ATTRIBUTE_INTS, values[i]);
+	onnx_put_integer(&attribute, ATTRIBUTE_TYPE, ONNX_ATTRIBUTE_INTS);
+	onnx_put_message(out, NODE_ATTRIBUTE, &attribute);
+	pfree(attribute.data);
+}
+
+void
+onnx_put_attribute_float(StringInfo out, const char *name, float value)
+{
+	StringInfoData attribute;
+
+	initStringInfo(&attribute);
+	onnx_put_text(&attribute, ATTRIBUTE_NAME, name);
+	onnx_put_float(&attribute, ATTRIBUTE_F, value);
+	onnx_put_integer(&attribute, ATTRIBUTE_TYPE, ONNX_ATTRIBUTE_FLOAT);
+	onnx_put_message(out, NODE_ATTRIBUTE, &attribute);
+	pfree(attribute.data);
+}
+
+void
+onnx_put_tensor_head(StringInfo out, const char *name, DType dtype, int ndim,
+					 const int64 *dims)
+{
+	for (int i = 0; i < ndim; i++)
+		onnx_put_integer(out, TENSOR_DIMS, dims[i]);
+	onnx_put_integer(out, TENSOR_DATA_TYPE, onnx_type_of(dtype));
+	onnx_put_text(out, TENSOR_NAME, name);
+}

@@ -14,7 +14,7 @@ import numpy
 import torch
 
 import flatform
-from harness import check, data_bytes, digits, scalar, skip
+from harness import DatabaseError, check, data_bytes, digits, scalar, skip
 
 try:
     import gguf
@@ -475,6 +475,35 @@ def check_onnx_digits():
               "%s: activations are quantized, too" % file)
 
 
+def check_onnx_apart():
+    """Quantized models in two files compute the same as in one."""
+    images, _ = digits()
+    feeds = {"pixels": images.numpy()}
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        for i, expression in enumerate((
+                "quantize(m, 'int8')", "quantize(m, 'int4', group_size => 16)",
+                "quantize(m, 'fp16')")):
+            data = data_bytes("digits_mlp.onnx")
+            path = os.path.join(folder, "%d.onnx" % i)
+            try:
+                scalar("SET modelopt.onnx_external_data_threshold = 0;"
+                       "SELECT model_save(%s, '%s') FROM %s;"
+                       % (expression, path, model_of(data)))
+            except DatabaseError as e:
+                if e.sqlstate not in ("58P01", "42501"):
+                    raise
+                skip(expression, "the server cannot write files of this host")
+                return
+            whole = fetch("model_write(%s, 'onnx')" % expression, data)
+            onnx.checker.check_model(path)
+            beside = [f for f in os.listdir(folder)
+                      if f.startswith("%d.onnx." % i)]
+            check(len(beside) == 1 and os.path.getsize(path) < len(whole) and
+                  (run(path, feeds)[0] == run(whole, feeds)[0]).all(),
+                  "%s: computes the same in two files" % expression)
+
+
 def needs(module, name, function):
     if module is None:
         return lambda: skip(function.__name__.replace("_", " "),
@@ -494,4 +523,6 @@ CHECKS = [
     ("compress: k-means", check_cluster),
     ("ONNX: quantized models run",
      needs(onnxruntime, "onnxruntime", check_onnx_run)),
-    ("ONNX: digits", needs(onnxruntime, "onnxruntime", check_onnx_digits))]
+    ("ONNX: digits", needs(onnxruntime, "onnxruntime", check_onnx_digits)),
+    ("ONNX: quantized models in two files",
+     needs(onnxruntime, "onnxruntime", check_onnx_apart))]

@@ -178,6 +178,21 @@ query('onnx_files', "SET modelopt.onnx_external_data_threshold = '16kB'; SELECT 
 unlike(entries(), qr/small\.onnx\./, 'a file below the threshold is one');
 unlink "$folder/out/small.onnx";
 
+# Quantized weights, their scales and what replaces nodes, as in one file.
+for my $quantized ("quantize(m, 'int8')", "quantize(m, 'int4', group_size => 16)", "quantize(m, 'fp16')",
+	"quantize(m, 'uint8', activation_ranges => '{\"pixels\": [0, 1]}')")
+{
+	my $path = "$folder/out/quantized.onnx";
+	query('onnx_files', "SET modelopt.onnx_external_data_threshold = 0; SELECT model_save($quantized, '$path') FROM zoo");
+	my ($beside) = glob "$path.*.data";
+	my $whole = query('onnx_files', "SELECT length(model_write($quantized, 'onnx')) FROM zoo");
+	is(query('onnx_files', "SELECT model_load('$path') = model_read(model_write($quantized, 'onnx')) FROM zoo"),
+		't', "$quantized is saved in two files as in one");
+	cmp_ok(-s $path, '<', $whole - 900, 'without its codes in the first');
+	cmp_ok((-s $path) + (-s $beside), '<', $whole + 8192, 'which are all that the second has');
+	unlink $path, $beside;
+}
+
 # A file that moves with its data stays whole; one that was replaced, too.
 copy("$folder/out/mlp.onnx", "$folder/out/copy.onnx") or die $!;
 my $pruned = query('onnx_files', "$SET; SELECT model_save(prune(m, 0.5), '$folder/out/mlp.onnx') FROM zoo");

@@ -136,6 +136,9 @@ SELECT call, refusal(format('SELECT %s FROM odd, spread s', call)) FROM unnest(A
     'compress(compress(s.m, ''cluster'', bits => 4), max_error => 0.1)',
     'quantize(compress(s.m, ''cluster'', bits => 4), ''int8'')'
 ]) call;
+-- Squares of such numbers are infinite: 1, and 1e300 ever after.
+SELECT how, refusal(format($$SELECT compress(model_read('\x4800000000000000' || '{"x": {"dtype": "F64", "shape": [20, 30], "data_offsets": [0, 4800]}}   '::bytea || decode('000000000000f03f' || repeat('9c7500883ce4377e', 599), 'hex'), 'safetensors'), 'lowrank', %s)$$, how))
+FROM unnest('{rank => 1,energy => 0.5}'::text[]) how;
 \x
 DROP TABLE spread, thin, diagonal, bounded, kept, odd;
 DROP FUNCTION elements, matrix, one, refusal;

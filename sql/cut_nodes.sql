@@ -174,4 +174,29 @@ SELECT cut_nodes(m, 0.5, include => '{second.weight}') FROM models WHERE name = 
 -- Functions of a model are not understood either, and this one has no layers.
 SELECT cut_nodes(m, 0.5) FROM models WHERE name = 'functions';
 
+-- ---------- a graph that says twice what a value is ----------
+
+-- Of the hidden value first the two dimensions that it has, and then three
+-- hundred: those that it has follow the cut, and all others are left alone.
+CREATE FUNCTION field(number int, content bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT decode(lpad(to_hex(number << 3 | 2), 2, '0') || to_hex(length(content) & 127 | 128) || lpad(to_hex(length(content) >> 7), 2, '0'), 'hex') || content $$;
+CREATE FUNCTION value(name text, dims bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT field(1, name::bytea) || field(2, field(1, '\x0801' || field(2, dims))) $$;
+CREATE FUNCTION weight(name text, n int, rows int, columns int) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT field(5, decode('08' || lpad(to_hex(rows), 2, '0') || '08' || lpad(to_hex(columns), 2, '0') || '1001', 'hex') || field(8, name::bytea) ||
+       field(9, (SELECT string_agg(decode(CASE WHEN i % n = 0 THEN '00000000' ELSE '0000803f' END, 'hex'), '') FROM generate_series(0, rows * columns - 1) i))) $$;
+CREATE TABLE twice AS
+SELECT model_read('\x0808' || field(7,
+        field(1, field(1, 'x') || field(1, 'w1') || field(2, 'h') || field(4, 'MatMul')) ||
+        field(1, field(1, 'h') || field(1, 'w2') || field(2, 'y') || field(4, 'MatMul')) ||
+        field(2, 'g') || weight('w1', 4, 3, 4) || weight('w2', 9, 4, 2) ||
+        field(11, value('x', field(1, '\x0801') || field(1, '\x0803'))) ||
+        field(12, value('y', field(1, '\x0801') || field(1, '\x0802'))) ||
+        field(13, value('h', field(1, '\x0801') || field(1, '\x0804'))) ||
+        field(13, value('h', decode(repeat(encode(field(1, '\x0807'), 'hex'), 300), 'hex')))) ||
+    field(8, '\x100d'), 'onnx') AS m;
+SELECT t.name, t.shape FROM twice, tensors(cut_nodes(m, 0.5)) t ORDER BY t.name;
+SELECT position(decode(repeat(encode(field(1, '\x0807'), 'hex'), 298), 'hex') IN model_write(cut_nodes(m, 0.5), 'onnx')) > 0 AS left_alone
+FROM twice;
+
 DROP SCHEMA cut_nodes CASCADE;

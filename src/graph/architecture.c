@@ -37,23 +37,10 @@ server_string(const char *s)
 
 /* ---------- tensors ---------- */
 
-static int
-compare_tensors(const void *a, const void *b)
-{
-	return strcmp((*(const Tensor *const *) a)->name,
-				  (*(const Tensor *const *) b)->name);
-}
-
 static const Tensor *
 find_tensor(const Builder *builder, const char *name)
 {
-	const Tensor key = {.name = name};
-	const Tensor *wanted = &key;
-	const Tensor **found = bsearch(&wanted, builder->sorted,
-								   builder->model->ntensors, sizeof(Tensor *),
-								   compare_tensors);
-
-	return found != NULL ? *found : NULL;
+	return model_find_sorted(builder->sorted, builder->model->ntensors, name);
 }
 
 /* All tensors that compute are of one type. */
@@ -485,10 +472,7 @@ builder_init(Builder *builder, const Model *model,
 	builder->architecture = architecture;
 	builder->elem_type = onnx_type_of(DTYPE_F32);
 	builder->dtype = DTYPE_F32;
-	builder->sorted = palloc(Max(model->ntensors, 1) * sizeof(Tensor *));
-	for (int i = 0; i < model->ntensors; i++)
-		builder->sorted[i] = &model->tensors[i];
-	qsort(builder->sorted, model->ntensors, sizeof(Tensor *), compare_tensors);
+	builder->sorted = model_sort_tensors(model);
 	builder->used = palloc0(Max(model->ntensors, 1) * sizeof(bool));
 	builder->nodes_allocated = 64;
 	builder->nodes = palloc(builder->nodes_allocated * sizeof(BuiltNode));

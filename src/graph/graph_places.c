@@ -560,6 +560,11 @@ forget_places(Graph *graph)
 	graph->nproducts = 0;
 	graph->npatches = 0;
 	graph->ncopies = 0;
+	for (int i = 0; i < graph->nnodes; i++)
+	{
+		graph->nodes[i].chosen = UNKNOWN;
+		graph->nodes[i].has_more = false;
+	}
 	for (int i = 0; i < graph->nvalues; i++)
 	{
 		for (int axis = 0; axis < graph->values[i].rank; axis++)

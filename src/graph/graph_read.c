@@ -429,13 +429,6 @@ read_types(Graph *graph, OnnxBytes message)
 
 /* ---------- initializers ---------- */
 
-static int
-compare_tensors(const void *a, const void *b)
-{
-	return strcmp((*(const Tensor *const *) a)->name,
-				  (*(const Tensor *const *) b)->name);
-}
-
 static void
 report_misfit(const char *name, const char *problem)
 {
@@ -452,31 +445,26 @@ set_tensor(Graph *graph, const Tensor **sorted, const OnnxTensor *initializer)
 {
 	GraphValue *value = &graph->values[graph_find(graph, initializer->name)];
 	char	   *name = onnx_string(initializer->name);
-	const Tensor key = {.name = name};
-	const Tensor *wanted = &key;
-	const Tensor **found = bsearch(&wanted, sorted, graph->model->ntensors,
-								   sizeof(Tensor *), compare_tensors);
+	const Tensor *found = model_find_sorted(sorted, graph->model->ntensors,
+											name);
 
 	if (found == NULL)
 		report_misfit(name, "is no tensor of the model");
-	if ((*found)->ndim != initializer->ndim ||
-		memcmp((*found)->dims, initializer->dims,
+	if (found->ndim != initializer->ndim ||
+		memcmp(found->dims, initializer->dims,
 			   initializer->ndim * sizeof(int64)) != 0)
 		report_misfit(name, "has another shape than the model's tensor");
-	value->tensor = *found - graph->model->tensors;
+	value->tensor = found - graph->model->tensors;
 	pfree(name);
 }
 
 static void
 read_initializers(Graph *graph, OnnxBytes message)
 {
-	const Tensor **sorted = palloc(Max(graph->model->ntensors, 1) * sizeof(Tensor *));
+	const Tensor **sorted = model_sort_tensors(graph->model);
 	PbReader	reader = onnx_reader(message);
 	PbField		field;
 
-	for (int i = 0; i < graph->model->ntensors; i++)
-		sorted[i] = &graph->model->tensors[i];
-	qsort(sorted, graph->model->ntensors, sizeof(Tensor *), compare_tensors);
 	while (onnx_next(&reader, GRAPH_INITIALIZER, &field))
 	{
 		OnnxTensor	tensor;

@@ -75,7 +75,8 @@ put_inner(StringInfo out, const PbField *outer, uint32 number, PutField put,
 
 typedef struct DimsWriter
 {
-	const int64 *dims;			/* NULL for none that change */
+	const int64 *dims;
+	int			rank;
 	int			next;
 } DimsWriter;
 
@@ -83,7 +84,8 @@ static void
 put_dim(StringInfo out, const PbField *field, const void *arg)
 {
 	DimsWriter *writer = unconstify(DimsWriter *, (const DimsWriter *) arg);
-	int64		size = writer->dims[writer->next++];
+	int64		size = writer->next < writer->rank ?
+		writer->dims[writer->next++] : UNKNOWN;
 	PbReader	reader = pb_content(field);
 	PbField		content;
 	StringInfoData dim;
@@ -111,12 +113,13 @@ put_tensor(StringInfo out, const PbField *field, const void *arg)
 	put_inner(out, field, TYPE_SHAPE, put_shape, arg);
 }
 
-/* Of an input, an output or another value: its name and its shape. */
+/* Of an input, an output or another value: its name and its shape.  A graph may
+ * say of a value more than once what it is, and of other ranks than it has. */
 static void
 put_value(StringInfo out, const Graph *graph, int value, const PbField *field)
 {
 	const GraphValue *v = &graph->values[value];
-	DimsWriter	writer = {v->new_dims, 0};
+	DimsWriter	writer = {v->new_dims, v->rank, 0};
 	PbReader	reader = pb_content(field);
 	PbField		content;
 	StringInfoData info;

@@ -28,6 +28,10 @@
 /* The largest matrix of eigenvectors, as LAPACK counts in int. */
 #define MOST_ROWS 32768
 
+/* Sums of squares of smaller elements, of which there are fewer than 2^42, are
+ * finite. */
+#define MOST_MAGNITUDE 0x1p490
+
 typedef struct Factoring
 {
 	const EncodeTarget *target;
@@ -131,6 +135,38 @@ make_gram(Factoring *f)
 						 f->tall ? &f->n : &k, &one, f->gram, &f->n);
 	}
 	pfree(block);
+}
+
+/* Raises for the first element whose square can make a sum overflow. */
+static void
+report_too_large(Factoring *f)
+{
+	double	   *row = new_doubles(f->columns);
+
+	for (int i = 0; i < f->rows; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		get_rows(f, i, 1, row);
+		for (int j = 0; j < f->columns; j++)
+		{
+			if (fabs(row[j]) >= MOST_MAGNITUDE)
+				encode_too_large(f->target, (int64) i * f->columns + j,
+								 "a product of two matrices");
+		}
+	}
+	elog(ERROR, "sum of squares is not finite, and no element is large");
+}
+
+/* No element of the product is larger than the largest of its diagonal. */
+static void
+check_gram(Factoring *f)
+{
+	double		trace = 0;
+
+	for (int64 i = 0; i < f->n; i++)
+		trace += f->gram[i * f->n + i];
+	if (!isfinite(trace))
+		report_too_large(f);
 }
 
 /* Orthogonal transformation to a tridiagonal matrix, panel by panel. */
@@ -380,6 +416,7 @@ factor(Factoring *f, Model *out)
 	char	   *bytes;
 
 	make_gram(f);
+	check_gram(f);
 	tridiagonalize(f);
 	find_values(f);
 	f->rank = choose_rank(f);

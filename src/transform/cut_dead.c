@@ -229,6 +229,7 @@ find_zero_runs(Search *search, int first_run, int end, const GraphNode *node)
 		{
 			int			same = 0;
 
+			CHECK_FOR_INTERRUPTS();
 			for (int j = first_run; j < end; j++)
 				same += runs[j].to == runs[i].to;
 			if (same == ninputs)

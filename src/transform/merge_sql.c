@@ -50,8 +50,8 @@ model_argument(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : PG_GETARG_MODEL(n);
 }
 
-/* The elements of an array argument; raises when there are others than so
- * many. */
+/* The elements of an array argument, and how many they are; raises when one is
+ * null. */
 static Datum *
 array_argument(FunctionCallInfo fcinfo, int i, Oid type, int *n)
 {

@@ -199,4 +199,18 @@ SELECT t.name, t.shape FROM twice, tensors(cut_nodes(m, 0.5)) t ORDER BY t.name;
 SELECT position(decode(repeat(encode(field(1, '\x0807'), 'hex'), 298), 'hex') IN model_write(cut_nodes(m, 0.5), 'onnx')) > 0 AS left_alone
 FROM twice;
 
+-- An Identity of two values, of which the first is smaller than what comes out:
+-- its zeros are not those of a weight, and no node is dead by them.
+CREATE TABLE broadcast AS
+SELECT model_read('\x0808' || field(7,
+        field(1, field(1, 'x') || field(1, 'w1') || field(2, 'unused') || field(4, 'MatMul')) ||
+        field(1, field(1, 'v') || field(1, 'w1') || field(2, 'w') || field(4, 'Identity')) ||
+        field(1, field(1, 'x') || field(1, 'w') || field(2, 'h') || field(4, 'MatMul')) ||
+        field(1, field(1, 'h') || field(1, 'w2') || field(2, 'y') || field(4, 'MatMul')) ||
+        field(2, 'g') || weight('w1', 4, 3, 4) || weight('w2', 9, 4, 2) || weight('v', 1, 1, 4) ||
+        field(11, value('x', field(1, '\x0801') || field(1, '\x0803'))) ||
+        field(12, value('y', field(1, '\x0801') || field(1, '\x0802')))) ||
+    field(8, '\x100d'), 'onnx') AS m;
+SELECT d.layer, d.nodes, d.cut, d.stays_because FROM broadcast, cut_dead_nodes_dry_run(m) d;
+
 DROP SCHEMA cut_nodes CASCADE;

@@ -45,6 +45,18 @@ weight_source(Graph *graph, int value, bool *turned)
 	return value;
 }
 
+/* Whether an axis of a value is that axis of the tensor it is made of.  Nodes may
+ * have inputs and outputs that their operators do not know of. */
+static bool
+is_axis_of(const Graph *graph, int value, int axis, int tensor,
+		   int tensor_axis)
+{
+	const GraphValue *v = &graph->values[value];
+	const GraphValue *t = &graph->values[tensor];
+
+	return t->rank == v->rank && t->dims[tensor_axis] == v->dims[axis];
+}
+
 /*
  * Notes a product y = x w, where w's axes are of the value that the node takes.
  * All places have been joined by then.  When w is no weight, all that is known
@@ -56,9 +68,12 @@ note_product(Graph *graph, int node, int x, int x_axis, int w, int in_axis,
 {
 	bool		turned;
 	int			weight = weight_source(graph, w, &turned);
+	int			weight_in = turned ? 1 - in_axis : in_axis;
+	int			weight_out = turned ? 1 - out_axis : out_axis;
 	GraphProduct *product;
 
-	if (weight < 0)
+	if (weight < 0 || !is_axis_of(graph, w, in_axis, weight, weight_in) ||
+		!is_axis_of(graph, w, out_axis, weight, weight_out))
 	{
 		graph_mix(graph, x, x_axis);
 		graph_mix(graph, w, in_axis);
@@ -66,8 +81,8 @@ note_product(Graph *graph, int node, int x, int x_axis, int w, int in_axis,
 	}
 	product = graph_add_product(graph, node);
 	product->weight = weight;
-	product->in_axis = turned ? 1 - in_axis : in_axis;
-	product->out_axis = turned ? 1 - out_axis : out_axis;
+	product->in_axis = weight_in;
+	product->out_axis = weight_out;
 	product->groups = groups;
 	product->x = graph->values[x].places[x_axis];
 	product->nx = graph->values[x].dims[x_axis];

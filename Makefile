@@ -137,7 +137,7 @@ list-regress:
 
 asan: sanitizers
 
-sanitizers fuzz isolation tap kernel hostile warnings:
+sanitizers fuzz isolation tap kernel conformance hostile warnings:
 	@$(HERE)/test/run $@
 
 interop:
@@ -150,7 +150,7 @@ bench:
 help:
 	@sed -n 's/^#: \?//p' $(abspath $(lastword $(filter %Makefile,$(MAKEFILE_LIST))))
 
-.PHONY: demo stop setup test regress sanitizers interop fuzz isolation tap kernel hostile warnings bench help
+.PHONY: demo stop setup test regress sanitizers interop fuzz isolation tap kernel conformance hostile warnings bench help
 
 #: Build
 #:   make                    the shared library and the install script
@@ -164,6 +164,7 @@ help:
 #:   make test               install what is missing, run every suite
 #:   make regress            pg_regress; REGRESS="prune model" picks tests
 #:   make isolation tap kernel hostile fuzz asan warnings      one suite each
+#:   make conformance        the ONNX project's test set through predict_json, beside plain ONNX Runtime
 #:   make interop            against PyTorch and the formats' libraries: those installed, and recent ones from PyPI
 #:   make bench              speed against the tools one would use instead
 #: Other

@@ -113,6 +113,12 @@ count_tap() {
 	[ "$bad" = 0 ]
 }
 
+# Ends a suite that has nothing to run on, and says why.
+skip_suite() {
+	say "skipped: $1"
+	exit 0
+}
+
 # The Python that has torch: the system's, or the one that set-up made where
 # the system's packages have none.
 python() {

@@ -12,16 +12,16 @@ use Session qw(create_database query run_command run_sql);
 plan skip_all => 'there is no ONNX Runtime' unless $ENV{ONNXRUNTIME_LIBRARY};
 
 # y = x1 + 2 x2, by two layers.
-my $MODEL = q{set_graph(model_agg(name, data ORDER BY name), 'input(2) a:linear b:linear')
+my $MODEL = q{SELECT set_graph(model_agg(name, data ORDER BY name), 'input(2) a:linear b:linear') AS m
 	FROM (VALUES ('a.weight', '{{1,0},{0,2}}'::real[]), ('b.weight', '{{1,1}}')) t (name, data)};
 my $FILL = qq{
-	CREATE TABLE zoo AS SELECT $MODEL AS m;
+	CREATE TABLE zoo AS $MODEL;
 	SELECT modelopt.commit('adder', m) FROM zoo;
-	CREATE TABLE samples AS SELECT i AS id, ARRAY[i, 1]::real[] AS features FROM generate_series(1, 20000) i;
+	CREATE TABLE samples AS SELECT i AS id, ARRAY[i, 1]::real[] AS features FROM generate_series(1, 5000) i;
 	ANALYZE samples;
 };
 # The sum of i + 2 over all of them.
-my $SUM = 20000 * 20001 / 2 + 2 * 20000;
+my $SUM = 5000 * 5001 / 2 + 2 * 5000;
 my $BY_NAME = q{SELECT sum((predict('adder', features))[1]::bigint) FROM samples};
 
 # ---------- parallel workers ----------
@@ -64,7 +64,7 @@ my $standby = Server->standby_of($primary);
 $primary->on(sub { create_database('places'); query('places', $FILL) });
 $standby->wait_for('postgres', q{SELECT count(*) = 1 FROM pg_database WHERE datname = 'places'});
 $standby->wait_for('places', q{SELECT to_regclass('samples') IS NOT NULL});
-$standby->wait_for('places', 'SELECT count(*) = 20000 FROM samples');
+$standby->wait_for('places', 'SELECT count(*) = 5000 FROM samples');
 is($standby->query_on('places', $BY_NAME), $SUM, 'a standby predicts');
 is($standby->query_on('places', 'SELECT sum((predict(m, features))[1]::bigint) FROM zoo, samples'), $SUM, 'also with a value');
 

@@ -163,7 +163,7 @@ class Bench:
         ours, bare, read = harness.alternate(
             self.repeats,
             self.statement("SELECT sum(prediction[1]) FROM "
-                           "predict_rows('wide', $$%s$$, batch => %d);"
+                           "predict_rows('wide', $$%s$$, batch_size => %d);"
                            % (query, BATCH)),
             lambda: self.bare["wide"].seconds("run", BATCH,
                                               self.single // BATCH),

@@ -155,16 +155,6 @@ source_of_array(ArraySource *source, ArrayType *array)
 
 /* ---------- writing ---------- */
 
-pg_noreturn static void
-does_not_fit(double value, int type, const char *name)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-			 errmsg("value %s does not fit input \"%s\"",
-					DatumGetCString(DirectFunctionCall1(float8out, Float8GetDatum(value))), name),
-			 errdetail("Its elements are %s.", element_name(type))));
-}
-
 static double
 value_as_double(SourceKind kind, const void *values, int64 i)
 {
@@ -191,15 +181,27 @@ value_as_double(SourceKind kind, const void *values, int64 i)
 	elog(ERROR, "a text is no number");
 }
 
-/* Integers beyond 2^53 are not to be rounded on their way. */
-static int64
-value_as_integer(SourceKind kind, const void *values, int64 i, int type,
-				 const char *name)
+char *
+elements_complaint(SourceKind kind, const void *values, int64 i, int type,
+				   const char *name)
+{
+	return psprintf("value %s does not fit input \"%s\", whose elements are %s",
+					DatumGetCString(DirectFunctionCall1(float8out,
+														Float8GetDatum(value_as_double(kind, values, i)))),
+					name, element_name(type));
+}
+
+/* Whether it is one.  Integers beyond 2^53 are not to be rounded on their way. */
+static bool
+value_as_integer(SourceKind kind, const void *values, int64 i, int64 *result)
 {
 	double		value;
 
 	if (kind == SOURCE_I64)
-		return ((const int64 *) values)[i];
+	{
+		*result = ((const int64 *) values)[i];
+		return true;
+	}
 	if (kind == SOURCE_NUMERIC)
 	{
 		Datum		numeric = ((const Datum *) values)[i];
@@ -208,19 +210,21 @@ value_as_integer(SourceKind kind, const void *values, int64 i, int type,
 		value = value_as_double(kind, values, i);
 		if (!(fabs(value) < 9.2e18) ||
 			!DatumGetBool(DirectFunctionCall2(numeric_eq, numeric, whole)))
-			does_not_fit(value, type, name);
-		return DatumGetInt64(DirectFunctionCall1(numeric_int8, numeric));
+			return false;
+		*result = DatumGetInt64(DirectFunctionCall1(numeric_int8, numeric));
+		return true;
 	}
 	value = value_as_double(kind, values, i);
 	if (!(value >= -9223372036854775808.0 && value < 9223372036854775808.0) ||
 		value != rint(value))
-		does_not_fit(value, type, name);
-	return (int64) value;
+		return false;
+	*result = (int64) value;
+	return true;
 }
 
-static void
+static int64
 write_integers(SourceKind kind, const void *values, int64 n, int type,
-			   void *dst, const char *name)
+			   void *dst)
 {
 	static const struct
 	{
@@ -237,10 +241,11 @@ write_integers(SourceKind kind, const void *values, int64 n, int type,
 
 	for (int64 i = 0; i < n; i++)
 	{
-		int64		value = value_as_integer(kind, values, i, type, name);
+		int64		value;
 
-		if (value < ranges[type].least || value > ranges[type].most)
-			does_not_fit(value, type, name);
+		if (!value_as_integer(kind, values, i, &value) ||
+			value < ranges[type].least || value > ranges[type].most)
+			return i;
 		switch (bytes)
 		{
 			case 1:
@@ -257,6 +262,7 @@ write_integers(SourceKind kind, const void *values, int64 n, int type,
 				break;
 		}
 	}
+	return -1;
 }
 
 /* Small floats by way of floats, as everybody does. */
@@ -295,7 +301,7 @@ write_f64(SourceKind kind, const void *values, int64 n, double *dst)
 		dst[i] = value_as_double(kind, values, i);
 }
 
-void
+int64
 elements_write(SourceKind kind, const void *values, int64 n, int type,
 			   void *dst, const char *name)
 {
@@ -308,10 +314,10 @@ elements_write(SourceKind kind, const void *values, int64 n, int type,
 	{
 		case ELEMENT_F32:
 			write_f32(kind, values, n, dst);
-			break;
+			return -1;
 		case ELEMENT_F64:
 			write_f64(kind, values, n, dst);
-			break;
+			return -1;
 		case ELEMENT_F16:
 		case ELEMENT_BF16:
 		case ELEMENT_F8E4M3FN:
@@ -319,7 +325,7 @@ elements_write(SourceKind kind, const void *values, int64 n, int type,
 		case ELEMENT_F8E5M2:
 		case ELEMENT_F8E5M2FNUZ:
 			write_small_floats(kind, values, n, type, dst);
-			break;
+			return -1;
 		case ELEMENT_U8:
 		case ELEMENT_I8:
 		case ELEMENT_U16:
@@ -329,14 +335,12 @@ elements_write(SourceKind kind, const void *values, int64 n, int type,
 		case ELEMENT_BOOL:
 		case ELEMENT_U32:
 		case ELEMENT_U64:
-			write_integers(kind, values, n, type, dst, name);
-			break;
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("input \"%s\" cannot be given", name),
-					 errdetail("Its elements are %s.", element_name(type))));
+			return write_integers(kind, values, n, type, dst);
 	}
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("input \"%s\" cannot be given", name),
+			 errdetail("Its elements are %s.", element_name(type))));
 }
 
 /* ---------- reading ---------- */

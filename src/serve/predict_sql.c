@@ -99,9 +99,15 @@ predict_some(Session *session, const ArraySource *source, const ArrayRows *rows,
 
 		rows_begin(batch, session, nrows);
 		for (int i = 0; i < nrows; i++)
-			rows_put(batch, i, 0, source->kind, source->values +
-					 wanted[done + i] * rows->width * source_width(source->kind),
-					 rows->width);
+		{
+			const char *values_of_row = source->values +
+				wanted[done + i] * rows->width * source_width(source->kind);
+			char	   *complaint = rows_put(batch, i, 0, source->kind,
+											 values_of_row, rows->width);
+
+			if (complaint != NULL)
+				rows_refuse(complaint);
+		}
 		rows_run(batch);
 		rows_output(batch, output_number, &output);
 		if (done == 0)

@@ -306,8 +306,6 @@ make_memory(void)
 	if (start == MAP_FAILED)
 		return false;
 	runner.exchange = start;
-	/* The runner answers the first request, which starts it, and then waits
-	 * for the one after it. */
 	runner.request = 1;
 	atomic_store(&runner.exchange->request, runner.request);
 	return true;

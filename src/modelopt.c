@@ -13,6 +13,7 @@
 #include "format/onnx.h"
 #include "model/model.h"
 #include "model/uses.h"
+#include "monitor/monitor.h"
 #include "repo/repo.h"
 #include "utils/guc.h"
 
@@ -40,13 +41,14 @@ define_settings(void)
 							   "Empty takes it from the table's message column.",
 							   &track_row_message, "", PGC_USERSET, 0,
 							   NULL, NULL, NULL);
-	MarkGUCPrefixReserved("modelopt");
 }
 
 void
 _PG_init(void)
 {
 	define_settings();
+	monitor_init();
+	MarkGUCPrefixReserved("modelopt");
 	lazy_source_init();
 	uses_provider.tensor_uses = onnx_tensor_uses;
 	uses_provider.missing_value = onnx_missing_value;

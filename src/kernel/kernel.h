@@ -627,4 +627,18 @@ extern void kernel_norm_row(bool squares, const float *x, size_t columns,
 							size_t run, double lanes[KERNEL_NORM_LANES],
 							double *sums);
 
+/* ---------- latency.c: histograms of durations ---------- */
+
+#define KERNEL_LATENCY_BUCKETS 218	/* the last has no bound */
+
+/* The bucket of a duration in nanoseconds. */
+extern int	kernel_latency_bucket(int64_t ns);
+
+/* The upper bound of a bucket in seconds, which is in it. */
+extern double kernel_latency_bound(int bucket);
+
+/* The duration, in seconds, that a fraction of those counted does not exceed;
+ * NaN when none are. */
+extern double kernel_latency_percentile(const int64_t *counts, double fraction);
+
 #endif							/* MODELOPT_KERNEL_H */

@@ -173,6 +173,45 @@ monitor_fail(MonitorCall *call)
 		monitor_do_fail(call);
 }
 
+/* ---------- drift (drift_reference.c) ---------- */
+
+/* What a version is compared with, until the next of these calls. */
+typedef struct MonitorDrift MonitorDrift;
+
+extern PGDLLEXPORT bool monitor_drift_enabled;
+
+extern PGDLLEXPORT MonitorDrift *monitor_do_find_drift(int64 model_id, int32 version);
+
+/*
+ * The reference of a version; NULL when it has none, or when this invocation is
+ * not looked at (modelopt.drift_sample_rate).  May read a table; to be called
+ * once for each invocation, before it is known whether it succeeds, and its
+ * values observed when it has.
+ */
+static inline MonitorDrift *
+monitor_find_drift(int64 model_id, int32 version)
+{
+	if (!monitor_preloaded || !monitor_drift_enabled || model_id == 0)
+		return NULL;
+	return monitor_do_find_drift(model_id, version);
+}
+
+/*
+ * Rows of values, one after the other, of features first, first + 1, ...,
+ * counted from 1: all inputs of a model are numbered in one row, and so are all
+ * outputs.  nulls is NULL where there are none.
+ */
+extern PGDLLEXPORT void monitor_observe_floats(MonitorDrift *drift, bool outputs, int first,
+											   const float *values, const bool *nulls,
+											   int64 rows, int columns);
+extern PGDLLEXPORT void monitor_observe_doubles(MonitorDrift *drift, bool outputs, int first,
+												const double *values, const bool *nulls,
+												int64 rows, int columns);
+
+/* One text of a feature; NULL is a null. */
+extern PGDLLEXPORT void monitor_observe_text(MonitorDrift *drift, bool outputs, int number,
+											 const char *value, int length);
+
 /* ---------- for modelopt.c (shared.c) ---------- */
 
 /* Defines the settings and, when the server preloads the library, takes shared

@@ -12,7 +12,7 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "monitor/shared.h"
+#include "monitor/drift.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
@@ -94,15 +94,19 @@ pending_flush(bool wait)
 
 /* Where others are in the way, what was counted waits for a while. */
 static void
-flush_soon(int64 clock)
+flush_soon(void)
 {
-	pending_flush(clock - last_flush >= monitor_flush_interval * INT64CONST(1000000));
+	if (used_pendings > 0)
+		pending_flush(monitor_clock() - last_flush >= monitor_flush_interval * INT64CONST(1000000));
+	if (drift_has_pending())
+		drift_flush(false);
 }
 
 static void
 at_exit(int code, Datum argument)
 {
 	pending_flush(true);
+	drift_flush(true);
 	activity_end();
 }
 
@@ -129,8 +133,7 @@ at_transaction_event(XactEvent event, void *argument)
 		case XACT_EVENT_PARALLEL_ABORT:
 			if (monitor_depth > 0)
 				forget_invocations();
-			if (used_pendings > 0)
-				flush_soon(monitor_clock());
+			flush_soon();
 			break;
 	}
 }
@@ -329,7 +332,10 @@ monitor_do_end(MonitorCall *call)
 	if (monitor_track_timing)
 		add_time(&pending->batch, now - call->began);
 	if (now - last_flush >= monitor_flush_interval * INT64CONST(1000000))
+	{
 		pending_flush(now - last_flush >= MAX_WAIT_NS);
+		drift_flush(false);
+	}
 }
 
 /* Whose fault it was, by the class of the error. */

@@ -11,7 +11,7 @@
 #include "compat.h"
 
 #include "miscadmin.h"
-#include "monitor/shared.h"
+#include "monitor/drift.h"
 #include "port/pg_crc32c.h"
 #include "storage/fd.h"
 
@@ -31,6 +31,8 @@ typedef struct SavedHeader
 	uint32		entry_bytes;
 	uint32		totals_bytes;
 	uint32		entries;
+	uint32		drift_bytes;	/* of a page, and what is beside */
+	uint32		drift_slots;
 } SavedHeader;
 
 typedef struct SavedFile
@@ -42,14 +44,16 @@ typedef struct SavedFile
 /* ---------- writing ---------- */
 
 static bool
-put(SavedFile *saved, const void *bytes, Size n)
+put(void *file, const void *bytes, Size n)
 {
+	SavedFile  *saved = file;
+
 	COMP_CRC32C(saved->crc, bytes, n);
 	return fwrite(bytes, 1, n, saved->file) == n;
 }
 
 static SavedHeader
-make_header(uint32 entries)
+make_header(uint32 entries, uint32 drift_slots)
 {
 	SavedHeader header;
 
@@ -60,6 +64,8 @@ make_header(uint32 entries)
 	header.entry_bytes = sizeof(StatData);
 	header.totals_bytes = sizeof(StatTotals);
 	header.entries = entries;
+	header.drift_bytes = drift_saved_bytes();
+	header.drift_slots = drift_slots;
 	return header;
 }
 
@@ -84,13 +90,13 @@ put_entries(SavedFile *saved)
 static bool
 put_all(SavedFile *saved)
 {
-	SavedHeader header = make_header(hash_get_num_entries(monitor_entries));
+	SavedHeader header = make_header(hash_get_num_entries(monitor_entries), drift_saved_slots());
 	bool		good;
 
 	INIT_CRC32C(saved->crc);
 	good = put(saved, &header, sizeof(header)) &&
 		put(saved, &monitor_shared->totals, sizeof(StatTotals)) &&
-		put_entries(saved);
+		put_entries(saved) && drift_save(put, saved);
 	FIN_CRC32C(saved->crc);
 	return good &&
 		fwrite(&saved->crc, 1, sizeof(pg_crc32c), saved->file) == sizeof(pg_crc32c);
@@ -132,8 +138,10 @@ saved_write(int code, Datum argument)
 /* ---------- reading ---------- */
 
 static bool
-get(SavedFile *saved, void *bytes, Size n)
+get(void *file, void *bytes, Size n)
 {
+	SavedFile  *saved = file;
+
 	if (fread(bytes, 1, n, saved->file) != n)
 		return false;
 	COMP_CRC32C(saved->crc, bytes, n);
@@ -143,7 +151,7 @@ get(SavedFile *saved, void *bytes, Size n)
 static bool
 header_fits(const SavedHeader *header)
 {
-	SavedHeader expected = make_header(header->entries);
+	SavedHeader expected = make_header(header->entries, header->drift_slots);
 
 	return memcmp(header, &expected, sizeof(expected)) == 0;
 }
@@ -168,6 +176,8 @@ get_all(SavedFile *saved, StatTotals *totals, bool restore)
 		if (restore)
 			(void) stat_restore(&data);
 	}
+	if (!drift_restore(get, saved, header.drift_slots, restore))
+		return false;
 	FIN_CRC32C(saved->crc);
 	return fread(&crc, 1, sizeof(crc), saved->file) == sizeof(crc) &&
 		EQ_CRC32C(crc, saved->crc) && fgetc(saved->file) == EOF;

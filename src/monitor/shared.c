@@ -10,7 +10,7 @@
 #include "compat.h"
 
 #include "miscadmin.h"
-#include "monitor/shared.h"
+#include "monitor/drift.h"
 #include "postmaster/autovacuum.h"
 #include "replication/walsender.h"
 #include "storage/ipc.h"
@@ -25,6 +25,14 @@ bool		monitor_track_users = true;
 int			monitor_stat_max = 1000;
 bool		monitor_stat_save = true;
 int			monitor_flush_interval = 1000;
+bool		monitor_drift_enabled = true;
+double		monitor_drift_sample_rate = 1;
+int			monitor_drift_window = 3600;
+int			monitor_drift_windows = 24;
+int			monitor_drift_memory = 8192;
+int			monitor_drift_min_rows = 500;
+int			monitor_drift_max_features = 256;
+int			monitor_drift_bins = 10;
 
 bool		monitor_preloaded = false;
 MonitorShared *monitor_shared = NULL;
@@ -46,13 +54,54 @@ static const struct config_enum_entry track_options[] = {
 
 /* ---------- settings ---------- */
 
+/* What sizes shared memory can be set where there is none, to no effect. */
+static GucContext
+at_start(void)
+{
+	return process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SUSET;
+}
+
+static void
+define_drift_settings(void)
+{
+	DefineCustomBoolVariable("modelopt.drift",
+							 "Whether what models are given is compared with their references.", NULL,
+							 &monitor_drift_enabled, true, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomRealVariable("modelopt.drift_sample_rate",
+							 "Fraction of invocations that are looked at for drift.", NULL,
+							 &monitor_drift_sample_rate, 1, 0, 1, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("modelopt.drift_window",
+							"Length of the windows that drift is looked for in.",
+							"What was counted is forgotten when it changes.",
+							&monitor_drift_window, 3600, 1, 30 * 86400, PGC_SIGHUP,
+							GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("modelopt.drift_windows",
+							"Windows that are kept beside the current one.", NULL,
+							&monitor_drift_windows, 24, 1, 1000, at_start(), 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("modelopt.drift_memory",
+							"Shared memory for counts of features.", NULL,
+							&monitor_drift_memory, 8192, 256, 4 * 1024 * 1024, at_start(),
+							GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("modelopt.drift_min_rows",
+							"Rows below which nobody can tell whether there is drift.", NULL,
+							&monitor_drift_min_rows, 500, 1, INT_MAX, PGC_SUSET, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("modelopt.drift_max_features",
+							"Inputs and outputs of a model that are looked at.", NULL,
+							&monitor_drift_max_features, 256, 1, 10000, PGC_SUSET, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("modelopt.drift_bins",
+							"Bins that the values of a number are put into, when a reference is made.", NULL,
+							&monitor_drift_bins, 10, DRIFT_MIN_BINS, DRIFT_MAX_BINS, PGC_USERSET, 0,
+							NULL, NULL, NULL);
+}
+
 static void
 define_settings(void)
 {
-	/* What sizes shared memory can be set where there is none, to no effect. */
-	GucContext	at_start = process_shared_preload_libraries_in_progress ?
-		PGC_POSTMASTER : PGC_SUSET;
-
 	DefineCustomEnumVariable("modelopt.track",
 							 "Which invocations of models are counted.",
 							 "top leaves out those that another invocation makes.",
@@ -64,12 +113,12 @@ define_settings(void)
 							 NULL, NULL, NULL);
 	DefineCustomBoolVariable("modelopt.track_users",
 							 "Whether statistics of models are kept for each user.", NULL,
-							 &monitor_track_users, true, at_start, 0,
+							 &monitor_track_users, true, at_start(), 0,
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("modelopt.stat_max",
 							"Entries of model versions that there is room for.",
 							"The least used ones are evicted.",
-							&monitor_stat_max, 1000, 100, 100000, at_start, 0,
+							&monitor_stat_max, 1000, 100, 100000, at_start(), 0,
 							NULL, NULL, NULL);
 	DefineCustomBoolVariable("modelopt.stat_save",
 							 "Whether statistics of models are kept when the server is stopped.", NULL,
@@ -120,6 +169,7 @@ all_bytes(void)
 
 	bytes = add_size(bytes, table_bytes());
 	bytes = add_size(bytes, MAXALIGN(victims_bytes()));
+	bytes = add_size(bytes, drift_bytes());
 	return add_size(bytes, MAXALIGN(slots_bytes()));
 }
 
@@ -131,7 +181,7 @@ request_memory(void)
 		previous_request();
 #endif
 	RequestAddinShmemSpace(all_bytes());
-	RequestNamedLWLockTranche(TRANCHE, 1);
+	RequestNamedLWLockTranche(TRANCHE, 2);
 }
 
 static void
@@ -163,6 +213,7 @@ take_memory(void)
 	monitor_shared = ShmemInitStruct("modelopt", sizeof(MonitorShared), &found);
 	if (!found)
 		clear_shared();
+	drift_take_memory(&GetNamedLWLockTranche(TRANCHE)[1].lock);
 	LWLockRelease(AddinShmemInitLock);
 	LWLockRegisterTranche(monitor_shared->entry_tranche, "modelopt_entry");
 	monitor_preloaded = true;
@@ -187,6 +238,7 @@ void
 monitor_init(void)
 {
 	define_settings();
+	define_drift_settings();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 #if PG_VERSION_NUM >= 150000
@@ -198,4 +250,5 @@ monitor_init(void)
 	previous_startup = shmem_startup_hook;
 	shmem_startup_hook = take_memory;
 	pending_init();
+	drops_init();
 }

@@ -173,6 +173,10 @@ extern void pending_flush(bool wait);
 
 extern void pending_init(void);
 
+/* ---------- drops.c ---------- */
+
+extern void drops_init(void);
+
 /* ---------- activity.c ---------- */
 
 extern int64 monitor_clock(void);

@@ -10,7 +10,7 @@
 #include "compat.h"
 
 #include "catalog/pg_type.h"
-#include "monitor/shared.h"
+#include "monitor/drift.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -18,6 +18,7 @@
 
 PG_FUNCTION_INFO_V1(modelopt_read_stat_entries);
 PG_FUNCTION_INFO_V1(modelopt_stat_info);
+PG_FUNCTION_INFO_V1(modelopt_require_preloaded);
 PG_FUNCTION_INFO_V1(modelopt_read_activity);
 PG_FUNCTION_INFO_V1(modelopt_reset_entries);
 PG_FUNCTION_INFO_V1(modelopt_histogram_percentile);
@@ -25,6 +26,13 @@ PG_FUNCTION_INFO_V1(modelopt_histogram_bounds);
 
 #define NS_PER_MS 1e6
 #define MS_PER_SECOND 1e3
+
+Datum
+modelopt_require_preloaded(PG_FUNCTION_ARGS)
+{
+	monitor_require_preloaded();
+	PG_RETURN_VOID();
+}
 
 /* ---------- entries ---------- */
 
@@ -284,6 +292,10 @@ enum
 	INFO_STATS_RESET,
 	INFO_LOADED,
 	INFO_BYTES,
+	INFO_DRIFT_FEATURES,
+	INFO_DRIFT_PAGES,
+	INFO_DRIFT_MAX_PAGES,
+	INFO_DRIFT_DROPPED,
 	INFO_COLUMNS
 };
 
@@ -294,6 +306,7 @@ modelopt_stat_info(PG_FUNCTION_ARGS)
 	Datum		values[INFO_COLUMNS];
 	bool		nulls[INFO_COLUMNS];
 	StatTotals	totals;
+	DriftInfo	drift;
 
 	InitMaterializedSRF(fcinfo, 0);
 	memset(nulls, !monitor_preloaded, sizeof(nulls));
@@ -315,6 +328,11 @@ modelopt_stat_info(PG_FUNCTION_ARGS)
 		values[INFO_STATS_RESET] = TimestampTzGetDatum(totals.stats_reset);
 		values[INFO_LOADED] = BoolGetDatum(monitor_shared->loaded);
 		values[INFO_BYTES] = Int64GetDatum(monitor_shared->bytes);
+		drift_get_info(&drift);
+		values[INFO_DRIFT_FEATURES] = Int64GetDatum(drift.slots);
+		values[INFO_DRIFT_PAGES] = Int64GetDatum(drift.pages);
+		values[INFO_DRIFT_MAX_PAGES] = Int64GetDatum(drift.max_pages);
+		values[INFO_DRIFT_DROPPED] = Int64GetDatum(drift.dropped);
 	}
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	return (Datum) 0;

@@ -4,6 +4,19 @@
 -- are is for who ran it, who has a privilege on it, and members of
 -- pg_read_all_stats.
 
+-- Raises unless the library was preloaded, which functions that may find nothing
+-- to count ask first.
+CREATE FUNCTION modelopt_private.require_preloaded() RETURNS void
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_require_preloaded';
+
+-- What a model counted goes with it.
+CREATE FUNCTION modelopt_private.model_dropped() RETURNS trigger
+    LANGUAGE C
+    AS 'MODULE_PATHNAME', 'modelopt_model_dropped';
+CREATE TRIGGER dropped AFTER DELETE ON modelopt_private.named_model
+    FOR EACH ROW EXECUTE FUNCTION modelopt_private.model_dropped();
+
 -- All of it: of each user, or of all users together (userid is null then).
 -- Times are in milliseconds, sizes in bytes.
 CREATE FUNCTION modelopt_private.read_stat_entries(by_user boolean,
@@ -66,7 +79,7 @@ COMMENT ON FUNCTION modelopt_private.stat_entries(boolean) IS
 
 CREATE FUNCTION modelopt_private.stat_info(OUT preloaded boolean, OUT entries bigint, OUT max_entries bigint, OUT dealloc bigint, OUT dropped bigint,
     OUT evicted_calls bigint, OUT evicted_rows bigint, OUT evicted_errors bigint, OUT stats_reset timestamptz, OUT loaded_from_file boolean,
-    OUT shared_bytes bigint) RETURNS SETOF record
+    OUT shared_bytes bigint, OUT drift_features bigint, OUT drift_pages bigint, OUT drift_max_pages bigint, OUT drift_dropped bigint) RETURNS SETOF record
     LANGUAGE C STABLE PARALLEL RESTRICTED
     AS 'MODULE_PATHNAME', 'modelopt_stat_info';
 COMMENT ON FUNCTION modelopt_private.stat_info() IS 'what the view modelopt.stat_info shows';

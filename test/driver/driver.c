@@ -12,6 +12,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "monitor/monitor.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 
 PG_MODULE_MAGIC;
@@ -19,6 +20,8 @@ PG_MODULE_MAGIC;
 PG_FUNCTION_INFO_V1(driver_call);
 PG_FUNCTION_INFO_V1(driver_calls);
 PG_FUNCTION_INFO_V1(driver_cost);
+PG_FUNCTION_INFO_V1(driver_observe);
+PG_FUNCTION_INFO_V1(driver_observe_text);
 
 static void
 fill(MonitorCall *call, int64 rows, int64 ns)
@@ -115,4 +118,35 @@ driver_cost(PG_FUNCTION_ARGS)
 	clock_gettime(CLOCK_MONOTONIC, &after);
 	PG_RETURN_FLOAT8(((double) (after.tv_sec - before.tv_sec) * 1e9 +
 					  (double) (after.tv_nsec - before.tv_nsec)) / (double) n);
+}
+
+/*
+ * observe(model_id, version, outputs, columns, values, nulls): rows of so many
+ * columns, as one array; returns whether there was a reference to compare with.
+ */
+Datum
+driver_observe(PG_FUNCTION_ARGS)
+{
+	MonitorDrift *drift = monitor_find_drift(PG_GETARG_INT64(0), PG_GETARG_INT32(1));
+	int			columns = PG_GETARG_INT32(3);
+	ArrayType  *values = PG_GETARG_ARRAYTYPE_P(4);
+	int64		n = ArrayGetNItems(ARR_NDIM(values), ARR_DIMS(values));
+	const bool *nulls = PG_ARGISNULL(5) ? NULL : (bool *) ARR_DATA_PTR(PG_GETARG_ARRAYTYPE_P(5));
+
+	if (drift != NULL)
+		monitor_observe_doubles(drift, PG_GETARG_BOOL(2), 1, (double *) ARR_DATA_PTR(values), nulls,
+								n / columns, columns);
+	PG_RETURN_BOOL(drift != NULL);
+}
+
+/* observe_text(model_id, version, number, value) */
+Datum
+driver_observe_text(PG_FUNCTION_ARGS)
+{
+	MonitorDrift *drift = monitor_find_drift(PG_GETARG_INT64(0), PG_GETARG_INT32(1));
+	char	   *value = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
+
+	if (drift != NULL)
+		monitor_observe_text(drift, false, PG_GETARG_INT32(2), value, value == NULL ? 0 : strlen(value));
+	PG_RETURN_BOOL(drift != NULL);
 }

@@ -47,7 +47,11 @@ sub create_driver
 			sqlstate text DEFAULT NULL, seconds double precision DEFAULT NULL) RETURNS bigint
 			LANGUAGE C PARALLEL SAFE AS '$library', 'driver_call';
 		CREATE FUNCTION driver.calls(n bigint, models bigint) RETURNS bigint LANGUAGE C STRICT AS '$library', 'driver_calls';
-		CREATE FUNCTION driver.cost(n bigint) RETURNS double precision LANGUAGE C STRICT AS '$library', 'driver_cost'});
+		CREATE FUNCTION driver.cost(n bigint) RETURNS double precision LANGUAGE C STRICT AS '$library', 'driver_cost';
+		CREATE FUNCTION driver.observe(model_id bigint, version integer, outputs boolean, columns integer, observed double precision[],
+			nulls boolean[] DEFAULT NULL) RETURNS boolean LANGUAGE C PARALLEL SAFE AS '$library', 'driver_observe';
+		CREATE FUNCTION driver.observe_text(model_id bigint, version integer, number integer, value text) RETURNS boolean
+			LANGUAGE C PARALLEL SAFE AS '$library', 'driver_observe_text'});
 	return;
 }
 

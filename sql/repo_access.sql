@@ -145,6 +145,7 @@ SELECT s.function::regprocedure, s.call, s.needs, CASE WHEN i.preloaded THEN '00
 FROM modelopt.stat_info i, (VALUES
     ('modelopt.stat_entries(boolean)', 'stat_entries(true)', 'none'),
     ('modelopt.stat_activity()', 'stat_activity()', 'none'),
+    ('modelopt.stat_progress()', 'stat_progress()', 'none'),
     ('modelopt.stat_drift()', 'stat_drift()', 'none'),
     ('modelopt.stat_drift_bins()', 'stat_drift_bins()', 'none'),
     ('modelopt.snapshot_stats(interval)', 'snapshot_stats()', 'all'),

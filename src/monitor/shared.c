@@ -170,6 +170,7 @@ all_bytes(void)
 	bytes = add_size(bytes, table_bytes());
 	bytes = add_size(bytes, MAXALIGN(victims_bytes()));
 	bytes = add_size(bytes, drift_bytes());
+	bytes = add_size(bytes, MAXALIGN(progress_bytes(backend_slots())));
 	return add_size(bytes, MAXALIGN(slots_bytes()));
 }
 
@@ -213,6 +214,7 @@ take_memory(void)
 	monitor_shared = ShmemInitStruct("modelopt", sizeof(MonitorShared), &found);
 	if (!found)
 		clear_shared();
+	progress_take_memory(monitor_shared->slots);
 	drift_take_memory(&GetNamedLWLockTranche(TRANCHE)[1].lock);
 	LWLockRelease(AddinShmemInitLock);
 	LWLockRegisterTranche(monitor_shared->entry_tranche, "modelopt_entry");
@@ -251,4 +253,5 @@ monitor_init(void)
 	shmem_startup_hook = take_memory;
 	pending_init();
 	drops_init();
+	progress_init();
 }

@@ -194,6 +194,12 @@ extern bool activity_has(const StatKey *key);
 /* When a moment of the monotonic clock was. */
 extern TimestampTz monitor_clock_time(int64 clock);
 
+/* ---------- progress.c ---------- */
+
+extern Size progress_bytes(int nslots);
+extern void progress_take_memory(int nslots);
+extern void progress_init(void);
+
 /* ---------- saved.c ---------- */
 
 extern void saved_load(void);

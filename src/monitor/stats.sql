@@ -103,6 +103,25 @@ CREATE FUNCTION modelopt_private.stat_activity(OUT pid integer, OUT dbid oid, OU
 $$;
 COMMENT ON FUNCTION modelopt_private.stat_activity() IS 'what the view modelopt.stat_activity shows';
 
+-- ---------- progress ----------
+
+-- For functions that are no C: what begin_progress returns is for end_progress.
+CREATE FUNCTION modelopt_private.begin_progress(operation text, phase text, unit text, total bigint) RETURNS integer
+    LANGUAGE C STRICT
+    AS 'MODULE_PATHNAME', 'modelopt_begin_progress';
+CREATE FUNCTION modelopt_private.progress_phase(phase text) RETURNS void
+    LANGUAGE C STRICT
+    AS 'MODULE_PATHNAME', 'modelopt_progress_phase';
+CREATE FUNCTION modelopt_private.end_progress(began integer) RETURNS void
+    LANGUAGE C STRICT
+    AS 'MODULE_PATHNAME', 'modelopt_end_progress';
+
+CREATE FUNCTION modelopt_private.stat_progress(OUT pid integer, OUT dbid oid, OUT userid oid, OUT operation text, OUT phase text, OUT unit text,
+    OUT done bigint, OUT total bigint, OUT started timestamptz) RETURNS SETOF record
+    LANGUAGE C VOLATILE PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'modelopt_read_progress';
+COMMENT ON FUNCTION modelopt_private.stat_progress() IS 'what the view modelopt.stat_progress shows';
+
 -- ---------- histograms ----------
 
 CREATE FUNCTION modelopt_private.histogram_percentile(buckets bigint[], fractions double precision[]) RETURNS double precision[]

@@ -76,6 +76,10 @@ FROM modelopt_private.drift_history h LEFT JOIN modelopt_private.named_model m O
 WHERE CASE WHEN m.id IS NULL THEN modelopt.owns_extension() ELSE modelopt.has_privilege(m.name, 'usage') END;
 COMMENT ON VIEW modelopt.stat_drift_history IS 'drift as modelopt.snapshot_stats() found it';
 
+CREATE VIEW modelopt.stat_progress WITH (security_barrier) AS
+SELECT p.* FROM modelopt.stat_progress() p;
+COMMENT ON VIEW modelopt.stat_progress IS 'long work with models that runs right now: import, export, prune, quantize, compress, commit, gc, verify, predict_rows';
+
 -- What columns of several views are.
 DO $$
 DECLARE
@@ -143,6 +147,10 @@ BEGIN
             ('pid', 'process of the backend, as in pg_stat_activity'),
             ('phase', 'what it is at'),
             ('started', 'when it began'),
+            ('operation', 'what is done'),
+            ('unit', 'what done and total count: bytes, elements, rows, objects or versions'),
+            ('done', 'how much of it is done, in units'),
+            ('total', 'how much there is, in units; null: nobody knows'),
             ('feature', 'the input or output'),
             ('kind', 'numeric, categorical, or output'),
             ('window_start', 'when the windows that were counted begin'),

@@ -17,12 +17,15 @@ OBJS = $(SOURCES:.c=.o)
 
 # The install script is joined from the parts that lie beside the code, ground
 # floor first.
-# Of the repository: tables, functions, the gates to them, views that call gates.
-REPO_SQL = tables access audit refs commit served models history lineage diff merge track load sign replica gc space verify publish views
+# Tables and functions of the repository; what is published comes after all
+# functions, and the views that call it last.
+REPO_SQL = access audit refs commit served models history lineage diff merge track load sign replica gc space verify
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 	src/format/onnx.sql src/graph/graph.sql src/transform/prune.sql src/transform/cut.sql \
 	src/transform/quantize.sql src/transform/compress.sql src/transform/report.sql \
-	src/serve/predict.sql $(REPO_SQL:%=src/repo/%.sql) src/serve/cache.sql
+	src/serve/predict.sql src/repo/tables.sql src/monitor/tables.sql src/repo/kept.sql \
+	$(REPO_SQL:%=src/repo/%.sql) src/monitor/stats.sql src/monitor/drift.sql \
+	src/repo/publish.sql src/monitor/reference.sql src/repo/views.sql src/monitor/views.sql src/serve/cache.sql
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 

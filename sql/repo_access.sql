@@ -136,7 +136,8 @@ INSERT INTO verb VALUES
     ('modelopt.abort_load(bigint)', format('abort_load(%s)', :load), 'load');
 INSERT INTO verb VALUES
     ('modelopt.load(text,text,text,text,text,boolean,boolean,text,text,jsonb,jsonb,jsonb,text,text[],boolean)',
-        'load(''secret'', ''/nowhere'')', 'all', '58P01');
+        'load(''secret'', ''/nowhere'')', 'all', '58P01'),
+    ('modelopt.cached_models()', 'cached_models()', 'none', '00000');
 
 SELECT p.oid::regprocedure AS "function that this test does not know"
 FROM pg_proc p

@@ -206,13 +206,15 @@ value_as_integer(SourceKind kind, const void *values, int64 i, int64 *result)
 	{
 		Datum		numeric = ((const Datum *) values)[i];
 		Datum		whole = DirectFunctionCall2(numeric_trunc, numeric, Int32GetDatum(0));
+		char	   *digits;
+		char	   *end;
 
-		value = value_as_double(kind, values, i);
-		if (!(fabs(value) < 9.2e18) ||
-			!DatumGetBool(DirectFunctionCall2(numeric_eq, numeric, whole)))
+		if (!DatumGetBool(DirectFunctionCall2(numeric_eq, numeric, whole)))
 			return false;
-		*result = DatumGetInt64(DirectFunctionCall1(numeric_int8, numeric));
-		return true;
+		digits = DatumGetCString(DirectFunctionCall1(numeric_out, whole));
+		errno = 0;
+		*result = strtoi64(digits, &end, 10);
+		return errno == 0 && end != digits && *end == '\0';
 	}
 	value = value_as_double(kind, values, i);
 	if (!(value >= -9223372036854775808.0 && value < 9223372036854775808.0) ||
@@ -284,14 +286,24 @@ write_small_floats(SourceKind kind, const void *values, int64 n, int type,
 	}
 }
 
-static void
+/* A number does not become infinite on its way. */
+static int64
 write_f32(SourceKind kind, const void *values, int64 n, float *dst)
 {
 	if (kind == SOURCE_F32)
+	{
 		memcpy(dst, values, n * sizeof(float));
-	else
-		for (int64 i = 0; i < n; i++)
-			dst[i] = value_as_double(kind, values, i);
+		return -1;
+	}
+	for (int64 i = 0; i < n; i++)
+	{
+		double		value = value_as_double(kind, values, i);
+
+		dst[i] = value;
+		if (isinf(dst[i]) && !isinf(value))
+			return i;
+	}
+	return -1;
 }
 
 static void
@@ -313,8 +325,7 @@ elements_write(SourceKind kind, const void *values, int64 n, int type,
 	switch (type)
 	{
 		case ELEMENT_F32:
-			write_f32(kind, values, n, dst);
-			return -1;
+			return write_f32(kind, values, n, dst);
 		case ELEMENT_F64:
 			write_f64(kind, values, n, dst);
 			return -1;

@@ -176,7 +176,9 @@ check_shape(Leaves *leaves)
 {
 	const Port *port = leaves->port;
 
-	if (leaves->shape.ndim != port->ndim)
+	/* To the runtime an input without a shape looks like a single number; what
+	 * really is one it checks itself. */
+	if (port->ndim != 0 && leaves->shape.ndim != port->ndim)
 		wrong_input(leaves, psprintf("has %d dimensions, not %d", leaves->shape.ndim, port->ndim));
 	for (int i = 0; i < port->ndim; i++)
 		if (port->dims[i] >= 0 && port->dims[i] != leaves->shape.dims[i])

@@ -36,7 +36,7 @@ REGRESS = model inspect tensor spill prune prune_structured prune_errors \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
 	hostile_gguf hostile_npz \
 	repo_audit repo_sign repo_track repo_load repo_commit repo_diff repo_blame repo_merge \
-	repo_gc repo_verify repo_encodings repo_float8 serve_predict repo_access
+	repo_gc repo_verify repo_encodings repo_float8 serve_predict serve_json repo_access
 REGRESS_OPTS = --load-extension=modelopt
 ISOLATION = $(patsubst $(HERE)/test/isolation/specs/%.spec,%,$(wildcard $(HERE)/test/isolation/specs/*.spec))
 ISOLATION_OPTS = --inputdir=$(HERE)/test/isolation --load-extension=modelopt
@@ -88,15 +88,16 @@ $(OBJ_DIRS):
 # The program that models run in, beside the library that starts it.
 RUNNER_SOURCES = src/serve/runner/runner.c src/serve/runner/prison.c src/serve/ort.c src/serve/ports.c
 RUNNER_OBJS = $(patsubst src/%.c,runner/%.o,$(RUNNER_SOURCES))
+RUNNER_COPT = $(COPT)
 RUNNER_CFLAGS = -std=gnu11 -O2 -g -fstack-protector-strong -Wall -Wextra -Wshadow \
-	-Wno-unused-parameter -MMD -MP
+	-Wno-unused-parameter -Wno-missing-field-initializers -MMD -MP
 
 all: modelopt_runner
 modelopt_runner: $(RUNNER_OBJS)
-	$(CC) $(RUNNER_CFLAGS) $(COPT) -o $@ $^ -ldl -lpthread -lseccomp
+	$(CC) $(RUNNER_CFLAGS) $(RUNNER_COPT) -o $@ $^ -ldl -lpthread -lseccomp
 runner/%.o: src/%.c $(HERE)/Makefile
 	@$(MKDIR_P) $(@D)
-	$(CC) $(RUNNER_CFLAGS) $(COPT) -I$(HERE)/src -c -o $@ $<
+	$(CC) $(RUNNER_CFLAGS) $(RUNNER_COPT) -I$(HERE)/src -c -o $@ $<
 
 install: install-runner
 install-runner: modelopt_runner installdirs

@@ -185,10 +185,13 @@ char *
 elements_complaint(SourceKind kind, const void *values, int64 i, int type,
 				   const char *name)
 {
-	return psprintf("value %s does not fit input \"%s\", whose elements are %s",
-					DatumGetCString(DirectFunctionCall1(float8out,
-														Float8GetDatum(source_as_double(kind, values, i)))),
-					name, element_name(type));
+	Datum		value = kind == SOURCE_NUMERIC ?
+		DirectFunctionCall1(numeric_out, ((const Datum *) values)[i]) :
+		DirectFunctionCall1(float8out, Float8GetDatum(source_as_double(kind, values, i)));
+	char	   *digits = DatumGetCString(value);
+
+	return psprintf("value %.40s%s does not fit input \"%s\", whose elements are %s",
+					digits, strlen(digits) > 40 ? "..." : "", name, element_name(type));
 }
 
 /* Whether it is one.  Integers beyond 2^53 are not to be rounded on their way. */
@@ -286,7 +289,15 @@ write_small_floats(SourceKind kind, const void *values, int64 n, int type,
 	}
 }
 
-/* A number does not become infinite on its way. */
+/* Numbers do not become infinite on their way. */
+static bool
+is_infinite(SourceKind kind, const void *values, int64 i)
+{
+	if (kind == SOURCE_NUMERIC)
+		return numeric_is_inf(DatumGetNumeric(((const Datum *) values)[i]));
+	return isinf(source_as_double(kind, values, i));
+}
+
 static int64
 write_f32(SourceKind kind, const void *values, int64 n, float *dst)
 {
@@ -297,20 +308,23 @@ write_f32(SourceKind kind, const void *values, int64 n, float *dst)
 	}
 	for (int64 i = 0; i < n; i++)
 	{
-		double		value = source_as_double(kind, values, i);
-
-		dst[i] = value;
-		if (isinf(dst[i]) && !isinf(value))
+		dst[i] = source_as_double(kind, values, i);
+		if (isinf(dst[i]) && !is_infinite(kind, values, i))
 			return i;
 	}
 	return -1;
 }
 
-static void
+static int64
 write_f64(SourceKind kind, const void *values, int64 n, double *dst)
 {
 	for (int64 i = 0; i < n; i++)
+	{
 		dst[i] = source_as_double(kind, values, i);
+		if (isinf(dst[i]) && !is_infinite(kind, values, i))
+			return i;
+	}
+	return -1;
 }
 
 int64
@@ -327,8 +341,7 @@ elements_write(SourceKind kind, const void *values, int64 n, int type,
 		case ELEMENT_F32:
 			return write_f32(kind, values, n, dst);
 		case ELEMENT_F64:
-			write_f64(kind, values, n, dst);
-			return -1;
+			return write_f64(kind, values, n, dst);
 		case ELEMENT_F16:
 		case ELEMENT_BF16:
 		case ELEMENT_F8E4M3FN:

@@ -24,11 +24,13 @@ static const Tensor *
 twin_tensor(const LayerPlan *plan, const Tensor **sorted,
 			const LayerChoice *choice, const char *other, int tensor)
 {
-	const char *name = plan->model->tensors[tensor].name;
+	char	   *name = psprintf("%s%s", other,
+								plan->model->tensors[tensor].name +
+								strlen(choice->name));
+	const Tensor *twin = model_find_sorted(sorted, plan->model->ntensors, name);
 
-	return model_find_sorted(sorted, plan->model->ntensors,
-							  psprintf("%s%s", other,
-									   name + strlen(choice->name)));
+	pfree(name);
+	return twin;
 }
 
 static bool
@@ -43,6 +45,7 @@ static bool
 is_twin(const LayerPlan *plan, const Tensor **sorted,
 		const LayerChoice *choice, const LayerChoice *other)
 {
+	CHECK_FOR_INTERRUPTS();
 	if (other->ntensors != choice->ntensors)
 		return false;
 	for (int i = 0; i < plan->model->ntensors; i++)
@@ -167,6 +170,7 @@ layer_plan_measure(LayerPlan *plan)
 		double		sum = 0;
 		double		n = 0;
 
+		CHECK_FOR_INTERRUPTS();
 		for (int j = 0; j < model->ntensors; j++)
 		{
 			const Payload *payload = tensor_payload(model, &model->tensors[j]);
@@ -218,7 +222,8 @@ compare_importance(const void *a, const void *b)
 void
 layer_plan_cut_fraction(LayerPlan *plan, double fraction)
 {
-	LayerChoice **candidates = palloc((plan->nchoices + 1) * sizeof(LayerChoice *));
+	LayerChoice **candidates = palloc_extended((plan->nchoices + 1) * sizeof(LayerChoice *),
+											   MCXT_ALLOC_HUGE);
 	int			n = 0;
 	int			k;
 
@@ -226,6 +231,7 @@ layer_plan_cut_fraction(LayerPlan *plan, double fraction)
 	{
 		for (int i = 0; i < plan->nchoices; i++)
 		{
+			CHECK_FOR_INTERRUPTS();
 			if (is_candidate(plan, &plan->choices[i], blocks == 1))
 				candidates[n++] = &plan->choices[i];
 		}
@@ -254,6 +260,21 @@ report_misfit(const LayerChoice *choice, const char *problem)
 					   utf8_to_server(choice->name), problem)));
 }
 
+/* Whether a layer lies in another one that goes. */
+static bool
+is_inner(const LayerPlan *plan, const LayerChoice *choice)
+{
+	for (int i = 0; i < plan->nchoices; i++)
+	{
+		const LayerChoice *other = &plan->choices[i];
+
+		if (other != choice && other->is_cut &&
+			layer_is_under(choice->name, other->name))
+			return true;
+	}
+	return false;
+}
+
 /* Cuts the layers one by one, those in a block that goes with it. */
 static void
 cut_graph(LayerPlan *plan, bool *is_gone)
@@ -266,12 +287,9 @@ cut_graph(LayerPlan *plan, bool *is_gone)
 	{
 		LayerChoice *choice = &plan->choices[i];
 		bool	   *own;
-		bool		is_inner = false;
 
-		for (int j = 0; j < plan->nchoices; j++)
-			is_inner |= j != i && plan->choices[j].is_cut &&
-				layer_is_under(choice->name, plan->choices[j].name);
-		if (!choice->is_cut || is_inner)
+		CHECK_FOR_INTERRUPTS();
+		if (!choice->is_cut || is_inner(plan, choice))
 			continue;
 		own = tensors_of(plan, choice);
 		problem = region_cut(plan->graph, own, false);
@@ -298,6 +316,7 @@ cut_names(LayerPlan *plan, bool *is_gone)
 		LayerChoice *choice = &plan->choices[i];
 		const char *problem;
 
+		CHECK_FOR_INTERRUPTS();
 		if (!choice->is_cut)
 			continue;
 		problem = choice_problem(plan, choice);
@@ -370,8 +389,10 @@ layer_plan_apply(LayerPlan *plan)
 		cut_names(plan, is_gone);
 	for (int i = 0; i < model->ntensors; i++)
 	{
-		const char *name = layer_new_name(plan, model->tensors[i].name);
+		const char *name;
 
+		CHECK_FOR_INTERRUPTS();
+		name = layer_new_name(plan, model->tensors[i].name);
 		names[i] = name != NULL ? name : model->tensors[i].name;
 		is_gone[i] |= name == NULL;
 	}

@@ -134,6 +134,13 @@ SELECT quantize(NULL, 'int8') IS NULL AS null_;
 
 -- Once more.
 SELECT encoding, max(bytes) FROM zoo, tensors(quantize(quantize(m, 'int8'), 'int4', requantize => true)) WHERE name = 'a' GROUP BY encoding;
+-- Not where it would be larger than the codes that are there, whatever the dtype.
+SELECT type, bool_and(t.encoding = q.encoding AND t.bytes = q.bytes) AS stays FROM zoo, unnest('{int16,fp16,bf16}'::text[]) type,
+    LATERAL (SELECT quantize(m, 'int4') AS four) x, tensors(four) t JOIN LATERAL tensors(quantize(four, type, requantize => true)) q USING (name)
+WHERE t.encoding = 'affine' GROUP BY type ORDER BY type;
+SELECT d.note, count(*) FROM zoo, quantize_dry_run(quantize(m, 'int4'), 'bf16', requantize => true) d GROUP BY 1 ORDER BY 1;
+-- Zeros that are left out of what is stored stay out.
+SELECT b.encoding, b.bytes < a.bytes AS smaller FROM (SELECT prune(model_agg('x', numbers(64, 64)), 0.9) AS m) x, tensors(m) a, tensors(quantize(m, 'fp16')) b;
 
 -- Refusals.
 CREATE FUNCTION refusal(query text) RETURNS text LANGUAGE plpgsql AS $$
@@ -192,6 +199,12 @@ SELECT call, refusal(format('SELECT %s FROM odd', call)) FROM unnest(ARRAY[
     'quantize(m, ''int8'', include => ''{four}'', activation_ranges => ''{"x": [0]}'')',
     'quantize(m, ''int8'', include => ''{four}'', activation_ranges => ''{"x": [0, "1"]}'')'
 ]) call;
+-- Numbers that are finite, and no floats: 1, and 1e300 ever after.
+CREATE TABLE wide AS SELECT model_read('\x4800000000000000' || '{"x": {"dtype": "F64", "shape": [20, 30], "data_offsets": [0, 4800]}}   '::bytea ||
+    decode('000000000000f03f' || repeat('9c7500883ce4377e', 599), 'hex'), 'safetensors') AS m;
+SELECT call, refusal(format('SELECT %s FROM wide', call)) FROM unnest(ARRAY[
+    'quantize(m, ''int8'')', 'quantize(m, ''fp16'')', 'compress(m, ''cluster'', bits => 4)', 'compress(m, max_error => 1)']) call;
+DROP TABLE wide;
 \x
 
 CREATE TABLE mlp AS SELECT model_read(decode(:'mlp', 'base64')) AS m;

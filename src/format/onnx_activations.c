@@ -39,7 +39,7 @@ report_metadata(void)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("metadata of the model says wrongly how activations are quantized"),
-			 errdetail("Under \"quantization\", \"activations\", each has a positive scale and a zero_point from 0 to 255, and comes once.")));
+			 errdetail("Under \"quantization\", \"activations\", each has a positive scale and a zero_point from 0 to 255.")));
 	pg_unreachable();
 }
 
@@ -143,11 +143,6 @@ onnx_activations(const Model *model, OnnxSurvey *survey)
 		}
 	}
 	qsort(activations->items, activations->n, sizeof(OnnxActivation), compare);
-	for (int i = 1; i < activations->n; i++)
-	{
-		if (compare(&activations->items[i - 1], &activations->items[i]) == 0)
-			report_metadata();
-	}
 	return activations;
 }
 

@@ -482,7 +482,25 @@ apply_node(Graph *graph, int node)
 	}
 }
 
-/* Tensors that are tied stay so: they lose the same. */
+static bool
+has_shape_of(const GraphValue *value, const GraphValue *other)
+{
+	return value->rank == other->rank &&
+		memcmp(value->dims, other->dims, value->rank * sizeof(int64)) == 0;
+}
+
+static void
+pin_all(Graph *graph, int value)
+{
+	for (int axis = 0; axis < graph->values[value].rank; axis++)
+	{
+		(void) graph_places(graph, value, axis);
+		graph_pin(graph, value, axis, PIN_FIXED, -1);
+	}
+}
+
+/* Tensors that are tied stay so: they lose the same, or, where their shapes
+ * are different, nothing. */
 static void
 join_tied(Graph *graph)
 {
@@ -494,34 +512,23 @@ join_tied(Graph *graph)
 	for (int i = 0; i < graph->nvalues; i++)
 	{
 		const GraphValue *value = &graph->values[i];
-		const GraphValue *other;
-		int			payload;
+		int		   *other;
 
 		if (value->tensor < 0)
 			continue;
-		payload = model->tensors[value->tensor].payload;
-		if (first[payload] < 0)
+		other = &first[model->tensors[value->tensor].payload];
+		if (*other < 0)
+			*other = i;
+		else if (has_shape_of(value, &graph->values[*other]))
 		{
-			first[payload] = i;
-			continue;
-		}
-		other = &graph->values[first[payload]];
-		for (int axis = 0; axis < value->rank; axis++)
-		{
-			if (other->rank == value->rank &&
-				other->dims[axis] == value->dims[axis])
-				graph_join(graph, -1, i, axis, 0, first[payload], axis, 0,
+			for (int axis = 0; axis < value->rank; axis++)
+				graph_join(graph, -1, i, axis, 0, *other, axis, 0,
 						   value->dims[axis]);
-			else
-			{
-				(void) graph_places(graph, i, axis);
-				graph_pin(graph, i, axis, PIN_FIXED, -1);
-			}
 		}
-		for (int axis = 0; axis < other->rank && other->rank != value->rank; axis++)
+		else
 		{
-			(void) graph_places(graph, first[payload], axis);
-			graph_pin(graph, first[payload], axis, PIN_FIXED, -1);
+			pin_all(graph, i);
+			pin_all(graph, *other);
 		}
 	}
 	pfree(first);

@@ -33,7 +33,7 @@ typedef struct Connections
  * Bytes of all of them at most: as many as there are parameters, and some for
  * a small model.  A weight needs an eighth of that for each way it is taken.
  */
-#define BITS_ALLOWANCE	(1024 * 1024)
+#define BITS_ALLOWANCE	(64 * 1024)
 
 typedef struct Search
 {

@@ -18,11 +18,11 @@ OBJS = $(SOURCES:.c=.o)
 # The install script is joined from the parts that lie beside the code, ground
 # floor first.
 # Of the repository: tables, functions, the gates to them, views that call gates.
-REPO_SQL = tables access audit refs commit models history lineage diff merge track load sign replica gc space verify publish views
+REPO_SQL = tables access audit refs commit served models history lineage diff merge track load sign replica gc space verify publish views
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 	src/format/onnx.sql src/graph/graph.sql src/transform/prune.sql src/transform/cut.sql \
 	src/transform/quantize.sql src/transform/compress.sql src/transform/report.sql \
-	$(REPO_SQL:%=src/repo/%.sql)
+	src/serve/predict.sql $(REPO_SQL:%=src/repo/%.sql) src/serve/cache.sql
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 
@@ -52,7 +52,7 @@ PG_CFLAGS = -ffp-contract=off -MMD -MP -Wall -Wextra -Wvla -Wshadow \
 KERNEL_CFLAGS = -O3 -fno-trapping-math
 SHLIB_LINK = -lcrypto -ldeflate -lz -lzstd -ldl -lpthread
 
-EXTRA_CLEAN = $(OBJS:.o=.d) output_iso
+EXTRA_CLEAN = $(OBJS:.o=.d) output_iso modelopt_runner runner
 
 # The weights' loops gain nothing from the server's JIT inliner, and without
 # it the build needs no clang.
@@ -82,7 +82,27 @@ $(OBJS): $(HERE)/Makefile
 $(OBJ_DIRS):
 	$(MKDIR_P) $@
 
--include $(OBJS:.o=.d)
+# The program that models run in, beside the library that starts it.
+RUNNER_SOURCES = src/serve/runner/runner.c src/serve/runner/prison.c src/serve/ort.c src/serve/ports.c
+RUNNER_OBJS = $(patsubst src/%.c,runner/%.o,$(RUNNER_SOURCES))
+RUNNER_CFLAGS = -std=gnu11 -O2 -g -fstack-protector-strong -Wall -Wextra -Wshadow \
+	-Wno-unused-parameter -MMD -MP
+
+all: modelopt_runner
+modelopt_runner: $(RUNNER_OBJS)
+	$(CC) $(RUNNER_CFLAGS) $(COPT) -o $@ $^ -ldl -lpthread -lseccomp
+runner/%.o: src/%.c $(HERE)/Makefile
+	@$(MKDIR_P) $(@D)
+	$(CC) $(RUNNER_CFLAGS) $(COPT) -I$(HERE)/src -c -o $@ $<
+
+install: install-runner
+install-runner: modelopt_runner installdirs
+	$(INSTALL_PROGRAM) modelopt_runner '$(DESTDIR)$(pkglibdir)/modelopt_runner'
+uninstall: uninstall-runner
+uninstall-runner:
+	rm -f '$(DESTDIR)$(pkglibdir)/modelopt_runner'
+
+-include $(OBJS:.o=.d) $(RUNNER_OBJS:.o=.d)
 
 modelopt--$(EXTVERSION).sql: $(SQL_PARTS) modelopt.control $(HERE)/Makefile
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION modelopt" to load this file. \quit'; \

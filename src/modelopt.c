@@ -14,6 +14,7 @@
 #include "model/model.h"
 #include "model/uses.h"
 #include "repo/repo.h"
+#include "serve/serve.h"
 #include "utils/guc.h"
 
 PG_MODULE_MAGIC;
@@ -40,6 +41,7 @@ define_settings(void)
 							   "Empty takes it from the table's message column.",
 							   &track_row_message, "", PGC_USERSET, 0,
 							   NULL, NULL, NULL);
+	serve_define_settings();
 	MarkGUCPrefixReserved("modelopt");
 }
 

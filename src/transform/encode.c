@@ -253,11 +253,22 @@ encode_too_large(const EncodeTarget *target, int64 index, const char *what)
 	pg_unreachable();
 }
 
+const char *
+encode_no_smaller(const EncodeTarget *target)
+{
+	return target->payload->encoding == ENCODING_SPARSE ?
+		"it is stored sparse, which is smaller" :
+		"it would not become smaller";
+}
+
 void
 encode_refuse_lossy(const EncodeTarget *target, const char *verb,
 					const char *hint)
 {
-	const EncodingInfo *info = encoding_info(target->payload->encoding);
+	int			encoding = target->payload->encoding;
+	const EncodingInfo *info = encoding_info(encoding);
+	bool		is_quantized = encoding != ENCODING_LOWRANK &&
+		encoding != ENCODING_CODEBOOK;
 
 	if (!info->lossy)
 		return;
@@ -267,5 +278,5 @@ encode_refuse_lossy(const EncodeTarget *target, const char *verb,
 					utf8_to_server(target->tensor->name)),
 			 errdetail("Its encoding is %s: its elements have been rounded before.",
 					   info->name),
-			 errhint("%s", hint)));
+			 errhint("%s", is_quantized ? hint : "Decompress the model first.")));
 }

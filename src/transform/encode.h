@@ -73,6 +73,9 @@ extern void encode_check_finite(const EncodeTarget *target, bool as_floats);
 pg_noreturn extern void encode_too_large(const EncodeTarget *target,
 										 int64 index, const char *what);
 
+/* Why a payload stays as it is whose bytes would be no fewer. */
+extern const char *encode_no_smaller(const EncodeTarget *target);
+
 /* Raises 55000 when the payload's elements are approximations already. */
 extern void encode_refuse_lossy(const EncodeTarget *target, const char *verb,
 								const char *hint);

@@ -80,11 +80,14 @@ store('integers', field(1, field(2, 'i0') . field(4, 'Constant') .
 	join('', map { node('Identity', "i$_", 'i' . ($_ - 1)) } 1 .. 60_000) . node('MatMul', 'y', 'x', 'w') . weight('w', 2, 2) .
 	value(11, 'x', 1, 2) . value(12, 'y', 1, 2));
 store('small', node('MatMul', 'y', 'x', 'w') . weight('w', 2, 2) . value(11, 'x', 1, 2) . value(12, 'y', 1, 2));
+# A node with a name of two megabytes, and two hundred weights.
+store('titled', field(1, join('', map { field(1, "w$_") } 1 .. 200) . field(2, 'y') . field(3, 'n' x 2_000_000) . field(4, 'Sum')) .
+	join('', map { weight("w$_", 2, 2) } 1 .. 200) . value(11, 'x', 1, 2) . value(12, 'y', 2, 2));
 # Two thousand names with hundreds of numbers in each.
 query('graphs', q{CREATE TABLE names AS SELECT model_agg(repeat('0.', 490) || i, '{1}' ORDER BY i) AS m FROM generate_series(1, 2000) i});
 
 SKIP: {
-	skip 'the kernel does not say how much memory a process had', 6 unless -r '/proc/self/status';
+	skip 'the kernel does not say how much memory a process had', 8 unless -r '/proc/self/status';
 	my $warm_up = 'SELECT count(*) FROM small, cut_dead_nodes_dry_run(m)';
 
 	my ($grown, $found) = grown($warm_up, 'SELECT count(*) FROM shared, cut_dead_nodes_dry_run(m)');
@@ -94,6 +97,10 @@ SKIP: {
 	($grown, $found) = grown($warm_up, 'SELECT count(*) FROM integers, cut_dead_nodes_dry_run(m)');
 	is($found, 1, 'integers make no layers');
 	cmp_ok($grown, '<', 220, 'what a walk over the nodes found out goes before the next one') or diag(int $grown, " MB");
+
+	($grown, $found) = grown($warm_up, 'SELECT count(*) FROM titled, layers(m)');
+	is($found, 200, 'a name that is too long is no layer');
+	cmp_ok($grown, '<', 64, 'and is not copied for each tensor') or diag(int $grown, ' MB');
 
 	($grown, $found) = grown($warm_up, q{SELECT count(*) FROM names, cut_layers_dry_run(m, '0*')});
 	is($found, 1, 'all names are of one layer');

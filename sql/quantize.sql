@@ -239,11 +239,13 @@ DROP TABLE conv;
 CREATE TABLE long AS SELECT q, model_read(model_write(q, 'onnx')) AS f FROM (
     SELECT quantize(set_graph(model_agg('l.weight', d), 'l:linear'), 'int4') AS q
     FROM (SELECT array_agg(r) FROM (SELECT array_agg((sin(i) * o)::real ORDER BY i) AS r FROM generate_series(1, 70000) i, generate_series(1, 2) o GROUP BY o) rows) v (d)) x;
+SET enable_nestloop = off;
 SELECT count(*) AS elements, bool_and(x = (code - 8)::real * scale) AS same FROM long,
     LATERAL (SELECT (o - 1) / 70000 AS r, (o - 1) % 70000 AS k, x FROM unnest(tensor(q, 'l.weight')) WITH ORDINALITY u (x, o)) e
     JOIN LATERAL (SELECT ((o - 1) * 2 + half) / 70016 AS r, ((o - 1) * 2 + half) % 70016 AS k, bytes::int >> 4 * half & 15 AS code
         FROM unnest(tensor(f, 'l.weight_quantized')) WITH ORDINALITY u (bytes, o), generate_series(0, 1) half) c USING (r, k)
     JOIN LATERAL (SELECT o - 1 AS block, scale FROM unnest(tensor(f, 'l.weight_scale')) WITH ORDINALITY u (scale, o)) s ON block = r * 2188 + k / 32;
+RESET enable_nestloop;
 DROP TABLE long;
 -- Elsewhere it is decoded.
 SELECT format, model_set_metadata(model_read(model_write(q, format)), '{}') = decompress(q) AS same

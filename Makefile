@@ -17,12 +17,15 @@ OBJS = $(SOURCES:.c=.o)
 
 # The install script is joined from the parts that lie beside the code, ground
 # floor first.
-# Of the repository: tables, functions, the gates to them, views that call gates.
-REPO_SQL = tables access audit refs commit served models history lineage diff merge track load sign replica gc space verify publish views
+# Tables and functions of the repository; what is published comes after all
+# functions, and the views that call it last.
+REPO_SQL = access audit refs commit served models history lineage diff merge track load sign replica gc space verify
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 	src/format/onnx.sql src/graph/graph.sql src/transform/prune.sql src/transform/cut.sql \
 	src/transform/quantize.sql src/transform/compress.sql src/transform/report.sql \
-	src/serve/predict.sql $(REPO_SQL:%=src/repo/%.sql) src/serve/cache.sql
+	src/serve/predict.sql src/repo/tables.sql src/monitor/tables.sql src/repo/kept.sql \
+	$(REPO_SQL:%=src/repo/%.sql) src/monitor/stats.sql src/monitor/drift.sql \
+	src/repo/publish.sql src/monitor/reference.sql src/repo/views.sql src/monitor/views.sql src/serve/cache.sql
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 
@@ -33,7 +36,7 @@ REGRESS = model inspect tensor spill prune prune_structured prune_errors \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
 	hostile_gguf hostile_npz \
 	repo_audit repo_sign repo_track repo_load repo_commit repo_diff repo_blame repo_merge \
-	repo_gc repo_verify repo_encodings repo_float8 repo_access
+	repo_gc repo_verify repo_encodings repo_float8 serve_predict repo_access
 REGRESS_OPTS = --load-extension=modelopt
 ISOLATION = $(patsubst $(HERE)/test/isolation/specs/%.spec,%,$(wildcard $(HERE)/test/isolation/specs/*.spec))
 ISOLATION_OPTS = --inputdir=$(HERE)/test/isolation --load-extension=modelopt
@@ -157,7 +160,7 @@ list-regress:
 
 asan: sanitizers
 
-sanitizers fuzz isolation tap kernel hostile warnings:
+sanitizers fuzz isolation tap kernel conformance hostile warnings:
 	@$(HERE)/test/run $@
 
 interop:
@@ -170,7 +173,7 @@ bench:
 help:
 	@sed -n 's/^#: \?//p' $(abspath $(lastword $(filter %Makefile,$(MAKEFILE_LIST))))
 
-.PHONY: demo stop setup test regress sanitizers interop fuzz isolation tap kernel hostile warnings bench help
+.PHONY: demo stop setup test regress sanitizers interop fuzz isolation tap kernel conformance hostile warnings bench help
 
 #: Build
 #:   make                    the shared library and the install script
@@ -184,6 +187,7 @@ help:
 #:   make test               install what is missing, run every suite
 #:   make regress            pg_regress; REGRESS="prune model" picks tests
 #:   make isolation tap kernel hostile fuzz asan warnings      one suite each
+#:   make conformance        the ONNX project's test set through predict_json, beside plain ONNX Runtime
 #:   make interop            against PyTorch and the formats' libraries: those installed, and recent ones from PyPI
 #:   make bench              speed against the tools one would use instead
 #: Other

@@ -33,6 +33,15 @@ typedef uint8 CodedByte;
 typedef char CodedByte;
 #endif
 
+/* The number of this backend among MaxBackends, from 0; or below. */
+#if PG_VERSION_NUM >= 170000
+#include "storage/procnumber.h"
+#define MyBackendSlot ((int) MyProcNumber)
+#else
+#include "storage/backendid.h"
+#define MyBackendSlot ((int) MyBackendId - 1)
+#endif
+
 #if PG_VERSION_NUM < 150000
 
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)

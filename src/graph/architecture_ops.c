@@ -642,7 +642,10 @@ step_operator_like(const char *name)
 	size_t		length = strlen(small);
 
 	for (char *c = small; *c != '\0'; c++)
-		*c = pg_ascii_tolower((unsigned char) *c);
+	{
+		if (*c >= 'A' && *c <= 'Z')
+			*c += 'a' - 'A';
+	}
 	if (step_operator(small) != NULL)
 		return step_operator(small);
 	if (length > 2 && small[length - 1] == 'd' && strchr("123", small[length - 2]) != NULL)

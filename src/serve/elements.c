@@ -155,18 +155,8 @@ source_of_array(ArraySource *source, ArrayType *array)
 
 /* ---------- writing ---------- */
 
-pg_noreturn static void
-does_not_fit(double value, int type, const char *name)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-			 errmsg("value %s does not fit input \"%s\"",
-					DatumGetCString(DirectFunctionCall1(float8out, Float8GetDatum(value))), name),
-			 errdetail("Its elements are %s.", element_name(type))));
-}
-
-static double
-value_as_double(SourceKind kind, const void *values, int64 i)
+double
+source_as_double(SourceKind kind, const void *values, int64 i)
 {
 	switch (kind)
 	{
@@ -191,36 +181,52 @@ value_as_double(SourceKind kind, const void *values, int64 i)
 	elog(ERROR, "a text is no number");
 }
 
-/* Integers beyond 2^53 are not to be rounded on their way. */
-static int64
-value_as_integer(SourceKind kind, const void *values, int64 i, int type,
-				 const char *name)
+char *
+elements_complaint(SourceKind kind, const void *values, int64 i, int type,
+				   const char *name)
+{
+	return psprintf("value %s does not fit input \"%s\", whose elements are %s",
+					DatumGetCString(DirectFunctionCall1(float8out,
+														Float8GetDatum(source_as_double(kind, values, i)))),
+					name, element_name(type));
+}
+
+/* Whether it is one.  Integers beyond 2^53 are not to be rounded on their way. */
+static bool
+value_as_integer(SourceKind kind, const void *values, int64 i, int64 *result)
 {
 	double		value;
 
 	if (kind == SOURCE_I64)
-		return ((const int64 *) values)[i];
+	{
+		*result = ((const int64 *) values)[i];
+		return true;
+	}
 	if (kind == SOURCE_NUMERIC)
 	{
 		Datum		numeric = ((const Datum *) values)[i];
 		Datum		whole = DirectFunctionCall2(numeric_trunc, numeric, Int32GetDatum(0));
+		char	   *digits;
+		char	   *end;
 
-		value = value_as_double(kind, values, i);
-		if (!(fabs(value) < 9.2e18) ||
-			!DatumGetBool(DirectFunctionCall2(numeric_eq, numeric, whole)))
-			does_not_fit(value, type, name);
-		return DatumGetInt64(DirectFunctionCall1(numeric_int8, numeric));
+		if (!DatumGetBool(DirectFunctionCall2(numeric_eq, numeric, whole)))
+			return false;
+		digits = DatumGetCString(DirectFunctionCall1(numeric_out, whole));
+		errno = 0;
+		*result = strtoi64(digits, &end, 10);
+		return errno == 0 && end != digits && *end == '\0';
 	}
-	value = value_as_double(kind, values, i);
+	value = source_as_double(kind, values, i);
 	if (!(value >= -9223372036854775808.0 && value < 9223372036854775808.0) ||
 		value != rint(value))
-		does_not_fit(value, type, name);
-	return (int64) value;
+		return false;
+	*result = (int64) value;
+	return true;
 }
 
-static void
+static int64
 write_integers(SourceKind kind, const void *values, int64 n, int type,
-			   void *dst, const char *name)
+			   void *dst)
 {
 	static const struct
 	{
@@ -237,10 +243,11 @@ write_integers(SourceKind kind, const void *values, int64 n, int type,
 
 	for (int64 i = 0; i < n; i++)
 	{
-		int64		value = value_as_integer(kind, values, i, type, name);
+		int64		value;
 
-		if (value < ranges[type].least || value > ranges[type].most)
-			does_not_fit(value, type, name);
+		if (!value_as_integer(kind, values, i, &value) ||
+			value < ranges[type].least || value > ranges[type].most)
+			return i;
 		switch (bytes)
 		{
 			case 1:
@@ -257,6 +264,7 @@ write_integers(SourceKind kind, const void *values, int64 n, int type,
 				break;
 		}
 	}
+	return -1;
 }
 
 /* Small floats by way of floats, as everybody does. */
@@ -272,30 +280,40 @@ write_small_floats(SourceKind kind, const void *values, int64 n, int type,
 		int64		length = Min(n - first, lengthof(chunk));
 
 		for (int64 i = 0; i < length; i++)
-			chunk[i] = value_as_double(kind, values, first + i);
+			chunk[i] = source_as_double(kind, values, first + i);
 		(void) dtype_from_float(dtype, chunk, length,
 								(char *) dst + dtype_bytes(dtype, first));
 	}
 }
 
-static void
+/* A number does not become infinite on its way. */
+static int64
 write_f32(SourceKind kind, const void *values, int64 n, float *dst)
 {
 	if (kind == SOURCE_F32)
+	{
 		memcpy(dst, values, n * sizeof(float));
-	else
-		for (int64 i = 0; i < n; i++)
-			dst[i] = value_as_double(kind, values, i);
+		return -1;
+	}
+	for (int64 i = 0; i < n; i++)
+	{
+		double		value = source_as_double(kind, values, i);
+
+		dst[i] = value;
+		if (isinf(dst[i]) && !isinf(value))
+			return i;
+	}
+	return -1;
 }
 
 static void
 write_f64(SourceKind kind, const void *values, int64 n, double *dst)
 {
 	for (int64 i = 0; i < n; i++)
-		dst[i] = value_as_double(kind, values, i);
+		dst[i] = source_as_double(kind, values, i);
 }
 
-void
+int64
 elements_write(SourceKind kind, const void *values, int64 n, int type,
 			   void *dst, const char *name)
 {
@@ -307,11 +325,10 @@ elements_write(SourceKind kind, const void *values, int64 n, int type,
 	switch (type)
 	{
 		case ELEMENT_F32:
-			write_f32(kind, values, n, dst);
-			break;
+			return write_f32(kind, values, n, dst);
 		case ELEMENT_F64:
 			write_f64(kind, values, n, dst);
-			break;
+			return -1;
 		case ELEMENT_F16:
 		case ELEMENT_BF16:
 		case ELEMENT_F8E4M3FN:
@@ -319,7 +336,7 @@ elements_write(SourceKind kind, const void *values, int64 n, int type,
 		case ELEMENT_F8E5M2:
 		case ELEMENT_F8E5M2FNUZ:
 			write_small_floats(kind, values, n, type, dst);
-			break;
+			return -1;
 		case ELEMENT_U8:
 		case ELEMENT_I8:
 		case ELEMENT_U16:
@@ -329,14 +346,12 @@ elements_write(SourceKind kind, const void *values, int64 n, int type,
 		case ELEMENT_BOOL:
 		case ELEMENT_U32:
 		case ELEMENT_U64:
-			write_integers(kind, values, n, type, dst, name);
-			break;
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("input \"%s\" cannot be given", name),
-					 errdetail("Its elements are %s.", element_name(type))));
+			return write_integers(kind, values, n, type, dst);
 	}
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("input \"%s\" cannot be given", name),
+			 errdetail("Its elements are %s.", element_name(type))));
 }
 
 /* ---------- reading ---------- */

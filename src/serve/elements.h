@@ -36,6 +36,9 @@ extern int	source_width(SourceKind kind);
 /* Puts a value where so many bytes are. */
 extern void source_store(SourceKind kind, Datum value, void *dst);
 
+/* One value that is no text, of many. */
+extern double source_as_double(SourceKind kind, const void *values, int64 i);
+
 /* The values of an array. */
 typedef struct ArraySource
 {
@@ -48,12 +51,16 @@ typedef struct ArraySource
 extern void source_of_array(ArraySource *source, ArrayType *array);
 
 /*
- * Writes n values as elements of a type that is no string.  Raises 22003 when
- * one does not fit, 42804 when values of that kind are no such elements; name
- * is the input's.
+ * Writes n values as elements of a type that is no string.  Returns the index
+ * of the first one that does not fit, or -1.  Raises 42804 when values of that
+ * kind are no such elements; name is the input's.
  */
-extern void elements_write(SourceKind kind, const void *values, int64 n,
-						   int type, void *dst, const char *name);
+extern int64 elements_write(SourceKind kind, const void *values, int64 n,
+							int type, void *dst, const char *name);
+
+/* In words, that a value does not fit. */
+extern char *elements_complaint(SourceKind kind, const void *values, int64 i,
+								int type, const char *name);
 
 /* The element type's name, as tensors() has it. */
 extern const char *element_name(int type);

@@ -7,6 +7,7 @@
 #include "catalog/pg_type.h"
 #include "model/model_sql.h"
 #include "serve/call.h"
+#include "serve/invocation.h"
 #include "serve/rows.h"
 
 PG_FUNCTION_INFO_V1(modelopt_predict);
@@ -78,7 +79,9 @@ rows_without_nulls(const ArraySource *source, const ArrayRows *rows, int *n)
 
 		for (int64 i = 0; source->nulls != NULL && i < rows->width && !has_null; i++)
 			has_null = source->nulls[first + i];
-		if (!has_null)
+		if (has_null)
+			invocation_observe_nulls(source, first, rows->width);
+		else
 			good[(*n)++] = row;
 	}
 	return good;
@@ -99,9 +102,15 @@ predict_some(Session *session, const ArraySource *source, const ArrayRows *rows,
 
 		rows_begin(batch, session, nrows);
 		for (int i = 0; i < nrows; i++)
-			rows_put(batch, i, 0, source->kind, source->values +
-					 wanted[done + i] * rows->width * source_width(source->kind),
-					 rows->width);
+		{
+			const char *values_of_row = source->values +
+				wanted[done + i] * rows->width * source_width(source->kind);
+			char	   *complaint = rows_put(batch, i, 0, source->kind,
+											 values_of_row, rows->width);
+
+			if (complaint != NULL)
+				rows_refuse(complaint);
+		}
 		rows_run(batch);
 		rows_output(batch, output_number, &output);
 		if (done == 0)
@@ -167,8 +176,8 @@ array_with_nulls(const float *values, const int *dims, const int *good, int ngoo
 }
 
 /* predict(model or name, features, output) */
-Datum
-modelopt_predict(PG_FUNCTION_ARGS)
+static Datum
+predict(FunctionCallInfo fcinfo)
 {
 	ArrayType  *array;
 	ArraySource source;
@@ -203,4 +212,10 @@ modelopt_predict(PG_FUNCTION_ARGS)
 	if (ngood < rows.nrows)
 		PG_RETURN_ARRAYTYPE_P(array_with_nulls(values, dims, good, ngood));
 	PG_RETURN_ARRAYTYPE_P(array_of_floats(values, width > 0 ? 2 : 0, dims, rows.nrows * width));
+}
+
+Datum
+modelopt_predict(PG_FUNCTION_ARGS)
+{
+	return invocation_run(fcinfo, predict);
 }

@@ -272,6 +272,14 @@ put_texts(RowInput *input, int64 at, SourceKind kind, const void *values,
 }
 
 void
+rows_refuse(const char *complaint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("%s", complaint)));
+}
+
+char *
 rows_put(RowBatch *batch, int row, int64 at, SourceKind kind,
 		 const void *values, int64 n)
 {
@@ -291,13 +299,21 @@ rows_put(RowBatch *batch, int row, int64 at, SourceKind kind,
 		if (input->texts != NULL)
 			put_texts(input, element, kind, next, length, batch->session->inputs[i].name);
 		else
-			elements_write(kind, next, length, input->shape.type,
-						   input->data + element * (element_bits(input->shape.type) / 8),
-						   server_text(batch->session->inputs[i].name));
+		{
+			const char *name = batch->session->inputs[i].name;
+			int64		bad = elements_write(kind, next, length, input->shape.type,
+											 input->data + element * (element_bits(input->shape.type) / 8),
+											 name);
+
+			if (bad >= 0)
+				return elements_complaint(kind, next, bad, input->shape.type,
+										  server_text(name));
+		}
 		next += length * source_width(kind);
 		at += length;
 		n -= length;
 	}
+	return NULL;
 }
 
 /* Strings have no place of their own before their lengths are known; those of
@@ -344,7 +360,7 @@ rows_run(RowBatch *batch)
 	for (int i = 0; i < batch->session->ninputs; i++)
 		if (batch->inputs[i].texts != NULL)
 			lay_out_texts(batch, i);
-	session_run(batch->session);
+	session_run(batch->session, batch->whole ? 0 : batch->batch, batch->nrows);
 }
 
 /* ---------- outputs ---------- */

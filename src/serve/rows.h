@@ -47,9 +47,13 @@ extern int	rows_limit(const RowBatch *batch, int wanted);
 /* Starts a batch of that many rows, at most rows_limit. */
 extern void rows_begin(RowBatch *batch, Session *session, int nrows);
 
-/* Puts n values from a place in a row on.  Texts must live until the run. */
-extern void rows_put(RowBatch *batch, int row, int64 at, SourceKind kind,
-					 const void *values, int64 n);
+/* Puts n values from a place in a row on.  Texts must live until the run.
+ * Returns NULL, or in words what does not fit. */
+extern char *rows_put(RowBatch *batch, int row, int64 at, SourceKind kind,
+					  const void *values, int64 n);
+
+/* Raises that. */
+pg_noreturn extern void rows_refuse(const char *complaint);
 
 extern void rows_run(RowBatch *batch);
 

@@ -306,6 +306,8 @@ make_memory(void)
 	if (start == MAP_FAILED)
 		return false;
 	runner.exchange = start;
+	runner.request = 1;
+	atomic_store(&runner.exchange->request, runner.request);
 	return true;
 }
 
@@ -437,7 +439,6 @@ start_runner(void)
 				 errmsg("could not start model runner \"%s/modelopt_runner\": %m", pkglib_path)));
 	}
 	make_events();
-	runner.request = 1;
 	await_answer();
 	if (runner.exchange->good)
 		return;

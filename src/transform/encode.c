@@ -11,6 +11,7 @@
 
 #include "miscadmin.h"
 #include "model/model_sql.h"
+#include "model/progress.h"
 #include "transform/difference.h"
 #include "transform/encode.h"
 #include "transform/recipe.h"
@@ -53,6 +54,19 @@ notice_kept(const Encoder *encoder, const EncodeTotals *totals,
 			 errdetail("\"%s\": %s.", utf8_to_server(name), why)));
 }
 
+static int64
+chosen_bytes(const Model *source, const int *chosen)
+{
+	int64		bytes = 0;
+
+	for (int i = 0; i < source->npayloads; i++)
+	{
+		if (chosen[i] >= 0)
+			bytes += dtype_bytes(source->payloads[i]->dtype, source->payloads[i]->count);
+	}
+	return bytes;
+}
+
 Model *
 encode_model(const Model *source, const Encoder *encoder,
 			 EncodeTotals *totals)
@@ -64,6 +78,7 @@ encode_model(const Model *source, const Encoder *encoder,
 											   ALLOCSET_DEFAULT_SIZES);
 	const char *kept_name = NULL;
 	const char *kept_why = NULL;
+	int			began = progress_begin(encoder->patterns.verb, "bytes", chosen_bytes(source, chosen));
 
 	memset(totals, 0, sizeof(*totals));
 	for (int i = 0; i < source->npayloads; i++)
@@ -80,6 +95,7 @@ encode_model(const Model *source, const Encoder *encoder,
 			why = encoder->encode(&target, encoder->request, out);
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(work);
+			progress_add(dtype_bytes(payload->dtype, payload->count));
 		}
 		if (chosen[i] < 0 || why != NULL)
 			model_share_payload(out, payload);
@@ -98,6 +114,7 @@ encode_model(const Model *source, const Encoder *encoder,
 			payload_complete(out->payloads[i]);
 		}
 	}
+	progress_end(began);
 	MemoryContextDelete(work);
 	model_add_tensors_of(out, source);
 	if (totals->encoded + totals->kept == 0)

@@ -32,7 +32,7 @@ DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 REGRESS = model inspect tensor spill prune prune_structured prune_errors \
 	quantize compress lossless report \
 	pytorch_read pytorch_write safetensors onnx gguf npz formats \
-	graph cut_nodes cut_layers cut_edges \
+	graph graph_crafted cut_nodes cut_layers cut_edges \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
 	hostile_gguf hostile_npz \
 	repo_audit repo_sign repo_track repo_load repo_commit repo_diff repo_blame repo_merge \

@@ -155,8 +155,8 @@ source_of_array(ArraySource *source, ArrayType *array)
 
 /* ---------- writing ---------- */
 
-static double
-value_as_double(SourceKind kind, const void *values, int64 i)
+double
+source_as_double(SourceKind kind, const void *values, int64 i)
 {
 	switch (kind)
 	{
@@ -187,7 +187,7 @@ elements_complaint(SourceKind kind, const void *values, int64 i, int type,
 {
 	return psprintf("value %s does not fit input \"%s\", whose elements are %s",
 					DatumGetCString(DirectFunctionCall1(float8out,
-														Float8GetDatum(value_as_double(kind, values, i)))),
+														Float8GetDatum(source_as_double(kind, values, i)))),
 					name, element_name(type));
 }
 
@@ -216,7 +216,7 @@ value_as_integer(SourceKind kind, const void *values, int64 i, int64 *result)
 		*result = strtoi64(digits, &end, 10);
 		return errno == 0 && end != digits && *end == '\0';
 	}
-	value = value_as_double(kind, values, i);
+	value = source_as_double(kind, values, i);
 	if (!(value >= -9223372036854775808.0 && value < 9223372036854775808.0) ||
 		value != rint(value))
 		return false;
@@ -280,7 +280,7 @@ write_small_floats(SourceKind kind, const void *values, int64 n, int type,
 		int64		length = Min(n - first, lengthof(chunk));
 
 		for (int64 i = 0; i < length; i++)
-			chunk[i] = value_as_double(kind, values, first + i);
+			chunk[i] = source_as_double(kind, values, first + i);
 		(void) dtype_from_float(dtype, chunk, length,
 								(char *) dst + dtype_bytes(dtype, first));
 	}
@@ -297,7 +297,7 @@ write_f32(SourceKind kind, const void *values, int64 n, float *dst)
 	}
 	for (int64 i = 0; i < n; i++)
 	{
-		double		value = value_as_double(kind, values, i);
+		double		value = source_as_double(kind, values, i);
 
 		dst[i] = value;
 		if (isinf(dst[i]) && !isinf(value))
@@ -310,7 +310,7 @@ static void
 write_f64(SourceKind kind, const void *values, int64 n, double *dst)
 {
 	for (int64 i = 0; i < n; i++)
-		dst[i] = value_as_double(kind, values, i);
+		dst[i] = source_as_double(kind, values, i);
 }
 
 int64

@@ -98,7 +98,7 @@ def make_model(folder, session, name):
 def make_tables(session, rows):
     session.run("""
         CREATE TABLE samples AS SELECT i::bigint AS id,
-            (SELECT array_agg(sin(i * 7919 + j * j)::real)
+            (SELECT array_agg(sin(i * 7919.0 + j * j)::real)
              FROM generate_series(1, %d) j) AS features
             FROM generate_series(1, %d) i;
         CREATE TABLE scores (id bigint, score real);

@@ -47,34 +47,53 @@ element_name(int type)
 		dtype == DTYPE_INVALID ? "of another type" : dtype_name(dtype);
 }
 
-SourceKind
-source_kind(Oid type)
+static bool
+find_kind(Oid type, SourceKind *kind)
 {
-	switch (getBaseType(type))
+	switch (type)
 	{
 		case FLOAT4OID:
-			return SOURCE_F32;
+			*kind = SOURCE_F32;
+			return true;
 		case FLOAT8OID:
-			return SOURCE_F64;
+			*kind = SOURCE_F64;
+			return true;
 		case INT2OID:
-			return SOURCE_I16;
+			*kind = SOURCE_I16;
+			return true;
 		case INT4OID:
-			return SOURCE_I32;
+			*kind = SOURCE_I32;
+			return true;
 		case INT8OID:
-			return SOURCE_I64;
+			*kind = SOURCE_I64;
+			return true;
 		case BOOLOID:
-			return SOURCE_BOOL;
+			*kind = SOURCE_BOOL;
+			return true;
 		case NUMERICOID:
-			return SOURCE_NUMERIC;
+			*kind = SOURCE_NUMERIC;
+			return true;
 		case TEXTOID:
 		case VARCHAROID:
 		case BPCHAROID:
-			return SOURCE_TEXT;
+			*kind = SOURCE_TEXT;
+			return true;
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("values of type %s cannot be features", format_type_be(type)),
-			 errhint("Features are numbers, booleans or texts.")));
+	return false;
+}
+
+SourceKind
+source_kind(Oid type)
+{
+	SourceKind	kind;
+
+	/* Domains are rare, and looking what they are of costs. */
+	if (!find_kind(type, &kind) && !find_kind(getBaseType(type), &kind))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("values of type %s cannot be features", format_type_be(type)),
+				 errhint("Features are numbers, booleans or texts.")));
+	return kind;
 }
 
 int

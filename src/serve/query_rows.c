@@ -203,11 +203,12 @@ static RowValues *
 read_rows(QueryRows *query)
 {
 	RowValues  *values = palloc0(query->nrows * sizeof(RowValues));
+	ArraySource *sources = palloc0((Size) query->nrows * query->ncolumns * sizeof(ArraySource));
 
 	query->ngood = 0;
 	for (int i = 0; i < query->nrows; i++)
 	{
-		values[i].sources = palloc0(query->ncolumns * sizeof(ArraySource));
+		values[i].sources = sources + (Size) i * query->ncolumns;
 		read_row(query, query->rows->vals[i], &values[i]);
 		if (values[i].has_null)
 		{

@@ -19,13 +19,14 @@ OBJS = $(SOURCES:.c=.o)
 # floor first.
 # Tables and functions of the repository; what is published comes after all
 # functions, and the views that call it last.
-REPO_SQL = access audit refs commit models history lineage diff merge track load sign replica gc space verify
+REPO_SQL = access audit refs commit served models history lineage diff merge track load sign replica gc space verify
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 	src/format/onnx.sql src/graph/graph.sql src/transform/prune.sql src/transform/cut.sql \
 	src/transform/quantize.sql src/transform/compress.sql src/transform/report.sql \
-	src/repo/tables.sql src/monitor/tables.sql src/repo/kept.sql \
+	src/serve/predict.sql src/repo/tables.sql src/monitor/tables.sql src/repo/kept.sql \
 	$(REPO_SQL:%=src/repo/%.sql) src/monitor/stats.sql src/monitor/drift.sql \
-	src/repo/publish.sql src/monitor/reference.sql src/repo/views.sql src/monitor/views.sql src/monitor/prom.sql
+	src/repo/publish.sql src/monitor/reference.sql src/repo/views.sql src/monitor/views.sql src/monitor/prom.sql \
+	src/serve/cache.sql
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 
@@ -36,7 +37,7 @@ REGRESS = model inspect tensor spill prune prune_structured prune_errors \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
 	hostile_gguf hostile_npz \
 	repo_audit repo_sign repo_track repo_load repo_commit repo_diff repo_blame repo_merge \
-	repo_gc repo_verify repo_encodings repo_float8 repo_access
+	repo_gc repo_verify repo_encodings repo_float8 serve_predict repo_access
 REGRESS_OPTS = --load-extension=modelopt
 ISOLATION = $(patsubst $(HERE)/test/isolation/specs/%.spec,%,$(wildcard $(HERE)/test/isolation/specs/*.spec))
 ISOLATION_OPTS = --inputdir=$(HERE)/test/isolation --load-extension=modelopt
@@ -55,7 +56,7 @@ PG_CFLAGS = -ffp-contract=off -MMD -MP -Wall -Wextra -Wvla -Wshadow \
 KERNEL_CFLAGS = -O3 -fno-trapping-math
 SHLIB_LINK = -lcrypto -ldeflate -lz -lzstd -ldl -lpthread
 
-EXTRA_CLEAN = $(OBJS:.o=.d) output_iso
+EXTRA_CLEAN = $(OBJS:.o=.d) output_iso modelopt_runner runner
 
 # The weights' loops gain nothing from the server's JIT inliner, and without
 # it the build needs no clang.
@@ -85,7 +86,27 @@ $(OBJS): $(HERE)/Makefile
 $(OBJ_DIRS):
 	$(MKDIR_P) $@
 
--include $(OBJS:.o=.d)
+# The program that models run in, beside the library that starts it.
+RUNNER_SOURCES = src/serve/runner/runner.c src/serve/runner/prison.c src/serve/ort.c src/serve/ports.c
+RUNNER_OBJS = $(patsubst src/%.c,runner/%.o,$(RUNNER_SOURCES))
+RUNNER_CFLAGS = -std=gnu11 -O2 -g -fstack-protector-strong -Wall -Wextra -Wshadow \
+	-Wno-unused-parameter -MMD -MP
+
+all: modelopt_runner
+modelopt_runner: $(RUNNER_OBJS)
+	$(CC) $(RUNNER_CFLAGS) $(COPT) -o $@ $^ -ldl -lpthread -lseccomp
+runner/%.o: src/%.c $(HERE)/Makefile
+	@$(MKDIR_P) $(@D)
+	$(CC) $(RUNNER_CFLAGS) $(COPT) -I$(HERE)/src -c -o $@ $<
+
+install: install-runner
+install-runner: modelopt_runner installdirs
+	$(INSTALL_PROGRAM) modelopt_runner '$(DESTDIR)$(pkglibdir)/modelopt_runner'
+uninstall: uninstall-runner
+uninstall-runner:
+	rm -f '$(DESTDIR)$(pkglibdir)/modelopt_runner'
+
+-include $(OBJS:.o=.d) $(RUNNER_OBJS:.o=.d)
 
 modelopt--$(EXTVERSION).sql: $(SQL_PARTS) modelopt.control $(HERE)/Makefile
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION modelopt" to load this file. \quit'; \
@@ -140,7 +161,7 @@ list-regress:
 
 asan: sanitizers
 
-sanitizers fuzz isolation tap kernel hostile warnings:
+sanitizers fuzz isolation tap kernel conformance hostile warnings:
 	@$(HERE)/test/run $@
 
 interop:
@@ -153,7 +174,7 @@ bench:
 help:
 	@sed -n 's/^#: \?//p' $(abspath $(lastword $(filter %Makefile,$(MAKEFILE_LIST))))
 
-.PHONY: demo stop setup test regress sanitizers interop fuzz isolation tap kernel hostile warnings bench help
+.PHONY: demo stop setup test regress sanitizers interop fuzz isolation tap kernel conformance hostile warnings bench help
 
 #: Build
 #:   make                    the shared library and the install script
@@ -167,6 +188,7 @@ help:
 #:   make test               install what is missing, run every suite
 #:   make regress            pg_regress; REGRESS="prune model" picks tests
 #:   make isolation tap kernel hostile fuzz asan warnings      one suite each
+#:   make conformance        the ONNX project's test set through predict_json, beside plain ONNX Runtime
 #:   make interop            against PyTorch and the formats' libraries: those installed, and recent ones from PyPI
 #:   make bench              speed against the tools one would use instead
 #: Other

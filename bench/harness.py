@@ -159,11 +159,15 @@ class PeakMemory(threading.Thread):
 
 # ---------- the table ----------
 
+# Units of seconds, and how many are in one.
+SECONDS = {"s": 1, "ms": 1000, "us": 1000000}
+
+
 def readable(value, unit):
     if unit == "s":
         return "%.3f s" % value
-    if unit == "ms":
-        return "%.1f ms" % (1000 * value)
+    if unit in SECONDS:
+        return "%.1f %s" % (SECONDS[unit] * value, unit)
     if unit == "MB":
         return "%.0f MB" % (value / 1e6)
     return "%.2f %s" % (value, unit)
@@ -187,7 +191,7 @@ class Report:
         self.put(what, ours, theirs, against, readable(value, unit),
                  "<= %g %s" % (limit, unit) if limit else "",
                  None if limit is None else
-                 value * (1000 if unit == "ms" else 1) <= limit)
+                 value * SECONDS.get(unit, 1) <= limit)
 
     def put(self, what, ours, theirs, against, ratio, goal, met):
         verdict = {None: "", True: "met", False: "MISSED"}[met]

@@ -44,6 +44,39 @@ use_server() {
 	PATH=$("$PG_CONFIG" --bindir):$PATH
 	export PGHOST PGPORT PGUSER PGDATABASE PATH PGCLIENTENCODING=UTF8
 	unset PGSERVICE PGSERVICEFILE PGOPTIONS PGHOSTADDR PGPASSFILE
+	# Empty where there is none: what models compute is not tested there.
+	ONNXRUNTIME_LIBRARY=$(onnxruntime_library || true)
+	export ONNXRUNTIME_LIBRARY
+}
+
+# What scripts/fetch_onnxruntime keeps outside of the repository, for all clones.
+ONNXRUNTIME_CACHE=${XDG_CACHE_HOME:-~/.cache}/modelopt
+ONNXRUNTIME_PYPI=1.32.0
+ONNXRUNTIME_NPM=1.30.0
+# The oldest that has what is called.
+ONNXRUNTIME_OLDEST=1.17
+
+# Prints the path of ONNX Runtime's library: the one that the environment names,
+# the one that is installed in the system, or the one in the cache.
+onnxruntime_library() {
+	local path version
+	if [ -n "${ONNXRUNTIME_LIBRARY:-}" ]; then
+		realpath -e "$ONNXRUNTIME_LIBRARY"
+		return
+	fi
+	path=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null |
+		sed -n 's/.*libonnxruntime\.so\.1 .*=> //p' | head -n 1)
+	# The link's target has the whole version in its name.
+	version=$(realpath "${path:-/}" | sed -n 's/.*\.so\.//p')
+	if [ -n "$version" ] && printf '%s\n' "$ONNXRUNTIME_OLDEST" "$version" | sort -C -V; then
+		echo "$path"
+		return
+	fi
+	for version in "$ONNXRUNTIME_PYPI" "$ONNXRUNTIME_NPM"; do
+		path=$ONNXRUNTIME_CACHE/onnxruntime-$version/libonnxruntime.so.1
+		[ ! -f "$path" ] || { echo "$path"; return; }
+	done
+	return 1
 }
 
 # Creates a database with the extension on the server in use.
@@ -78,6 +111,12 @@ count_tap() {
 	fi
 	say "$good passed, $bad failed"
 	[ "$bad" = 0 ]
+}
+
+# Ends a suite that has nothing to run on, and says why.
+skip_suite() {
+	say "skipped: $1"
+	exit 0
 }
 
 # The Python that has torch: the system's, or the one that set-up made where

@@ -156,6 +156,8 @@ CREATE TABLE odd AS SELECT model_agg(name, data ORDER BY name) AS m FROM (VALUES
 SELECT call, refusal(format('SELECT %s FROM odd', call)) FROM unnest(ARRAY[
     'quantize(m, NULL)',
     'quantize(m, ''int5'')',
+    'quantize(m, ''float16'')',
+    'quantize(m, ''Float32'')',
     'quantize(m, ''int8'', ''tflite'')',
     'quantize(m, ''int8'', ''gguf'')',
     'quantize(m, ''q8_0'', ''onnx'')',
@@ -207,6 +209,18 @@ FROM model_read(model_write(quantize((SELECT m FROM mlp), 'int8',
 SELECT t.name, dtype, shape FROM model_read(model_write(quantize((SELECT m FROM mlp), 'int4'), 'onnx')) m, tensors(m) t;
 SELECT length(model_write(m, 'onnx')) > 2 * length(model_write(quantize(m, 'int8'), 'onnx')) AS smaller
 FROM mlp;
+-- Groups of a convolution, in a graph that is older than groups: 27 numbers are
+-- two rows of 16, five of which a Slice takes away.
+CREATE TABLE conv AS SELECT set_graph(model_agg('c.weight', d), 'c:conv2d') AS m
+FROM (SELECT array_agg(array_fill(i::real, '{3,3,3}') ORDER BY i) FROM generate_series(1, 4) i) v (d);
+SELECT n.name, op_type, domain, inputs, attributes FROM conv, nodes(model_read(model_write(quantize(m, 'int4', group_size => 16), 'onnx'))) n;
+SELECT t.name, dtype, shape, CASE WHEN dtype = 'i64' OR t.name ~ 'scale' THEN tensor(q, t.name) END AS numbers
+FROM conv, model_read(model_write(quantize(m, 'int4', group_size => 16), 'onnx')) q, tensors(q) t;
+SELECT array_agg(v ORDER BY o) AS third_row FROM conv, unnest(tensor(model_read(model_write(quantize(m, 'int4', group_size => 16), 'onnx')), 'c.weight_quantized')) WITH ORDINALITY u (v, o) WHERE o BETWEEN 65 AND 96;
+-- What ONNX does not have is decoded, and that is said.
+SELECT length(model_write(compress(m, 'cluster', bits => 2), 'onnx')) > 0 AS written FROM mlp;
+SELECT length(model_write(compress(m, 'cluster', bits => 2, include => '{layer1.weight}'), 'onnx')) > 0 AS written FROM mlp;
+DROP TABLE conv;
 -- Elsewhere it is decoded.
 SELECT format, model_set_metadata(model_read(model_write(q, format)), '{}') = decompress(q) AS same
 FROM zoo, quantize(m, 'int8') q, unnest('{safetensors, npz}'::text[]) format;

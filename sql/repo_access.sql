@@ -137,7 +137,8 @@ INSERT INTO verb VALUES
     ('modelopt.abort_load(bigint)', format('abort_load(%s)', :load), 'load');
 INSERT INTO verb VALUES
     ('modelopt.load(text,text,text,text,text,boolean,boolean,text,text,jsonb,jsonb,jsonb,text,text[],boolean)',
-        'load(''secret'', ''/nowhere'')', 'all', '58P01');
+        'load(''secret'', ''/nowhere'')', 'all', '58P01'),
+    ('modelopt.cached_models()', 'cached_models()', 'none', '00000');
 
 -- Statistics are there where the library was preloaded.
 INSERT INTO verb (function, call, needs, allowed)

@@ -15,6 +15,7 @@
 #include "model/uses.h"
 #include "monitor/monitor.h"
 #include "repo/repo.h"
+#include "serve/serve.h"
 #include "utils/guc.h"
 
 PG_MODULE_MAGIC;
@@ -41,6 +42,7 @@ define_settings(void)
 							   "Empty takes it from the table's message column.",
 							   &track_row_message, "", PGC_USERSET, 0,
 							   NULL, NULL, NULL);
+	serve_define_settings();
 }
 
 void

@@ -620,6 +620,43 @@ step_operator(const char *name)
 	return NULL;
 }
 
+/* PyTorch's names, in small letters and without a number of dimensions. */
+static const struct
+{
+	const char *alias;
+	const char *name;
+}			aliases[] =
+{
+	{"conv", "conv2d"}, {"multiheadattention", "attention"},
+	{"leakyrelu", "leaky_relu"}, {"swish", "silu"},
+	{"adaptiveavgpool", "global_avgpool"},
+	{"adaptivemaxpool", "global_maxpool"}, {"cat", "concat"},
+	{"dense", "linear"}, {"gemm", "linear"},
+};
+
+const StepOperator *
+step_operator_like(const char *name)
+{
+	char	   *small = pstrdup(name);
+	size_t		length = strlen(small);
+
+	for (char *c = small; *c != '\0'; c++)
+	{
+		if (*c >= 'A' && *c <= 'Z')
+			*c += 'a' - 'A';
+	}
+	if (step_operator(small) != NULL)
+		return step_operator(small);
+	if (length > 2 && small[length - 1] == 'd' && strchr("123", small[length - 2]) != NULL)
+		small[length - 2] = '\0';
+	for (int i = 0; i < (int) lengthof(aliases); i++)
+	{
+		if (strcmp(aliases[i].alias, small) == 0)
+			return step_operator(aliases[i].name);
+	}
+	return step_operator(small);
+}
+
 const char *
 step_operator_names(void)
 {

@@ -2,7 +2,8 @@
  * gate.c
  *		The only way into the repository.
  *
- * Each function in the schema modelopt is this gate.  It remembers who calls,
+ * Each function in the schema modelopt is this gate, and what C does for people
+ * outside of it goes the same way.  It remembers who calls,
  * becomes the repository's owner, calls the function of the same name and
  * arguments in the schema modelopt_private, which does the work and asks first
  * whether the caller may, and is the caller again.
@@ -116,22 +117,6 @@ open_gate(FmgrInfo *flinfo)
 	return state;
 }
 
-/* Calls the body with the arguments and the result's place of the gate. */
-static Datum
-call_body(FunctionCallInfo fcinfo, GateState *state)
-{
-	LOCAL_FCINFO(inner, FUNC_MAX_ARGS);
-	Datum		result;
-
-	InitFunctionCallInfoData(*inner, &state->body, fcinfo->nargs,
-							 fcinfo->fncollation, fcinfo->context,
-							 fcinfo->resultinfo);
-	memcpy(inner->args, fcinfo->args, fcinfo->nargs * sizeof(NullableDatum));
-	result = FunctionCallInvoke(inner);
-	fcinfo->isnull = inner->isnull;
-	return result;
-}
-
 static void
 pin_settings(void)
 {
@@ -166,37 +151,31 @@ hide_own_context(MemoryContext context)
 }
 
 /*
- * A gate may well be called in a parallel worker: the caller is who runs the
- * query.
+ * May well be called in a parallel worker: the caller is who runs the query.
  *
- * When the body raises, the end of the transaction or subtransaction restores
+ * When the work raises, the end of the transaction or subtransaction restores
  * user and settings, as it does for SECURITY DEFINER functions; what it does
  * not know is who called.
  */
 Datum
-modelopt_gate(PG_FUNCTION_ARGS)
+repo_as_owner(Oid owner, Datum (*work) (void *), void *argument)
 {
-	GateState  *volatile state = open_gate(fcinfo->flinfo);
 	const VerbCall previous = call;
 	const MemoryContext context = CurrentMemoryContext;
 	Oid			user;
 	int			security;
-	int			guc_level;
+	int			guc_level = NewGUCNestLevel();
 	Datum		result;
 
-	if (state->writer != NULL)
-		PreventCommandIfReadOnly(state->writer);
-	guc_level = NewGUCNestLevel();
 	GetUserIdAndSecContext(&user, &security);
-	SetUserIdAndSecContext(state->owner,
-						   security | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(owner, security | SECURITY_LOCAL_USERID_CHANGE);
 	pin_settings();
 	call.caller = user;
 	call.authority = user;
 	call.table = InvalidOid;
 	PG_TRY();
 	{
-		result = call_body(fcinfo, state);
+		result = work(argument);
 	}
 	PG_CATCH();
 	{
@@ -208,6 +187,39 @@ modelopt_gate(PG_FUNCTION_ARGS)
 	AtEOXact_GUC(true, guc_level);
 	SetUserIdAndSecContext(user, security);
 	return result;
+}
+
+typedef struct GateCall
+{
+	FunctionCallInfo fcinfo;
+	GateState  *state;
+} GateCall;
+
+/* Calls the body with the arguments and the result's place of the gate. */
+static Datum
+call_body(void *argument)
+{
+	FunctionCallInfo fcinfo = ((GateCall *) argument)->fcinfo;
+	LOCAL_FCINFO(inner, FUNC_MAX_ARGS);
+	Datum		result;
+
+	InitFunctionCallInfoData(*inner, &((GateCall *) argument)->state->body,
+							 fcinfo->nargs, fcinfo->fncollation,
+							 fcinfo->context, fcinfo->resultinfo);
+	memcpy(inner->args, fcinfo->args, fcinfo->nargs * sizeof(NullableDatum));
+	result = FunctionCallInvoke(inner);
+	fcinfo->isnull = inner->isnull;
+	return result;
+}
+
+Datum
+modelopt_gate(PG_FUNCTION_ARGS)
+{
+	GateCall	gate = {fcinfo, open_gate(fcinfo->flinfo)};
+
+	if (gate.state->writer != NULL)
+		PreventCommandIfReadOnly(gate.state->writer);
+	return repo_as_owner(gate.state->owner, call_body, &gate);
 }
 
 /* ---------- who it is ---------- */

@@ -30,6 +30,32 @@ extern Oid	repo_caller(void);
 /* Whether a verb is at work.  (gate.c) */
 extern bool repo_in_verb(void);
 
+/*
+ * Does work with the rights of a role, the repository's owner, as a verb does
+ * it: repo_caller() is who was the user before, and the work has to ask first
+ * whether that one may.  (gate.c)
+ */
+extern Datum repo_as_owner(Oid owner, Datum (*work) (void *), void *argument);
+
+/* ---------- versions to run (served.c) ---------- */
+
+/* A version that the caller may use; not a right to its weights. */
+typedef struct ServedVersion
+{
+	int64		model_id;
+	int32		version;
+	int64		tree_id;
+	uint8		digest[32];		/* the version's */
+	char	   *model_name;		/* in the current context */
+} ServedVersion;
+
+/* The version that a reference names now; raises when there is none, or when
+ * the caller may not use it. */
+extern void repo_find_served(const char *ref, ServedVersion *version);
+
+/* Its model, read when asked; nothing that a user's expression may get. */
+extern struct Model *repo_open_served(const ServedVersion *version);
+
 /* The setting modelopt.row_message: what versions of tracked rows get instead
  * of what their table says.  (track.c) */
 extern char *track_row_message;

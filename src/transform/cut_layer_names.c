@@ -286,6 +286,53 @@ find_choices(LayerPlan *plan)
 	pfree(layers);
 }
 
+/* Whether a module has a weight itself, and not only in modules under it. */
+static bool
+has_weight(const LayerPlan *plan, const Tensor **sorted, const char *module)
+{
+	static const char *const leaves[] = {"weight", "in_proj_weight"};
+
+	for (int i = 0; i < (int) lengthof(leaves); i++)
+	{
+		char	   *name = psprintf("%s.%s", module, leaves[i]);
+		bool		found = model_find_sorted(sorted, plan->model->ntensors,
+											  name) != NULL;
+
+		pfree(name);
+		if (found)
+			return true;
+	}
+	return false;
+}
+
+/* A layer is a module that has a weight, with all that is under it: the
+ * projection of an attention is none of its own. */
+static void
+join_parts(LayerPlan *plan)
+{
+	const Tensor **sorted = model_sort_tensors(plan->model);
+
+	for (int i = 0; i < plan->model->ntensors; i++)
+	{
+		const char *name = plan->names[i];
+
+		CHECK_FOR_INTERRUPTS();
+		for (const char *dot = strchr(name, '.'); dot != NULL;
+			 dot = strchr(dot + 1, '.'))
+		{
+			char	   *module = pnstrdup(name, dot - name);
+
+			if (has_weight(plan, sorted, module))
+			{
+				plan->names[i] = module;
+				break;
+			}
+			pfree(module);
+		}
+	}
+	pfree(sorted);
+}
+
 static void
 count_tensors(LayerPlan *plan, LayerChoice *choice)
 {
@@ -322,6 +369,7 @@ layer_plan_create(const Model *model)
 			plan->names[i] = dot != NULL ? pnstrdup(name, dot - name) : "";
 		}
 	}
+	join_parts(plan);
 	find_stacks(plan);
 	find_choices(plan);
 	for (int i = 0; i < plan->nchoices; i++)
@@ -344,6 +392,28 @@ report_unknown(const char *pattern)
 			 errhint("cut_layers_dry_run(m, 0) lists the layers.")));
 }
 
+/* The layer that a module is a part of, or NULL. */
+static const char *
+whole_of(const LayerPlan *plan, const char *name)
+{
+	for (int i = 0; i < plan->model->ntensors; i++)
+	{
+		if (*name != '\0' && layer_is_under(plan->model->tensors[i].name, name) &&
+			layer_is_under(name, plan->names[i]))
+			return plan->names[i];
+	}
+	return NULL;
+}
+
+static void
+report_part(const char *name, const char *whole)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("cannot cut layer \"%s\"", utf8_to_server(name)),
+			 errdetail("It is a part of layer \"%s\".", utf8_to_server(whole))));
+}
+
 /* A name in full may be that of any module, also of one with several layers. */
 static void
 name_module(LayerPlan *plan, const char *name)
@@ -354,7 +424,13 @@ name_module(LayerPlan *plan, const char *name)
 	for (int i = 0; i < plan->model->ntensors && !found; i++)
 		found = *name != '\0' && layer_is_under(plan->names[i], name);
 	if (!found)
+	{
+		const char *whole = whole_of(plan, name);
+
+		if (whole != NULL)
+			report_part(name, whole);
 		report_unknown(name);
+	}
 	if (choice == NULL)
 	{
 		plan->choices = repalloc(plan->choices,

@@ -99,7 +99,7 @@ put_layer(ReturnSetInfo *result, const CutPlan *plan, const CutLayer *layer)
 	bool		nulls[6] = {false};
 	int			n;
 
-	if (group->nunits == 0)
+	if (group->nunits == 0 || group->is_left)
 		reason = cut_group_reason(plan, group);
 	else if (!group->is_chosen)
 		reason = "it is not to be cut";

@@ -77,7 +77,7 @@ encode_model(const Model *source, const Encoder *encoder,
 											   ALLOCSET_DEFAULT_SIZES);
 	const char *kept_name = NULL;
 	const char *kept_why = NULL;
-	int			began = progress_begin(encoder->patterns.verb, "bytes", chosen_bytes(source, chosen));
+	int			began = progress_begin(encoder->operation, "bytes", chosen_bytes(source, chosen));
 
 	memset(totals, 0, sizeof(*totals));
 	for (int i = 0; i < source->npayloads; i++)
@@ -249,11 +249,22 @@ encode_too_large(const EncodeTarget *target, int64 index, const char *what)
 	pg_unreachable();
 }
 
+const char *
+encode_no_smaller(const EncodeTarget *target)
+{
+	return target->payload->encoding == ENCODING_SPARSE ?
+		"it is stored sparse, which is smaller" :
+		"it would not become smaller";
+}
+
 void
 encode_refuse_lossy(const EncodeTarget *target, const char *verb,
 					const char *hint)
 {
-	const EncodingInfo *info = encoding_info(target->payload->encoding);
+	int			encoding = target->payload->encoding;
+	const EncodingInfo *info = encoding_info(encoding);
+	bool		is_quantized = encoding != ENCODING_LOWRANK &&
+		encoding != ENCODING_CODEBOOK;
 
 	if (!info->lossy)
 		return;
@@ -263,5 +274,5 @@ encode_refuse_lossy(const EncodeTarget *target, const char *verb,
 					utf8_to_server(target->tensor->name)),
 			 errdetail("Its encoding is %s: its elements have been rounded before.",
 					   info->name),
-			 errhint("%s", hint)));
+			 errhint("%s", is_quantized ? hint : "Decompress the model first.")));
 }

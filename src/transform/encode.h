@@ -32,6 +32,7 @@ typedef const char *(*EncodeFunction) (const EncodeTarget *target,
 
 typedef struct Encoder
 {
+	const char *operation;		/* that progress is told of */
 	Patterns	patterns;
 	EncodeFunction encode;
 	const void *request;
@@ -72,6 +73,9 @@ extern void encode_check_finite(const EncodeTarget *target, const float *x,
 /* Raises 22003: the element of that index is too large for what. */
 pg_noreturn extern void encode_too_large(const EncodeTarget *target,
 										 int64 index, const char *what);
+
+/* Why a payload stays as it is whose bytes would be no fewer. */
+extern const char *encode_no_smaller(const EncodeTarget *target);
 
 /* Raises 55000 when the payload's elements are approximations already. */
 extern void encode_refuse_lossy(const EncodeTarget *target, const char *verb,

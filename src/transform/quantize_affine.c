@@ -336,7 +336,7 @@ quantize_affine(const EncodeTarget *target, const void *arg, Model *out)
 	if (!affine_plan(affine))
 		elog(ERROR, "elements of a tensor do not fit its shape");
 	if (affine->stored >= payload->stored)
-		return "it would not become smaller";
+		return encode_no_smaller(target);
 
 	quantizer.elements = payload_dense(payload, &decoded);
 	quantizer.floats = palloc(PIECE * sizeof(float));

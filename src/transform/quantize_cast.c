@@ -158,7 +158,7 @@ quantize_blocks(const EncodeTarget *target, const void *arg, Model *out)
 		encode_refuse_lossy(target, "quantize",
 							"With requantize => true it is quantized once more.");
 	if (encoding_blocks_size(type->encoding, payload->count) >= payload->stored)
-		return "it would not become smaller";
+		return encode_no_smaller(target);
 	dst = encode_new_payload(out, DTYPE_F32, type->encoding, payload->count,
 							 encoding_blocks_size(type->encoding,
 												  payload->count));

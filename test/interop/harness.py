@@ -7,15 +7,14 @@ and the extension exists in the database.  Everything is kept in a schema of
 its own, dropped at the end.
 """
 import base64
-import csv
 import io
 import os
-import subprocess
 
 import numpy
 import torch
 
 import make
+from database import DatabaseError, quote, scalar, sql  # noqa: F401
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DATA = os.path.join(os.path.dirname(HERE), "data")
@@ -61,42 +60,6 @@ def summary():
 
 
 # ---------- the database ----------
-
-class DatabaseError(Exception):
-    """An error that the server reported: sqlstate and message."""
-
-    def __init__(self, text):
-        super().__init__(text)
-        first = next((line for line in text.splitlines() if "ERROR:" in line),
-                     text)
-        self.sqlstate, _, self.message = (
-            first.partition("ERROR:")[2].strip().partition(": "))
-
-
-def sql(text):
-    """Runs SQL and returns the rows of its last statement as lists."""
-    done = subprocess.run(
-        ["psql", "--no-psqlrc", "--quiet", "--csv", "--tuples-only",
-         "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose",
-         "--pset=null=NULL"],
-        input="SET client_min_messages = warning;\n" + text,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        universal_newlines=True, encoding="utf-8",
-        env=dict(os.environ, PGCLIENTENCODING="UTF8"))
-    if done.returncode != 0:
-        raise DatabaseError(done.stderr)
-    csv.field_size_limit(1 << 30)
-    # a row of one empty string is an empty line
-    return [row or [""] for row in csv.reader(io.StringIO(done.stdout))]
-
-
-def scalar(text):
-    return sql(text)[0][0]
-
-
-def quote(text):
-    return "'" + text.replace("'", "''") + "'"
-
 
 def set_up():
     tear_down()

@@ -1,0 +1,28 @@
+/*
+ * classes.h
+ *		Outputs that are scores of classes.
+ *
+ * A classifier gives a score for each class, or for two classes one, of the
+ * second.  Scores that are in [0, 1] and sum up to 1 are probabilities; others
+ * become such by the softmax, or one of them by the logistic function.  It may
+ * give the label too.  Private to src/serve.
+ */
+#ifndef MODELOPT_SERVE_CLASSES_H
+#define MODELOPT_SERVE_CLASSES_H
+
+#include "serve/rows.h"
+
+extern bool classes_are_probabilities(const float *scores, int n);
+extern void classes_softmax(const float *scores, int n, double *probabilities);
+
+/* The most probable class, and how probable it is. */
+extern int	classes_best(const float *scores, int n, double *probability);
+
+/* Which outputs are scores and, or -1, a label; false when there are no scores. */
+extern bool classes_find_outputs(const Session *session, int *scores, int *label);
+
+/* The label that a model gives for a row, or NULL when it is more than one
+ * value. */
+extern char *classes_label_of_output(const RowOutput *output, int row);
+
+#endif							/* MODELOPT_SERVE_CLASSES_H */

@@ -1,0 +1,301 @@
+/*
+ * inprocess_engine.c
+ *		ONNX Runtime in the backend itself.
+ *
+ * For models that are trusted, and the last microseconds: a model that crashes
+ * the runtime here takes the server down.  The runtime looks at its flag to
+ * stop only between nodes, so a thread that watches for interrupts raises that
+ * flag.  The thread takes no signals and calls nothing of the server.
+ */
+#include "postgres.h"
+
+#include "compat.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "miscadmin.h"
+#include "serve/engine.h"
+#include "serve/ports.h"
+#include "utils/memutils.h"
+
+#define WATCH_US		5000	/* between looks for interrupts */
+#define WATCH_IDLE		400		/* looks without a run before it sleeps */
+
+static struct
+{
+	bool		open;
+	bool		poisoned;		/* an error jumped out of the runtime */
+	char	   *library;
+	OrtModel   *models[EXCHANGE_MAX_MODELS];
+	char	   *inputs;			/* EXCHANGE_PART bytes, taken as used */
+	char	   *outputs;
+	uint64		used;
+	char	   *ports;			/* of the model loaded last */
+}			local;
+
+/* ---------- the thread that watches for interrupts ---------- */
+
+static struct
+{
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool		started;
+	bool		asleep;
+	OrtModel   *running;
+}			watch = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
+
+static void *
+watch_interrupts(void *unused)
+{
+	int			idle = 0;
+
+	pthread_mutex_lock(&watch.lock);
+	for (;;)
+	{
+		if (watch.running != NULL)
+		{
+			idle = 0;
+			if (InterruptPending)
+				ort_terminate(watch.running);
+		}
+		else if (++idle > WATCH_IDLE)
+		{
+			watch.asleep = true;
+			while (watch.running == NULL)
+				pthread_cond_wait(&watch.wake, &watch.lock);
+			watch.asleep = false;
+			idle = 0;
+		}
+		pthread_mutex_unlock(&watch.lock);
+		usleep(WATCH_US);
+		pthread_mutex_lock(&watch.lock);
+	}
+	return NULL;
+}
+
+static void
+start_watching(void)
+{
+	pthread_t	thread;
+	sigset_t	all,
+				previous;
+	int			result;
+
+	if (watch.started)
+		return;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &previous);
+	result = pthread_create(&thread, NULL, watch_interrupts, NULL);
+	pthread_sigmask(SIG_SETMASK, &previous, NULL);
+	if (result != 0)
+	{
+		errno = result;
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not start a thread: %m")));
+	}
+	watch.started = true;
+}
+
+static void
+watch_run(OrtModel *model)
+{
+	pthread_mutex_lock(&watch.lock);
+	watch.running = model;
+	if (model != NULL && watch.asleep)
+		pthread_cond_signal(&watch.wake);
+	pthread_mutex_unlock(&watch.lock);
+}
+
+/* ---------- the engine ---------- */
+
+static char *
+reserve(void)
+{
+	void	   *start = mmap(NULL, EXCHANGE_PART, PROT_READ | PROT_WRITE,
+							 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (start == MAP_FAILED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not reserve memory for tensors: %m")));
+	return start;
+}
+
+static void
+refuse_poisoned(void)
+{
+	if (local.poisoned)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("ONNX Runtime is not usable any more in this session"),
+				 errdetail("A model made it fail while it ran in the server's process."),
+				 errhint("Start another session, and run that model with modelopt.run_mode = isolated.")));
+}
+
+static bool
+inprocess_start(void)
+{
+	Problem		problem;
+
+	refuse_poisoned();
+	if (local.open)
+	{
+		if (strcmp(local.library, serve_library) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("another library of ONNX Runtime is open in this session"),
+					 errdetail("It is \"%s\".", local.library),
+					 errhint("Start another session.")));
+		return true;
+	}
+	start_watching();
+	if (local.inputs == NULL)
+		local.inputs = reserve();
+	if (local.outputs == NULL)
+		local.outputs = reserve();
+	if (!ort_open(serve_library, (uint64) serve_memory_limit * 1024, &problem))
+		engine_missing(&problem);
+	local.library = MemoryContextStrdup(TopMemoryContext, serve_library);
+	local.open = true;
+	return false;
+}
+
+static void
+inprocess_unload(uint32 number)
+{
+	if (local.models[number] != NULL && !local.poisoned)
+		ort_unload(local.models[number]);
+	local.models[number] = NULL;
+}
+
+/*
+ * The server raises an error in its handler of SIGFPE, which then jumps out of
+ * the runtime and leaves it in no state to be used again.
+ */
+static bool
+guarded_run(OrtModel *model, const ServedTensor *inputs, ServedTensor *outputs,
+			TensorPlace *place, Problem *problem)
+{
+	volatile bool good = false;
+
+	watch_run(model);
+	PG_TRY();
+	{
+		good = ort_run(model, inputs, outputs, place, problem);
+	}
+	PG_CATCH();
+	{
+		local.poisoned = true;
+		watch_run(NULL);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	watch_run(NULL);
+	if (!good)
+		ort_resume(model);
+	return good;
+}
+
+static const char *
+inprocess_load(uint32 number, int file, uint64 size, int threads,
+			   uint64 *ports_size_out)
+{
+	Problem		problem;
+	OrtModel   *volatile model = NULL;
+	void	   *bytes;
+
+	inprocess_unload(number);
+	bytes = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
+	if (bytes == MAP_FAILED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not map a model: %m")));
+	PG_TRY();
+	{
+		model = ort_load(bytes, size, threads, &problem);
+	}
+	PG_CATCH();
+	{
+		local.poisoned = true;
+		munmap(bytes, size);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	munmap(bytes, size);
+	if (model == NULL)
+		engine_failed("load", &problem);
+	local.models[number] = model;
+	*ports_size_out = ports_size(model);
+	if (local.ports != NULL)
+		pfree(local.ports);
+	local.ports = MemoryContextAlloc(TopMemoryContext, *ports_size_out);
+	ports_pack(model, local.ports);
+	return local.ports;
+}
+
+static char *
+inprocess_inputs(void)
+{
+	return local.inputs;
+}
+
+typedef struct LocalPlace
+{
+	TensorPlace place;
+	uint64		used;
+	uint64		limit;
+} LocalPlace;
+
+static void *
+take_place(TensorPlace *place, uint64_t bytes)
+{
+	LocalPlace *output = (LocalPlace *) place;
+	uint64		start = EXCHANGE_ALIGN(output->used);
+
+	if (start > output->limit || bytes > output->limit - start)
+		return NULL;
+	output->used = start + bytes;
+	local.used = Max(local.used, output->used);
+	return local.outputs + start;
+}
+
+static int
+inprocess_run(uint32 number, const ServedTensor *inputs, int ninputs,
+			  ServedTensor *outputs)
+{
+	OrtModel   *model = local.models[number];
+	LocalPlace	place = {{take_place}, 0, Min((uint64) serve_max_output * 1024, EXCHANGE_PART)};
+	const Port *ports;
+	Problem		problem;
+
+	refuse_poisoned();
+	if (ninputs > 0)
+		local.used = Max(local.used, (char *) inputs[ninputs - 1].data +
+						 inputs[ninputs - 1].bytes - local.inputs);
+	if (!guarded_run(model, inputs, outputs, &place.place, &problem))
+	{
+		CHECK_FOR_INTERRUPTS();
+		engine_failed("run", &problem);
+	}
+	CHECK_FOR_INTERRUPTS();
+	return ort_ports(model, true, &ports);
+}
+
+static void
+inprocess_trim(uint64 above)
+{
+	if (local.used <= above)
+		return;
+	(void) madvise(local.inputs + above, EXCHANGE_PART - above, MADV_DONTNEED);
+	(void) madvise(local.outputs + above, EXCHANGE_PART - above, MADV_DONTNEED);
+	local.used = 0;
+}
+
+const Engine engine_inprocess = {
+	inprocess_start, inprocess_load, inprocess_unload, inprocess_inputs,
+	inprocess_run, inprocess_trim
+};

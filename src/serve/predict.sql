@@ -1,0 +1,107 @@
+-- Models that run, next to the data.
+
+CREATE FUNCTION predict(model model, features anyarray, output text DEFAULT NULL) RETURNS real[]
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_predict';
+COMMENT ON FUNCTION predict(model, anyarray, text) IS
+    'what a model gives for a row of features (an array), or for rows of them (an array of two dimensions); output names one of the model''s outputs, the first one when null; a row with a null has null predictions. Numbers that are no real, and texts, predict_json() gives. Raises 22023 when the model does not take such rows, 38000 when it fails';
+
+CREATE FUNCTION predict(model text, features anyarray, output text DEFAULT NULL) RETURNS real[]
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_predict';
+COMMENT ON FUNCTION predict(text, anyarray, text) IS
+    'the same with a version of the repository, by a reference as modelopt.get() takes it; needs the privilege usage; the version is one for all rows of a statement';
+
+CREATE FUNCTION predict_rows(model model, query text, batch_size integer DEFAULT 1024, output text DEFAULT NULL,
+        on_error text DEFAULT 'error', OUT id bigint, OUT prediction real[], OUT error text) RETURNS SETOF record
+    LANGUAGE C STABLE PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'modelopt_predict_rows';
+COMMENT ON FUNCTION predict_rows(model, text, integer, text, text) IS
+    'predictions for the rows of a query, in their order; its first column is the id that comes back, and the others are features: numbers, or arrays of them, in the order of the model''s inputs, or called like them; batch_size rows go through the model at once; a row with a null has a null prediction; on_error null gives one to rows that the model does not take too, and says why in error';
+
+CREATE FUNCTION predict_rows(model model, query text, id_type anyelement, batch_size integer DEFAULT 1024,
+        output text DEFAULT NULL, on_error text DEFAULT 'error',
+        OUT id anyelement, OUT prediction real[], OUT error text) RETURNS SETOF record
+    LANGUAGE C STABLE PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'modelopt_predict_rows_typed';
+COMMENT ON FUNCTION predict_rows(model, text, anyelement, integer, text, text) IS
+    'the same with ids of another type than bigint: id_type => null::uuid';
+
+CREATE FUNCTION predict_rows(model text, query text, batch_size integer DEFAULT 1024, output text DEFAULT NULL,
+        on_error text DEFAULT 'error', OUT id bigint, OUT prediction real[], OUT error text) RETURNS SETOF record
+    LANGUAGE C STABLE PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'modelopt_predict_rows';
+COMMENT ON FUNCTION predict_rows(text, text, integer, text, text) IS
+    'the same with a version of the repository, by a reference; needs the privilege usage';
+
+CREATE FUNCTION predict_rows(model text, query text, id_type anyelement, batch_size integer DEFAULT 1024,
+        output text DEFAULT NULL, on_error text DEFAULT 'error',
+        OUT id anyelement, OUT prediction real[], OUT error text) RETURNS SETOF record
+    LANGUAGE C STABLE PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'modelopt_predict_rows_typed';
+COMMENT ON FUNCTION predict_rows(text, text, anyelement, integer, text, text) IS
+    'the same with a version of the repository, and ids of another type than bigint: id_type => null::uuid';
+
+CREATE FUNCTION predict_json(model model, inputs jsonb) RETURNS jsonb
+    LANGUAGE C STABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_predict_json';
+COMMENT ON FUNCTION predict_json(model, jsonb) IS
+    'what a model gives for inputs of any type and shape: an object with a key for each input, or the value of the only one; a tensor is nested arrays, or {"shape": [...], "data": [...]}; NaN and infinities are strings; the result has a key for each output, with null for one that is no tensor, and with shape and data for one that has no elements';
+
+CREATE FUNCTION predict_json(model text, inputs jsonb) RETURNS jsonb
+    LANGUAGE C STABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_predict_json';
+COMMENT ON FUNCTION predict_json(text, jsonb) IS
+    'the same with a version of the repository, by a reference; needs the privilege usage';
+
+CREATE FUNCTION classify(model model, features anyarray, labels text[] DEFAULT NULL, OUT label text, OUT probability real)
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_classify';
+COMMENT ON FUNCTION classify(model, anyarray, text[]) IS
+    'the most probable class of a row of features, and its probability: labels are the names of the classes, in the order of the model''s scores; without them the label is what the model gives, or the number of the class, from 0; scores that are no probabilities become such by the softmax, and a single one, the second class'', by the logistic function';
+
+CREATE FUNCTION classify(model text, features anyarray, labels text[] DEFAULT NULL, OUT label text, OUT probability real)
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_classify';
+COMMENT ON FUNCTION classify(text, anyarray, text[]) IS
+    'the same with a version of the repository, by a reference; needs the privilege usage';
+
+-- predict_batch, in its parts.
+
+CREATE FUNCTION predict_batch_add(internal, model, anyarray) RETURNS internal
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_batch_add';
+COMMENT ON FUNCTION predict_batch_add(internal, model, anyarray) IS 'part of predict_batch()';
+CREATE FUNCTION predict_batch_add(internal, text, anyarray) RETURNS internal
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_batch_add';
+COMMENT ON FUNCTION predict_batch_add(internal, text, anyarray) IS 'part of predict_batch()';
+CREATE FUNCTION predict_batch_remove(internal, model, anyarray) RETURNS internal
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_batch_remove';
+COMMENT ON FUNCTION predict_batch_remove(internal, model, anyarray) IS 'part of predict_batch()';
+CREATE FUNCTION predict_batch_remove(internal, text, anyarray) RETURNS internal
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_batch_remove';
+COMMENT ON FUNCTION predict_batch_remove(internal, text, anyarray) IS 'part of predict_batch()';
+CREATE FUNCTION predict_batch_first(internal) RETURNS real[]
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_batch_first';
+COMMENT ON FUNCTION predict_batch_first(internal) IS 'part of predict_batch()';
+CREATE FUNCTION predict_batch_frame(internal) RETURNS real[]
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_batch_frame';
+COMMENT ON FUNCTION predict_batch_frame(internal) IS 'part of predict_batch()';
+
+CREATE AGGREGATE predict_batch(model model, features anyarray) (
+    SFUNC = predict_batch_add, STYPE = internal, FINALFUNC = predict_batch_first,
+    MSFUNC = predict_batch_add, MINVFUNC = predict_batch_remove, MSTYPE = internal, MFINALFUNC = predict_batch_frame,
+    PARALLEL = SAFE);
+COMMENT ON AGGREGATE predict_batch(model, anyarray) IS
+    'predictions of a window''s rows together, as predict() gives each: OVER (ROWS BETWEEN CURRENT ROW AND 255 FOLLOWING) has 256 rows go through the model at once';
+CREATE AGGREGATE predict_batch(model text, features anyarray) (
+    SFUNC = predict_batch_add, STYPE = internal, FINALFUNC = predict_batch_first,
+    MSFUNC = predict_batch_add, MINVFUNC = predict_batch_remove, MSTYPE = internal, MFINALFUNC = predict_batch_frame,
+    PARALLEL = SAFE);
+COMMENT ON AGGREGATE predict_batch(text, anyarray) IS
+    'the same with a version of the repository, by a reference; needs the privilege usage';

@@ -1,0 +1,297 @@
+/*
+ * predict_batch_sql.c
+ *		predict_batch(): rows of a window through a model together.
+ *
+ * An aggregate over a frame that starts at the current row and reaches over
+ * some that follow, whose result is the prediction for the current row.  The
+ * first row of a frame without one takes all rows of the frame along, so that
+ * each row goes through the model once, with as many others as the frame has.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "model/model_sql.h"
+#include "nodes/execnodes.h"
+#include "nodes/parsenodes.h"
+#include "serve/call.h"
+#include "serve/invocation.h"
+#include "serve/rows.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(modelopt_batch_add);
+PG_FUNCTION_INFO_V1(modelopt_batch_remove);
+PG_FUNCTION_INFO_V1(modelopt_batch_first);
+PG_FUNCTION_INFO_V1(modelopt_batch_frame);
+
+/* A row of the frame. */
+typedef struct BatchRow
+{
+	ArrayType  *features;		/* NULL when there are none, or a null in them */
+	ArrayType  *prediction;		/* NULL until there is one */
+} BatchRow;
+
+typedef struct BatchState
+{
+	MemoryContext context;
+	Target		target;
+	bool		has_target;
+	BatchRow   *rows;			/* a ring */
+	int			allocated;
+	int			head;
+	int			nrows;
+} BatchState;
+
+static BatchRow *
+row_at(const BatchState *state, int i)
+{
+	return &state->rows[(state->head + i) % state->allocated];
+}
+
+/* ---------- the frame ---------- */
+
+static MemoryContext
+window_context(FunctionCallInfo fcinfo)
+{
+	MemoryContext context;
+	int			frame;
+
+	if (AggCheckCallContext(fcinfo, &context) != AGG_CONTEXT_WINDOW)
+		ereport(ERROR,
+				(errcode(ERRCODE_WINDOWING_ERROR),
+				 errmsg("predict_batch needs a window"),
+				 errhint("Write predict_batch(...) OVER (ROWS BETWEEN CURRENT ROW AND 255 FOLLOWING).")));
+	frame = ((WindowAggState *) fcinfo->context)->frameOptions;
+	if (!(frame & FRAMEOPTION_ROWS) || !(frame & FRAMEOPTION_START_CURRENT_ROW) ||
+		(frame & FRAMEOPTION_EXCLUSION))
+		ereport(ERROR,
+				(errcode(ERRCODE_WINDOWING_ERROR),
+				 errmsg("the frame of predict_batch must start at the current row"),
+				 errhint("Write predict_batch(...) OVER (ROWS BETWEEN CURRENT ROW AND 255 FOLLOWING).")));
+	return context;
+}
+
+static BatchState *
+get_state(FunctionCallInfo fcinfo)
+{
+	MemoryContext context = window_context(fcinfo);
+	BatchState *state;
+
+	if (!PG_ARGISNULL(0))
+		return (BatchState *) PG_GETARG_POINTER(0);
+	state = MemoryContextAllocZero(context, sizeof(BatchState));
+	state->context = context;
+	return state;
+}
+
+static void
+make_room(BatchState *state)
+{
+	BatchRow   *rows;
+
+	if (state->nrows < state->allocated)
+		return;
+	rows = MemoryContextAllocHuge(state->context,
+								  Max((Size) 2 * state->allocated, 64) * sizeof(BatchRow));
+	for (int i = 0; i < state->nrows; i++)
+		rows[i] = *row_at(state, i);
+	if (state->rows != NULL)
+		pfree(state->rows);
+	state->rows = rows;
+	state->head = 0;
+	state->allocated = Max(2 * state->allocated, 64);
+}
+
+/* The model is the same for all rows of a partition; it must outlive the
+ * rows that it comes with. */
+static void
+set_target(BatchState *state, const Target *target)
+{
+	if (state->has_target)
+	{
+		if (memcmp(&state->target.key, &target->key, sizeof(SessionKey)) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("the model of predict_batch must be the same for all rows"),
+					 errhint("PARTITION BY the model.")));
+		return;
+	}
+	state->target = *target;
+	if (!target->is_version)
+		state->target.value = datumCopy(target->value, false, -1);
+	state->has_target = true;
+}
+
+/* predict_batch's step: (state, model or name, features) */
+Datum
+modelopt_batch_add(PG_FUNCTION_ARGS)
+{
+	BatchState *state = get_state(fcinfo);
+	MemoryContext previous = MemoryContextSwitchTo(state->context);
+	BatchRow   *row;
+
+	make_room(state);
+	row = row_at(state, state->nrows++);
+	row->features = row->prediction = NULL;
+	if (!PG_ARGISNULL(1) && !PG_ARGISNULL(2))
+	{
+		set_target(state, call_target(fcinfo, 1));
+		row->features = PG_GETARG_ARRAYTYPE_P_COPY(2);
+		if (array_contains_nulls(row->features))
+			row->features = NULL;
+	}
+	MemoryContextSwitchTo(previous);
+	PG_RETURN_POINTER(state);
+}
+
+static void
+free_row(BatchRow *row)
+{
+	if (row->features != NULL)
+		pfree(row->features);
+	if (row->prediction != NULL)
+		pfree(row->prediction);
+}
+
+/* The first row leaves the frame. */
+Datum
+modelopt_batch_remove(PG_FUNCTION_ARGS)
+{
+	BatchState *state = get_state(fcinfo);
+
+	if (state->nrows == 0)
+		elog(ERROR, "predict_batch has no row to remove");
+	free_row(row_at(state, 0));
+	state->head = (state->head + 1) % state->allocated;
+	state->nrows--;
+	PG_RETURN_POINTER(state);
+}
+
+/* ---------- predictions ---------- */
+
+static ArrayType *
+keep_prediction(const BatchState *state, const RowOutput *output, int row)
+{
+	int			ndim = output->width > 0 ? 1 : 0;
+	Size		size = ARR_OVERHEAD_NONULLS(ndim) + output->width * sizeof(float);
+	ArrayType  *array = MemoryContextAllocZero(state->context, size);
+
+	SET_VARSIZE(array, size);
+	array->ndim = ndim;
+	array->elemtype = FLOAT4OID;
+	if (ndim > 0)
+	{
+		ARR_DIMS(array)[0] = output->width;
+		ARR_LBOUND(array)[0] = 1;
+	}
+	elements_to_floats(output->port->type, output->tensor->data, row * output->width,
+					   output->width, (float *) ARR_DATA_PTR(array),
+					   utf8_to_server(output->port->name));
+	return array;
+}
+
+static void
+put_features(RowBatch *batch, int row, ArrayType *features)
+{
+	ArraySource source;
+	char	   *problem;
+
+	source_of_array(&source, features);
+	if (source.count != batch->width)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("row has " INT64_FORMAT " features, not " INT64_FORMAT,
+						source.count, batch->width)));
+	problem = rows_put(batch, row, 0, source.kind, source.values, source.count);
+	if (problem != NULL)
+		rows_refuse(problem);
+}
+
+static void
+predict_some(BatchState *state, BatchRow **rows, int n)
+{
+	Session    *session = target_session(&state->target);
+	RowBatch   *batch = rows_prepare(session, ArrayGetNItems(ARR_NDIM(rows[0]->features),
+															 ARR_DIMS(rows[0]->features)), NULL);
+	int			number = rows_find_output(session, NULL);
+
+	for (int done = 0; done < n;)
+	{
+		int			nrows = rows_limit(batch, n - done);
+		RowOutput	output;
+
+		rows_begin(batch, session, nrows);
+		for (int i = 0; i < nrows; i++)
+			put_features(batch, i, rows[done + i]->features);
+		rows_run(batch);
+		rows_output(batch, number, &output);
+		for (int i = 0; i < nrows; i++)
+			rows[done + i]->prediction = keep_prediction(state, &output, i);
+		done += nrows;
+	}
+}
+
+/* Predicts for the first n rows, those that have none. */
+static void
+predict_rows(BatchState *state, int n)
+{
+	BatchRow  **rows = palloc_extended(Max(n, 1) * sizeof(BatchRow *), MCXT_ALLOC_HUGE);
+	int			nrows = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		BatchRow   *row = row_at(state, i);
+
+		if (row->features != NULL && row->prediction == NULL)
+			rows[nrows++] = row;
+	}
+	invocation_of(&state->target);
+	predict_some(state, rows, nrows);
+}
+
+/* What runs the model is an invocation, and not every row of the window. */
+static Datum
+predict_first(FunctionCallInfo fcinfo)
+{
+	predict_rows((BatchState *) PG_GETARG_POINTER(0), 1);
+	return (Datum) 0;
+}
+
+static Datum
+predict_frame(FunctionCallInfo fcinfo)
+{
+	BatchState *state = (BatchState *) PG_GETARG_POINTER(0);
+
+	predict_rows(state, state->nrows);
+	return (Datum) 0;
+}
+
+static Datum
+first_prediction(FunctionCallInfo fcinfo, Datum (*work) (FunctionCallInfo fcinfo))
+{
+	BatchState *state;
+	BatchRow   *row;
+
+	(void) window_context(fcinfo);
+	state = PG_ARGISNULL(0) ? NULL : (BatchState *) PG_GETARG_POINTER(0);
+	if (state == NULL || state->nrows == 0 || row_at(state, 0)->features == NULL)
+		PG_RETURN_NULL();
+	row = row_at(state, 0);
+	if (row->prediction == NULL)
+		(void) invocation_run(fcinfo, work);
+	PG_RETURN_DATUM(datumCopy(PointerGetDatum(row->prediction), false, -1));
+}
+
+/* Where rows do not move through the frame (an argument is volatile), what is
+ * predicted for others would be lost. */
+Datum
+modelopt_batch_first(PG_FUNCTION_ARGS)
+{
+	return first_prediction(fcinfo, predict_first);
+}
+
+Datum
+modelopt_batch_frame(PG_FUNCTION_ARGS)
+{
+	return first_prediction(fcinfo, predict_frame);
+}

@@ -1,0 +1,221 @@
+/*
+ * predict_sql.c
+ *		predict() of rows in arrays.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "model/model_sql.h"
+#include "serve/call.h"
+#include "serve/invocation.h"
+#include "serve/rows.h"
+
+PG_FUNCTION_INFO_V1(modelopt_predict);
+
+/* How an array is rows. */
+typedef struct ArrayRows
+{
+	int			nrows;
+	int64		width;
+	bool		is_single;		/* the array is one row, not an array of one */
+	const int  *dims;			/* of a row, or NULL */
+} ArrayRows;
+
+static bool
+same_dims(const Port *port, const int *dims)
+{
+	for (int i = 1; i < port->ndim; i++)
+		if (port->dims[i] >= 0 && port->dims[i] != dims[i - 1])
+			return false;
+	return true;
+}
+
+/*
+ * One dimension is a row; two are rows, unless the model's rows have two
+ * themselves; with more, a row has the dimensions of the model's, and rows of
+ * them one more.
+ */
+static void
+array_rows(const Session *session, ArrayType *array, ArrayRows *rows)
+{
+	const Port *port = session->ninputs == 1 ? &session->inputs[0] : NULL;
+	int			ndim = ARR_NDIM(array);
+	int		   *dims = ARR_DIMS(array);
+	int			count = ArrayGetNItems(ndim, dims);
+
+	memset(rows, 0, sizeof(*rows));
+	rows->nrows = 1;
+	rows->width = count;
+	rows->is_single = true;
+	if (ndim <= 1)
+		return;
+	if (port != NULL && ndim == port->ndim - 1 && same_dims(port, dims))
+		rows->dims = dims;
+	else if (ndim == 2 || (port != NULL && ndim == port->ndim && same_dims(port, dims + 1)))
+	{
+		rows->is_single = false;
+		rows->nrows = dims[0];
+		rows->width = count / dims[0];
+		rows->dims = port != NULL && ndim == port->ndim ? dims + 1 : NULL;
+	}
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("array of features has not the dimensions of the model's input"),
+				 errdetail("The model takes %s.", describe_ports(session->inputs, session->ninputs))));
+}
+
+/* The rows of an array that have no null. */
+static int *
+rows_without_nulls(const ArraySource *source, const ArrayRows *rows, int *n)
+{
+	int		   *good = palloc(Max(rows->nrows, 1) * sizeof(int));
+
+	*n = 0;
+	for (int row = 0; row < rows->nrows; row++)
+	{
+		int64		first = row * rows->width;
+		bool		has_null = false;
+
+		for (int64 i = 0; source->nulls != NULL && i < rows->width && !has_null; i++)
+			has_null = source->nulls[first + i];
+		if (has_null)
+			invocation_observe_nulls(source, first, rows->width);
+		else
+			good[(*n)++] = row;
+	}
+	return good;
+}
+
+/* Predictions of some rows, one after another; *width is of one. */
+static float *
+predict_some(Session *session, const ArraySource *source, const ArrayRows *rows,
+			 const int *wanted, int n, int output_number, int64 *width)
+{
+	RowBatch   *batch = rows_prepare(session, rows->width, rows->dims);
+	float	   *values = NULL;
+
+	for (int done = 0; done < n;)
+	{
+		int			nrows = rows_limit(batch, n - done);
+		RowOutput	output;
+
+		rows_begin(batch, session, nrows);
+		for (int i = 0; i < nrows; i++)
+		{
+			const char *values_of_row = source->values +
+				wanted[done + i] * rows->width * source_width(source->kind);
+			char	   *complaint = rows_put(batch, i, 0, source->kind,
+											 values_of_row, rows->width);
+
+			if (complaint != NULL)
+				rows_refuse(complaint);
+		}
+		rows_run(batch);
+		rows_output(batch, output_number, &output);
+		if (done == 0)
+		{
+			*width = output.width;
+			if (output.width > (int64) (MaxAllocSize / sizeof(float)) / n)
+				ereport(ERROR,
+						(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						 errmsg("predictions are too large for an array"),
+						 errhint("Predict fewer rows at once.")));
+			values = palloc(Max(n * output.width, 1) * sizeof(float));
+		}
+		else if (output.width != *width)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("model gives rows of different lengths")));
+		elements_to_floats(output.port->type, output.tensor->data, 0,
+						   nrows * output.width, values + done * output.width,
+						   utf8_to_server(output.port->name));
+		done += nrows;
+	}
+	return values;
+}
+
+static ArrayType *
+array_of_floats(const float *values, int ndim, const int *dims, int count)
+{
+	Size		size = ARR_OVERHEAD_NONULLS(ndim) + (Size) count * sizeof(float);
+	ArrayType  *array = palloc0(size);
+
+	SET_VARSIZE(array, size);
+	array->ndim = ndim;
+	array->elemtype = FLOAT4OID;
+	for (int i = 0; i < ndim; i++)
+	{
+		ARR_DIMS(array)[i] = dims[i];
+		ARR_LBOUND(array)[i] = 1;
+	}
+	memcpy(ARR_DATA_PTR(array), values, (Size) count * sizeof(float));
+	return array;
+}
+
+/* The same with rows of nulls where there was no prediction. */
+static ArrayType *
+array_with_nulls(const float *values, const int *dims, const int *good, int ngood)
+{
+	Size		count = (Size) dims[0] * dims[1];
+	Datum	   *datums = palloc_extended(count * sizeof(Datum), MCXT_ALLOC_HUGE);
+	bool	   *nulls = palloc_extended(count, MCXT_ALLOC_HUGE);
+	int			lower_bounds[2] = {1, 1};
+
+	memset(nulls, true, count);
+	for (int i = 0; i < ngood; i++)
+		for (int k = 0; k < dims[1]; k++)
+		{
+			Size		at = (Size) good[i] * dims[1] + k;
+
+			datums[at] = Float4GetDatum(values[(Size) i * dims[1] + k]);
+			nulls[at] = false;
+		}
+	return construct_md_array(datums, nulls, 2, (int *) dims, lower_bounds,
+							  FLOAT4OID, sizeof(float4), true, TYPALIGN_INT);
+}
+
+/* predict(model or name, features, output) */
+static Datum
+predict(FunctionCallInfo fcinfo)
+{
+	ArrayType  *array;
+	ArraySource source;
+	ArrayRows	rows;
+	Session    *session;
+	int		   *good;
+	int			ngood;
+	int			output;
+	int64		width = 0;
+	float	   *values;
+	int			dims[2];
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	array = PG_GETARG_ARRAYTYPE_P(1);
+	session = target_session(call_target(fcinfo, 0));
+	output = rows_find_output(session, PG_ARGISNULL(2) ? NULL : text_to_utf8(PG_GETARG_TEXT_PP(2)));
+	array_rows(session, array, &rows);
+	source_of_array(&source, array);
+	good = rows_without_nulls(&source, &rows, &ngood);
+	if (ngood == 0)
+		PG_RETURN_NULL();
+	values = predict_some(session, &source, &rows, good, ngood, output, &width);
+	if (width > PG_INT32_MAX / rows.nrows)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("predictions are too large for an array")));
+	dims[0] = rows.nrows;
+	dims[1] = width;
+	if (rows.is_single)
+		PG_RETURN_ARRAYTYPE_P(array_of_floats(values, width > 0 ? 1 : 0, &dims[1], width));
+	if (ngood < rows.nrows)
+		PG_RETURN_ARRAYTYPE_P(array_with_nulls(values, dims, good, ngood));
+	PG_RETURN_ARRAYTYPE_P(array_of_floats(values, width > 0 ? 2 : 0, dims, rows.nrows * width));
+}
+
+Datum
+modelopt_predict(PG_FUNCTION_ARGS)
+{
+	return invocation_run(fcinfo, predict);
+}

@@ -1,0 +1,373 @@
+/*
+ * query_rows.c
+ *		Rows of a user's query through a model, a batch at a time.
+ */
+#include "postgres.h"
+
+#include "compat.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "model/model_sql.h"
+#include "serve/invocation.h"
+#include "serve/query_rows.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+/* ---------- which columns are features ---------- */
+
+static FeatureColumn
+feature_column(TupleDesc columns, int attribute)
+{
+	FeatureColumn column = {.attribute = attribute};
+	Oid			type = getBaseType(SPI_gettypeid(columns, attribute));
+	Oid			element = get_element_type(type);
+
+	column.is_array = OidIsValid(element);
+	column.type = column.is_array ? element : type;
+	column.kind = source_kind(column.type);
+	return column;
+}
+
+static int
+find_input(const Session *session, const char *name)
+{
+	for (int i = 0; i < session->ninputs; i++)
+		if (strcmp(utf8_to_server(session->inputs[i].name), name) == 0)
+			return i;
+	return -1;
+}
+
+/* Columns that are called like the inputs of a model with several go there;
+ * others go in the order that they have. */
+static void
+sort_by_inputs(const Session *session, TupleDesc columns, FeatureColumn *features,
+			   int n)
+{
+	FeatureColumn *sorted = palloc0(n * sizeof(FeatureColumn));
+
+	if (session->ninputs < 2 || session->ninputs != n)
+		return;
+	for (int i = 0; i < n; i++)
+	{
+		int			input = find_input(session, SPI_fname(columns, features[i].attribute));
+
+		if (input < 0 || sorted[input].attribute != 0)
+			return;
+		sorted[input] = features[i];
+	}
+	memcpy(features, sorted, n * sizeof(FeatureColumn));
+}
+
+static void
+find_features(QueryRows *query, int before, int after)
+{
+	TupleDesc	columns = query->portal->tupDesc;
+	int			n = columns->natts - before - after;
+
+	if (n < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("query gives no features"),
+				 errdetail("It has %d columns, of which %d are none.",
+						   columns->natts, before + after)));
+	query->ncolumns = n;
+	query->columns = palloc(n * sizeof(FeatureColumn));
+	for (int i = 0; i < n; i++)
+		query->columns[i] = feature_column(columns, before + 1 + i);
+	sort_by_inputs(target_session(query->target), columns, query->columns, n);
+}
+
+QueryRows *
+query_rows_open(Target *target, const char *text_of_query, int before,
+				int after, int batch_size, bool keeps_bad_rows)
+{
+	QueryRows  *query = palloc0(sizeof(QueryRows));
+
+	query->context = CurrentMemoryContext;
+	query->batch_context = AllocSetContextCreate(CurrentMemoryContext,
+												 "modelopt batch of rows",
+												 ALLOCSET_DEFAULT_SIZES);
+	query->target = target;
+	query->batch_size = batch_size;
+	query->keeps_bad_rows = keeps_bad_rows;
+	query->portal = SPI_cursor_open_with_args(NULL, text_of_query, 0, NULL, NULL,
+											  NULL, true, 0);
+	if (query->portal->tupDesc == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("query gives no rows")));
+	find_features(query, before, after);
+	return query;
+}
+
+Oid
+query_rows_type(const QueryRows *query, int attribute)
+{
+	return SPI_gettypeid(query->portal->tupDesc, attribute);
+}
+
+/* ---------- a row ---------- */
+
+/* The values of a row, which may be of any width in arrays. */
+typedef struct RowValues
+{
+	ArraySource *sources;		/* of each column */
+	bool		has_null;
+	int64		width;
+} RowValues;
+
+static void
+read_row(QueryRows *query, HeapTuple row, RowValues *values)
+{
+	values->width = 0;
+	values->has_null = false;
+	for (int i = 0; i < query->ncolumns; i++)
+	{
+		FeatureColumn *column = &query->columns[i];
+		ArraySource *source = &values->sources[i];
+		bool		is_null;
+		Datum		value = SPI_getbinval(row, query->rows->tupdesc,
+										  column->attribute, &is_null);
+
+		values->has_null |= is_null;
+		if (is_null)
+			continue;
+		if (column->is_array)
+			source_of_array(source, DatumGetArrayTypeP(value));
+		else
+		{
+			char	   *place = palloc(sizeof(Datum));
+
+			source_store(column->kind, value, place);
+			*source = (ArraySource) {column->kind, 1, place, NULL};
+		}
+		for (int64 k = 0; source->nulls != NULL && k < source->count; k++)
+			values->has_null |= source->nulls[k];
+		values->width += source->count;
+	}
+}
+
+static char *
+wrong_width(const QueryRows *query, int64 width)
+{
+	return psprintf("row has " INT64_FORMAT " features, not " INT64_FORMAT,
+					width, query->batch->width);
+}
+
+static void
+prepare(QueryRows *query, int64 width)
+{
+	MemoryContext previous = MemoryContextSwitchTo(query->context);
+
+	query->batch = rows_prepare(target_session(query->target), width, NULL);
+	MemoryContextSwitchTo(previous);
+}
+
+static char *
+put_row(QueryRows *query, int row, const RowValues *values)
+{
+	int64		at = 0;
+
+	for (int i = 0; i < query->ncolumns; i++)
+	{
+		const ArraySource *source = &values->sources[i];
+		char	   *problem = rows_put(query->batch, row, at, source->kind,
+									   source->values, source->count);
+
+		if (problem != NULL)
+			return problem;
+		at += source->count;
+	}
+	return NULL;
+}
+
+/* ---------- a batch ---------- */
+
+static void
+refuse_row(QueryRows *query, int row, const char *problem)
+{
+	if (!query->keeps_bad_rows)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s", problem),
+				 errdetail("It is row " INT64_FORMAT " of the query.", query->done + row + 1),
+				 errhint("on_error => 'null' goes on with the other rows.")));
+	invocation_count(MONITOR_REJECTED_ROWS, 1);
+	query->problems[row] = MemoryContextStrdup(query->batch_context, problem);
+}
+
+/* Rows that may go into the model, and the values of each. */
+static RowValues *
+read_rows(QueryRows *query)
+{
+	RowValues  *values = palloc0(query->nrows * sizeof(RowValues));
+
+	query->ngood = 0;
+	for (int i = 0; i < query->nrows; i++)
+	{
+		values[i].sources = palloc0(query->ncolumns * sizeof(ArraySource));
+		read_row(query, query->rows->vals[i], &values[i]);
+		if (values[i].has_null)
+		{
+			invocation_count(MONITOR_NULL_INPUTS, 1);
+			continue;
+		}
+		if (query->batch == NULL)
+			prepare(query, values[i].width);
+		if (values[i].width != query->batch->width)
+			refuse_row(query, i, wrong_width(query, values[i].width));
+		else
+			query->good[query->ngood++] = i;
+	}
+	return values;
+}
+
+/* Puts good rows into one run; a row that does not fit leaves them. */
+static bool
+put_rows(QueryRows *query, const RowValues *values, int first, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		int			row = query->good[first + i];
+		char	   *problem = put_row(query, i, &values[row]);
+
+		if (problem == NULL)
+			continue;
+		refuse_row(query, row, problem);
+		memmove(&query->good[first + i], &query->good[first + i + 1],
+				(query->ngood - first - i - 1) * sizeof(int));
+		query->ngood--;
+		return false;
+	}
+	return true;
+}
+
+/* Rows of the next run; those that do not fit have left when it returns. */
+static int
+run_some(QueryRows *query, const RowValues *values, int first, int most)
+{
+	for (;;)
+	{
+		int			n = rows_limit(query->batch, Min(most, query->ngood - first));
+
+		if (n == 0)
+			return 0;
+		rows_begin(query->batch, target_session(query->target), n);
+		if (!put_rows(query, values, first, n))
+			continue;
+		rows_run(query->batch);
+		return n;
+	}
+}
+
+/* The same where the model may fail on rows, one of which is then looked for:
+ * returns 0 when it failed. */
+static int
+try_run(QueryRows *query, const RowValues *values, int first, int most,
+		char **problem)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile int n = 0;
+
+	*problem = NULL;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		n = run_some(query, values, first, most);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (error->sqlerrcode != ERRCODE_EXTERNAL_ROUTINE_EXCEPTION)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		*problem = psprintf("%s: %s", error->message,
+							error->detail != NULL ? error->detail : "");
+		n = 0;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return n;
+}
+
+static int
+run_next(QueryRows *query, const RowValues *values, int first, int *most)
+{
+	char	   *problem;
+	int			n;
+
+	if (!query->keeps_bad_rows)
+		return run_some(query, values, first, *most);
+	n = try_run(query, values, first, *most, &problem);
+	if (problem == NULL)
+		return n;
+	if (*most == 1)
+	{
+		refuse_row(query, query->good[first], problem);
+		memmove(&query->good[first], &query->good[first + 1],
+				(query->ngood - first - 1) * sizeof(int));
+		query->ngood--;
+	}
+	*most = 1;
+	return 0;
+}
+
+static void
+run_rows(QueryRows *query, const RowValues *values, TakeOutputs take, void *argument)
+{
+	int			most = PG_INT32_MAX;
+
+	for (int first = 0; first < query->ngood;)
+	{
+		int			n = run_next(query, values, first, &most);
+
+		if (n > 0)
+			take(query, first, n, argument);
+		first += n;
+	}
+}
+
+static bool
+fetch(QueryRows *query)
+{
+	query->done += query->nrows;
+	if (query->rows != NULL)
+		SPI_freetuptable(query->rows);
+	query->rows = NULL;
+	MemoryContextReset(query->batch_context);
+	SPI_cursor_fetch(query->portal, true, query->batch_size);
+	query->rows = SPI_tuptable;
+	query->nrows = SPI_processed;
+	return query->nrows > 0;
+}
+
+bool
+query_rows_next(QueryRows *query, TakeOutputs take, void *argument)
+{
+	MemoryContext previous;
+
+	if (!fetch(query))
+		return false;
+	previous = MemoryContextSwitchTo(query->batch_context);
+	query->good = palloc(query->nrows * sizeof(int));
+	query->problems = palloc0(query->nrows * sizeof(char *));
+	run_rows(query, read_rows(query), take, argument);
+	MemoryContextSwitchTo(previous);
+	return true;
+}
+
+void
+query_rows_close(QueryRows *query)
+{
+	SPI_cursor_close(query->portal);
+}

@@ -1,0 +1,77 @@
+/*
+ * rows.h
+ *		Rows of features through a model.
+ *
+ * Most models take a tensor whose first dimension counts rows, or several of
+ * them, and give tensors that have a row for each.  A row here is all of a
+ * model's inputs for one prediction, one after another.  Private to src/serve.
+ */
+#ifndef MODELOPT_SERVE_ROWS_H
+#define MODELOPT_SERVE_ROWS_H
+
+#include "serve/elements.h"
+#include "serve/serve.h"
+
+/* The part of a row that one input takes. */
+typedef struct RowInput
+{
+	TensorShape shape;			/* of a batch */
+	int64		first;			/* in a row */
+	int64		width;			/* elements of a row */
+	char	   *data;			/* of the batch; NULL for strings */
+	Datum	   *texts;			/* of strings, until they are laid out */
+} RowInput;
+
+typedef struct RowBatch
+{
+	Session    *session;
+	int64		width;			/* elements of a row */
+	int			fixed;			/* rows that a batch must have, or 0 */
+	bool		whole;			/* the input's only dimension is no rows */
+	int			nrows;			/* in the batch at work */
+	int			batch;			/* of them with padding */
+	RowInput   *inputs;
+} RowBatch;
+
+/*
+ * Prepares for rows of so many values; allocates in the current context.  dims
+ * are the dimensions of a row where the model has one input and leaves more
+ * than one open, or NULL.  Raises 22023 and says what the model takes when it
+ * does not take that.
+ */
+extern RowBatch *rows_prepare(Session *session, int64 width, const int *dims);
+
+/* Rows that a run can have when somebody wants so many. */
+extern int	rows_limit(const RowBatch *batch, int wanted);
+
+/* Starts a batch of that many rows, at most rows_limit. */
+extern void rows_begin(RowBatch *batch, Session *session, int nrows);
+
+/* Puts n values from a place in a row on.  Texts must live until the run.
+ * Returns NULL, or in words what does not fit. */
+extern char *rows_put(RowBatch *batch, int row, int64 at, SourceKind kind,
+					  const void *values, int64 n);
+
+/* Raises that. */
+pg_noreturn extern void rows_refuse(const char *complaint);
+
+extern void rows_run(RowBatch *batch);
+
+/* An output, which has as many elements for each row of the batch. */
+typedef struct RowOutput
+{
+	const Port *port;
+	const ServedTensor *tensor;
+	int64		count;			/* elements in all */
+	int64		width;			/* elements of a row */
+} RowOutput;
+
+/* The output of that name, or with NULL the first tensor; its number. */
+extern int	rows_find_output(const Session *session, const char *name);
+
+extern void rows_output(const RowBatch *batch, int i, RowOutput *output);
+
+/* In words what a model takes, for errors: "x f32[N, 4], y i64[N]". */
+extern char *describe_ports(const Port *ports, int n);
+
+#endif							/* MODELOPT_SERVE_ROWS_H */

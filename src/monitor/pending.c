@@ -134,6 +134,7 @@ at_transaction_event(XactEvent event, void *argument)
 			if (monitor_depth > 0)
 				forget_invocations();
 			flush_soon();
+			drift_at_transaction_end();
 			break;
 	}
 }

@@ -22,7 +22,7 @@ REPO_SQL = tables access audit refs commit served models history lineage diff me
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 	src/format/onnx.sql src/graph/graph.sql src/transform/prune.sql src/transform/cut.sql \
 	src/transform/quantize.sql src/transform/compress.sql src/transform/report.sql \
-	src/serve/predict.sql src/serve/evaluate.sql $(REPO_SQL:%=src/repo/%.sql) src/serve/cache.sql src/serve/calibrate.sql
+	src/serve/predict.sql src/serve/evaluate.sql $(REPO_SQL:%=src/repo/%.sql) src/serve/cache.sql src/serve/calibrate.sql src/serve/optimize.sql
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 

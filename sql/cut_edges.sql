@@ -27,10 +27,14 @@ SELECT layer, nodes, cut, d.indexes = e.indexes AS expected, stays_because FROM 
 WHERE name = 'mlp_edges_0.9' AND coalesce(e."case", 'mlp_dead_0.9') = 'mlp_dead_0.9';
 
 -- One machinery: the same as pruning, under another name.
-SELECT cut_edges(m, 0.7) = prune(m, 0.7) AS global, cut_edges(m, 0.7, 'layer') = prune(m, 0.7, scope => 'layer') AS layer,
+SELECT cut_edges(m, 0.7) = prune(m, 0.7) AS global, cut_edges(m, 0.7, scope => 'layer') = prune(m, 0.7, scope => 'layer') AS layer,
        cut_edges(m, 0.5, include => '{layer2*}') = prune(m, 0.5, include => '{layer2*}') AS included FROM models WHERE name = 'mlp';
 SELECT count(*), bool_and(a = b) AS same FROM models, cut_edges_dry_run(m, 0.6, exclude => '{layer1*}') a JOIN LATERAL prune_dry_run(m, 0.6, exclude => '{layer1*}') b USING (name)
 WHERE models.name = 'mlp';
+SELECT cut_edges(m, 0.5, 'l2') = prune(m, 0.5, 'l2') AS l2, cut_edges(m, 0.5, 'random', seed => 7) = prune(m, 0.5, 'random', seed => 7) AS random,
+       cut_edges(m, 0.5, 'random', seed => 7) <> cut_edges(m, 0.5, 'random', seed => 8) AS other,
+       (SELECT sum(pruned) FROM cut_edges_dry_run(m, 0.5, 'random', include => '{layer1*}')) AS half_of_2048 FROM models WHERE name = 'mlp';
+SELECT model_metadata(cut_edges(m, 0.5, 'random', seed => 7)) #> '{recipe,1,arguments}' AS arguments FROM models WHERE name = 'mlp';
 -- Models without a graph have edges too.
 SELECT sparsity(cut_edges(m, 0.5)) > 0.48 AS sparse FROM models WHERE name = 'bare';
 
@@ -48,7 +52,10 @@ SELECT layer, cut FROM models, cut_dead_nodes_dry_run(prune(m, 1, include => '{l
 -- Refusals.
 SELECT cut_edges(m) FROM models WHERE name = 'mlp';
 SELECT cut_edges(m, 2) FROM models WHERE name = 'mlp';
-SELECT cut_edges(m, 0.5, 'tensor') FROM models WHERE name = 'mlp';
+SELECT cut_edges(m, 0.5, scope => 'tensor') FROM models WHERE name = 'mlp';
+SELECT cut_edges(m, NULL) FROM models WHERE name = 'mlp';
+SELECT cut_edges(m, 0.5, 'threshold') FROM models WHERE name = 'mlp';
+SELECT cut_edges(m, 0.5, seed => 1) FROM models WHERE name = 'mlp';
 SELECT cut_edges(m, 0.5, include => '{nothing}') FROM models WHERE name = 'mlp';
 SELECT cut_dead_nodes(m) FROM models WHERE name = 'bare';
 SELECT cut_edges(m, 0.5, dead_nodes => true) FROM models WHERE name = 'bare';

@@ -66,6 +66,25 @@ SELECT left_of(cut_layers(m, 0.5, 'similarity', '{"encoder.layer.0": 0.2, "encod
 SELECT left_of(cut_layers(m, 1, 'similarity', '{"encoder.layer.2": 0.5, "first": 1}')) FROM models WHERE name = 'graph';
 SELECT layer, importance, cut FROM models, cut_layers_dry_run(m, 0.5) WHERE name = 'graph' AND layer ~ '\d$';
 
+-- Whatever the cut would raise for, the dry run says.
+SELECT layer, cut, new_name, stays_because FROM models, cut_layers_dry_run(m, '{first,encoder.layer.0.up,encoder.layer.1,square}') WHERE name = 'graph' AND layer !~ '[23]';
+SELECT layer, cut, stays_because FROM models, cut_layers_dry_run(m, 'encoder') WHERE name = 'bare' AND layer ~ 'encoder(.layer.0)?$';
+SELECT layer, cut, stays_because FROM models, cut_layers_dry_run(m, 0) WHERE name = 'bare' AND layer !~ '[123]';
+-- Norms are not ranked, and where nothing can go there are rows all the same.
+SELECT layer, cut, stays_because FROM cut_layers_dry_run((SELECT model_agg(name, data) FROM (VALUES ('a.weight', '{{1,2},{3,4}}'::real[]), ('n.weight', '{1,2}'), ('b.weight', '{{1,2}}')) v (name, data)), 1);
+SELECT layer, cut, stays_because FROM cut_layers_dry_run((SELECT model_agg('b.weight', '{{1,2}}')), 0);
+
+-- ---------- what a layer is ----------
+
+-- A module that has a weight, with all that is under it: attention is one.
+CREATE TABLE attention AS
+SELECT model_agg(name, data) AS m FROM (VALUES ('attn.in_proj_weight', array_fill(1::real, '{6,2}')), ('attn.in_proj_bias', array_fill(1::real, '{6}')),
+    ('attn.out_proj.weight', '{{1,2},{3,4}}'), ('attn.out_proj.bias', '{1,2}'), ('up.weight', '{{1,2},{3,4}}')) v (name, data);
+SELECT d.* FROM attention, cut_layers_dry_run(m, 0.5) d;
+SELECT d.layer, tensors, stays_because FROM attention, cut_layers_dry_run(set_graph(m, 'attn:attention(1) up:linear'), 0) d;
+SELECT t.name FROM attention, tensors(cut_layers(set_graph(m, 'attn:attention(1) up:linear'), 'attn')) t;
+SELECT cut_layers(m, 'attn.out_proj') FROM attention;
+
 -- ---------- refusals ----------
 
 SELECT cut_layers(m, 'first') FROM models WHERE name = 'graph';

@@ -171,6 +171,11 @@ SELECT d.* FROM models, cut_nodes_dry_run(m, 0.5, exclude => '{second}') d WHERE
 SELECT cut_nodes(m, 0.5) FROM models WHERE name = 'unknown';
 SELECT t.name, t.shape FROM models, tensors(cut_nodes(m, 0.5, exclude => '{second}')) t WHERE models.name = 'unknown';
 SELECT cut_nodes(m, 0.5, include => '{second.weight}') FROM models WHERE name = 'unknown';
+-- A dry run says what is the matter with each layer instead.
+SELECT layer, nodes, cut, stays_because FROM models, cut_nodes_dry_run(m, 0.5) WHERE name = 'unknown';
+SELECT layer, cut, stays_because FROM models, cut_nodes_dry_run(m, 0.5, include => '{second.weight}') WHERE name = 'unknown';
+SELECT cut_nodes(m, 0) FROM (SELECT set_graph(model_agg('a.weight', '{{1,2},{3,4}}'), 'a:linear')) x (m);
+SELECT d.* FROM (SELECT set_graph(model_agg('a.weight', '{{1,2},{3,4}}'), 'a:linear')) x (m), cut_nodes_dry_run(m, 0) d;
 -- Functions of a model are not understood either, and this one has no layers.
 SELECT cut_nodes(m, 0.5) FROM models WHERE name = 'functions';
 

@@ -35,6 +35,10 @@ SELECT m::text::model = m AS same FROM models WHERE name = 'mlp_graph';
 SELECT set_graph(m, '[{"op": "linear", "name": "layer1"}, "relu", {"op": "linear", "name": "layer2"}, "relu layer3:linear", {"op": "softmax", "axis": -1}]'::jsonb)
        = set_graph(m, E'\n layer1:linear\trelu\n\nlayer2:linear  relu layer3:linear softmax( axis = -1 ) ') AS same
 FROM models WHERE name = 'mlp';
+-- A literal of JSON is text to PostgreSQL, and JSON to us.
+SELECT j = t AS same, model_metadata(j) -> 'recipe' = model_metadata(b) -> 'recipe' AS same_recipe
+FROM models, set_graph(m, ' [{"op": "linear", "name": "layer1"}, "relu"]') j, set_graph(m, '[{"op": "linear", "name": "layer1"}, "relu"]'::jsonb) b,
+    set_graph(m, 'layer1:linear relu') t WHERE models.name = 'mlp';
 
 -- Shapes are inferred: a picture of any size, where the convolution says so.
 INSERT INTO models SELECT 'cnn_graph', set_graph(m, 'input(1x8x8) conv1:conv2d(padding=1) bn1:batchnorm relu maxpool(2)
@@ -76,6 +80,8 @@ EXCEPTION WHEN OTHERS THEN
     RETURN concat_ws(' ', SQLSTATE || ': ' || message || '.', nullif(detail, ''), nullif(left(hint, 60), ''));
 END
 $$;
+INSERT INTO models SELECT 'half', quantize(m, 'fp16') FROM models WHERE name = 'mlp';
+INSERT INTO models SELECT 'all', model_read(model_write(m, 'gguf', 'f32')) FROM models WHERE name = 'half';
 SELECT refusal('mlp', architecture) FROM unnest(ARRAY['', '   ', 'input(64)', 'dropout', 'layer1:linaer', ':linear', 'layer1:', 'linear', 'nothing:linear',
     'layer1:linear layer3:linear', 'relu', 'flatten layer1:linear', 'layer1:layernorm', 'layer1:linear(', 'layer1:linear(,)', 'layer1:linear(3)', 'layer1:linear(heads=3)',
     'layer1:linear(from=nobody)', 'layer1:linear(from=input, from=input)', 'layer1:linear relu(from=)', 'layer1:linear input(64)', 'input relu',
@@ -89,6 +95,11 @@ SELECT refusal('cnn', architecture) FROM unnest(ARRAY['conv1:conv2d conv1:conv2d
     'input(1x8x8) conv1:conv2d(padding=1) a:relu maxpool(2) add(a)', 'conv1:conv2d a:relu flatten add(a)']) architecture;
 SELECT refusal('tied', architecture) FROM unnest(ARRAY['embed:embedding attention:attention', 'embed:embedding attention:attention(3)', 'embed:embedding relu(from=input)',
     'embed:embedding add(input)', 'embed:embedding embed:embedding', 'embed:embedding norm1:layernorm(eps=x)']) architecture;
+SELECT refusal('mlp', architecture) FROM unnest(ARRAY['layer1:Linear', 'layer1:linear ReLU', 'layer1:linear, relu', 'conv1:conv2d(padding=1), relu', 'layer1:linear MaxPool2d(2)',
+    'layer1:linear LeakyReLU', 'layer1:MultiheadAttention', '[{"op": "Linear", "name": "layer1"}]', '["layer1:linear"', '{"op": "linear"}', '[]']) architecture;
+-- A graph computes with one dtype.
+SELECT refusal('half', 'layer1:linear relu');
+SELECT refusal('all', 'layer1:linear relu layer2:linear relu layer3:linear');
 SELECT refusal('mlp', 'layer1:linear' || repeat(' relu', 5000));
 SELECT refusal('mlp', 'layer1:linear' || repeat(' ', 1100000));
 

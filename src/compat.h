@@ -34,6 +34,15 @@ typedef uint8 CodedByte;
 typedef char CodedByte;
 #endif
 
+/* The number of this backend among MaxBackends, from 0; or below. */
+#if PG_VERSION_NUM >= 170000
+#include "storage/procnumber.h"
+#define MyBackendSlot ((int) MyProcNumber)
+#else
+#include "storage/backendid.h"
+#define MyBackendSlot ((int) MyBackendId - 1)
+#endif
+
 /* Copies the next item of a sort of fixed-length datums that are pointers. */
 static inline bool
 tuplesort_take_datum(Tuplesortstate *state, void *item, Size size)

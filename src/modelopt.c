@@ -13,6 +13,7 @@
 #include "format/onnx.h"
 #include "model/model.h"
 #include "model/uses.h"
+#include "monitor/monitor.h"
 #include "repo/repo.h"
 #include "serve/serve.h"
 #include "utils/guc.h"
@@ -42,13 +43,14 @@ define_settings(void)
 							   &track_row_message, "", PGC_USERSET, 0,
 							   NULL, NULL, NULL);
 	serve_define_settings();
-	MarkGUCPrefixReserved("modelopt");
 }
 
 void
 _PG_init(void)
 {
 	define_settings();
+	monitor_init();
+	MarkGUCPrefixReserved("modelopt");
 	lazy_source_init();
 	uses_provider.tensor_uses = onnx_tensor_uses;
 	uses_provider.missing_value = onnx_missing_value;

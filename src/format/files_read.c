@@ -16,6 +16,7 @@
 #include "format/printable.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "model/progress.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
@@ -139,6 +140,7 @@ read_range(const OpenFile *file, uint64 offset, uint64 n, char *dst)
 					(errcode(ERRCODE_DATA_CORRUPTED),
 					 errmsg("file \"%s\" became shorter while it was read",
 							shown(file->path))));
+		progress_add(done);
 		dst += done;
 		offset += done;
 		n -= done;

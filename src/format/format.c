@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "format/format.h"
+#include "model/progress.h"
 
 const Format *const formats[] = {
 	&format_npz,				/* before pytorch: both are zip archives */
@@ -91,11 +92,14 @@ void
 format_write(const Format *format, Model *model, const char *dtype,
 			 Sink *sink)
 {
+	int			began;
+
 	if (format->write == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("models cannot be written in format \"%s\"",
 						format->name)));
+	began = progress_begin("export", "bytes", model_raw_bytes(model));
 	if (dtype == NULL)
 		format->write(model, sink);
 	else if (format->write_as != NULL)
@@ -106,6 +110,7 @@ format_write(const Format *format, Model *model, const char *dtype,
 				 errmsg("format \"%s\" cannot convert tensors",
 						format->name),
 				 errhint("Leave dtype out, or write the model as gguf.")));
+	progress_end(began);
 }
 
 /* ---------- other things ---------- */

@@ -6,6 +6,7 @@
 
 #include "format/format_sql.h"
 #include "model/model_sql.h"
+#include "model/progress.h"
 #include "utils/memutils.h"
 
 static const Format *
@@ -61,10 +62,12 @@ read_model(const Format *format, Input *input, const ReadOptions *options)
 	MemoryContext context = AllocSetContextCreate(old_context,
 												  "reading of a model",
 												  ALLOCSET_DEFAULT_SIZES);
+	int			began = progress_begin("import", "bytes", input->size);
 	Model	   *model;
 
 	MemoryContextSwitchTo(context);
 	model = format_read_input(format, input, options);
+	progress_end(began);
 	canonicalize_metadata(model);
 	MemoryContextSetParent(model->context, old_context);
 	MemoryContextSwitchTo(old_context);

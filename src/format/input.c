@@ -6,6 +6,7 @@
 
 #include "model/elements.h"
 #include "format/format.h"
+#include "model/progress.h"
 #include "utils/memutils.h"
 
 Input *
@@ -33,7 +34,10 @@ input_copy(Input *input, uint64 offset, uint64 n, char *dst)
 {
 	Assert(offset <= input->size && n <= input->size - offset);
 	if (input->data != NULL)
+	{
 		elements_copy(dst, input->data + offset, n);
+		progress_add(n);
+	}
 	else
 		input->read(input, offset, n, dst);
 }

@@ -4,8 +4,8 @@
  *
  * What ONNX can say without another rounding is said: smaller floats and a Cast,
  * integers with scales and a DequantizeLinear, and where the model is older than
- * integers of four bits are in ONNX, the MatMulNBits of ONNX Runtime.  All
- * else is decoded.
+ * groups are in ONNX, the MatMulNBits of ONNX Runtime, or groups as rows
+ * (onnx_native_rows.c).  All else is decoded.
  */
 #include "postgres.h"
 
@@ -14,13 +14,12 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
-/* Versions of ONNX's operators from which on DequantizeLinear can do so. */
-#define OPSET_AXIS		13		/* a scale for each channel */
-#define OPSET_HALF		19		/* scales that are halves */
-#define OPSET_FLOAT8	19		/* a Cast of floats of 8 bits */
-#define OPSET_BLOCKS	21		/* groups, and integers of 4 and 16 bits */
+#define OPSET_FLOAT8	19		/* of ONNX's operators: a Cast of 8 bits */
 
 #define LEAST_BLOCK		16		/* of MatMulNBits */
+
+/* Codes of a column that are packed at once; even. */
+#define COLUMN_STRETCH	65536
 
 static OnnxNative *
 create(const Tensor *tensor, Payload *payload)
@@ -33,9 +32,9 @@ create(const Tensor *tensor, Payload *payload)
 	return native;
 }
 
-static OnnxPart *
-add_part(OnnxNative *native, const OnnxSurvey *survey, const char *suffix,
-		 DType dtype, int ndim, const int64 *dims)
+OnnxPart *
+onnx_native_part(OnnxNative *native, const OnnxSurvey *survey,
+				 const char *suffix, DType dtype, int ndim, const int64 *dims)
 {
 	OnnxPart   *part = &native->parts[native->nparts];
 	char	   *name = onnx_new_name(survey, native->name, suffix);
@@ -78,7 +77,7 @@ cast(const OnnxSurvey *survey, const Tensor *tensor, Payload *payload,
 				 errdetail("Its operators are of version " INT64_FORMAT ", and floats of 8 bits take %d.",
 						   (int64) survey->opset, OPSET_FLOAT8),
 				 errhint("Quantize to fp16, bf16 or integers instead.")));
-	add_part(native, survey, "_stored", payload->dtype, tensor->ndim,
+	onnx_native_part(native, survey, "_stored", payload->dtype, tensor->ndim,
 			 tensor->dims)->source = ONNX_FROM_ELEMENTS;
 	initStringInfo(&attributes);
 	onnx_put_attribute(&attributes, "to", onnx_type_of(graph_dtype));
@@ -109,9 +108,8 @@ find_axis(const Tensor *tensor, const Affine *affine)
 	return -1;
 }
 
-/* Scales as elements of that dtype; NULL when it does not hold them. */
-static char *
-get_scales(const OnnxNative *native, DType dtype)
+char *
+onnx_native_scales(const OnnxNative *native, DType dtype)
 {
 	int64		n = native->affine.nscales;
 	float	   *scales = affine_scales(native->payload, &native->affine);
@@ -125,7 +123,10 @@ get_scales(const OnnxNative *native, DType dtype)
 	(void) dtype_from_float(dtype, scales, n, stored);
 	dtype_to_float(dtype, stored, 0, n, back);
 	if (memcmp(scales, back, n * sizeof(float)) != 0)
+	{
+		pfree(stored);
 		stored = NULL;
+	}
 	pfree(scales);
 	pfree(back);
 	return stored;
@@ -149,10 +150,10 @@ needed_opset(const OnnxNative *native, const Tensor *tensor, int axis)
 	bool		narrow = dtype_bits(native->affine.codes) != 8;
 
 	if (narrow || (native->affine.group > 0 && axis < tensor->ndim))
-		return OPSET_BLOCKS;
+		return ONNX_OPSET_BLOCKS;
 	if (native->payload->dtype == DTYPE_F16)
-		return OPSET_HALF;
-	return axis < tensor->ndim ? OPSET_AXIS : 10;
+		return ONNX_OPSET_HALF;
+	return axis < tensor->ndim ? ONNX_OPSET_AXIS : 10;
 }
 
 static void
@@ -209,21 +210,21 @@ dequantize(OnnxNative *native, const OnnxSurvey *survey, const Tensor *tensor)
 	native->microsoft = survey->opset < opset;
 	if (native->microsoft && affine->group > 0 && axis < tensor->ndim)
 		return NULL;
-	scales = get_scales(native, payload->dtype);
+	scales = onnx_native_scales(native, payload->dtype);
 	if (scales == NULL)
 		return NULL;
 
-	part = add_part(native, survey, "_quantized", affine->codes, tensor->ndim,
+	part = onnx_native_part(native, survey, "_quantized", affine->codes, tensor->ndim,
 					tensor->dims);
 	part->source = ONNX_FROM_STORED;
 	part->offset = affine->codes_at;
 	ndim = scale_dims(tensor, affine, axis, dims);
-	part = add_part(native, survey, "_scale", payload->dtype, ndim, dims);
+	part = onnx_native_part(native, survey, "_scale", payload->dtype, ndim, dims);
 	part->source = ONNX_FROM_MEMORY;
 	part->bytes = scales;
 	if (affine->has_zeros)
 	{
-		part = add_part(native, survey, "_zero_point", affine->codes, ndim,
+		part = onnx_native_part(native, survey, "_zero_point", affine->codes, ndim,
 						dims);
 		part->source = ONNX_FROM_MEMORY;
 		part->bytes = get_stored(payload, affine->zeros_at, part->size);
@@ -254,10 +255,8 @@ can_multiply(const OnnxUse *use, bool *transposed)
 }
 
 static bool
-can_all_multiply(const OnnxSurvey *survey, const Tensor *tensor,
-				 bool *transposed)
+can_all_multiply(const OnnxSurvey *survey, OnnxBytes name, bool *transposed)
 {
-	OnnxBytes	name = {tensor->name, strlen(tensor->name)};
 	int			n;
 	const OnnxUse *uses = onnx_uses_of(survey, name, &n);
 
@@ -272,6 +271,40 @@ can_all_multiply(const OnnxSurvey *survey, const Tensor *tensor,
 	return n > 0 && !survey->has_nested && !onnx_is_output(survey, name);
 }
 
+/* What a Transpose makes of a matrix, when nothing else takes it; else no
+ * bytes. */
+static OnnxBytes
+find_turned(const OnnxSurvey *survey, OnnxBytes name)
+{
+	OnnxBytes	none = {NULL, 0};
+	int			n;
+	const OnnxUse *uses = onnx_uses_of(survey, name, &n);
+
+	if (n != 1 || !onnx_equals(onnx_operator(uses->node), "Transpose") ||
+		onnx_attribute_first(uses->node, "perm", 1) != 1 ||
+		onnx_is_output(survey, name))
+		return none;
+	return onnx_get(uses->node, NODE_OUTPUT);
+}
+
+/* Whether all nodes that take the tensor, or what a Transpose makes of it, can
+ * take blocks instead. */
+static bool
+find_takers(OnnxNative *native, const OnnxSurvey *survey,
+			const OnnxActivations *activations)
+{
+	OnnxBytes	name = {native->name, strlen(native->name)};
+	OnnxBytes	turned = find_turned(survey, name);
+
+	native->taken_as = turned.size > 0 ? turned : name;
+	if (onnx_activation(activations, native->taken_as) != NULL ||
+		!can_all_multiply(survey, native->taken_as, &native->transposed))
+		return false;
+	if (turned.size > 0)
+		native->transposed = !native->transposed;
+	return true;
+}
+
 static int64
 blocks_of(const OnnxNative *native)
 {
@@ -281,7 +314,7 @@ blocks_of(const OnnxNative *native)
 /* Whether it is two-dimensional, with groups along what is summed over. */
 static bool
 fits_blocks(OnnxNative *native, const OnnxSurvey *survey,
-			const Tensor *tensor)
+			const OnnxActivations *activations, const Tensor *tensor)
 {
 	const Affine *affine = &native->affine;
 	int			summed;
@@ -289,7 +322,7 @@ fits_blocks(OnnxNative *native, const OnnxSurvey *survey,
 	if (tensor->ndim != 2 || affine->group < LEAST_BLOCK ||
 		(affine->group & (affine->group - 1)) != 0 ||
 		dtype_bits(affine->codes) > 8 ||
-		!can_all_multiply(survey, tensor, &native->transposed))
+		!find_takers(native, survey, activations))
 		return false;
 	summed = native->transposed ? 1 : 0;
 	native->rows = tensor->dims[summed];
@@ -369,7 +402,8 @@ block_zeros(const OnnxNative *native, uint64 *size)
 
 /* Without zero points the middle is zero. */
 static OnnxNative *
-in_blocks(OnnxNative *native, const OnnxSurvey *survey, const Tensor *tensor)
+in_blocks(OnnxNative *native, const OnnxSurvey *survey,
+		  const OnnxActivations *activations, const Tensor *tensor)
 {
 	const Affine *affine = &native->affine;
 	DType		dtype = native->payload->dtype;
@@ -379,22 +413,21 @@ in_blocks(OnnxNative *native, const OnnxSurvey *survey, const Tensor *tensor)
 	char	   *scales;
 	OnnxPart   *part;
 
-	if (!fits_blocks(native, survey, tensor))
+	if (!fits_blocks(native, survey, activations, tensor))
 		return NULL;
-	scales = get_scales(native, dtype);
+	scales = onnx_native_scales(native, dtype);
 	if (scales == NULL)
 		return NULL;
 	native->in_blocks = native->microsoft = true;
-	native->blocks_have_zeros = affine->has_zeros;
 	blocks = blocks_of(native);
 	dims[0] = native->columns;
 	dims[1] = blocks;
 	dims[2] = affine->group * bits / 8;
-	add_part(native, survey, "_quantized", DTYPE_U8, 3, dims)->source =
+	onnx_native_part(native, survey, "_quantized", DTYPE_U8, 3, dims)->source =
 		ONNX_FROM_BLOCKS;
 
 	dims[0] = native->columns * blocks;
-	part = add_part(native, survey, "_scale", dtype, 1, dims);
+	part = onnx_native_part(native, survey, "_scale", dtype, 1, dims);
 	part->source = ONNX_FROM_MEMORY;
 	part->bytes = model_alloc_bytes(CurrentMemoryContext, part->size);
 	turn(native, scales, dtype_bits(dtype) / 8, part->bytes);
@@ -405,11 +438,27 @@ in_blocks(OnnxNative *native, const OnnxSurvey *survey, const Tensor *tensor)
 		char	   *zeros = block_zeros(native, &size);
 
 		dims[0] = size;
-		part = add_part(native, survey, "_zero_point", DTYPE_U8, 1, dims);
+		part = onnx_native_part(native, survey, "_zero_point", DTYPE_U8, 1, dims);
 		part->source = ONNX_FROM_MEMORY;
 		part->bytes = zeros;
 	}
 	return native;
+}
+
+/* Codes first to first + n - 1 of a column; behind its end there are zeros. */
+static void
+get_column(const OnnxNative *native, const char *stored, int64 column,
+		   int64 first, int64 n, uint8 *codes)
+{
+	int64		own = Max(Min(n, native->rows - first), 0);
+
+	if (native->transposed)
+		unsigned_codes(native, stored, column * native->rows + first, own, codes);
+	else
+		for (int64 i = 0; i < own; i++)
+			unsigned_codes(native, stored,
+						   (first + i) * native->columns + column, 1, codes + i);
+	memset(codes + own, 0, n - own);
 }
 
 /* The codes of a column after another, the last block of each filled up. */
@@ -419,30 +468,30 @@ put_blocks(const OnnxNative *native, Sink *sink, uint64 at)
 	const Affine *affine = &native->affine;
 	int			bits = dtype_bits(affine->codes);
 	int64		padded = blocks_of(native) * affine->group;
-	int64		row = padded * bits / 8;
 	char	   *stored = get_stored(native->payload, affine->codes_at,
 									dtype_bytes(affine->codes, affine->count));
-	uint8	   *column = palloc0(padded);
-	char	   *packed = palloc(row);
+	uint8	   *codes = palloc(COLUMN_STRETCH);
+	char	   *packed = palloc(COLUMN_STRETCH);
 
-	for (int64 n = 0; n < native->columns; n++)
+	for (int64 column = 0; column < native->columns; column++)
 	{
-		CHECK_FOR_INTERRUPTS();
-		if (native->transposed)
-			unsigned_codes(native, stored, n * native->rows, native->rows,
-						   column);
-		else
-			for (int64 k = 0; k < native->rows; k++)
-				unsigned_codes(native, stored, k * native->columns + n, 1,
-							   column + k);
-		if (bits == 4)
-			kernel_pack_nibbles((uint8 *) packed, column, padded);
-		else
-			memcpy(packed, column, padded);
-		sink->put(sink, at + n * row, packed, row);
+		for (int64 first = 0; first < padded; first += COLUMN_STRETCH)
+		{
+			int64		n = Min(padded - first, COLUMN_STRETCH);
+			int64		bytes = n * bits / 8;
+
+			CHECK_FOR_INTERRUPTS();
+			get_column(native, stored, column, first, n, codes);
+			if (bits == 4)
+				kernel_pack_nibbles((uint8 *) packed, codes, n);
+			else
+				memcpy(packed, codes, n);
+			sink->put(sink, at, packed, bytes);
+			at += bytes;
+		}
 	}
 	pfree(stored);
-	pfree(column);
+	pfree(codes);
 	pfree(packed);
 }
 
@@ -481,20 +530,22 @@ onnx_native_replace(const OnnxNative *native, const OnnxSurvey *survey,
 /* ---------- the choice ---------- */
 
 static OnnxNative *
-affine_native(const OnnxSurvey *survey, const Tensor *tensor,
-			  Payload *payload)
+affine_native(const OnnxSurvey *survey, const OnnxActivations *activations,
+			  const Tensor *tensor, Payload *payload)
 {
 	OnnxNative *native = create(tensor, payload);
 	OnnxNative *found;
 
 	affine_get_header(payload, &native->affine);
 	found = dequantize(native, survey, tensor);
-	return found != NULL ? found : in_blocks(native, survey, tensor);
+	if (found == NULL)
+		found = in_blocks(native, survey, activations, tensor);
+	return found != NULL ? found : onnx_native_in_rows(native, survey, tensor);
 }
 
 OnnxNative *
-onnx_native(const OnnxSurvey *survey, const Tensor *tensor, Payload *payload,
-			DType graph_dtype)
+onnx_native(const OnnxSurvey *survey, const OnnxActivations *activations,
+			const Tensor *tensor, Payload *payload, DType graph_dtype)
 {
 	OnnxBytes	name = {tensor->name, strlen(tensor->name)};
 
@@ -506,7 +557,7 @@ onnx_native(const OnnxSurvey *survey, const Tensor *tensor, Payload *payload,
 			cast(survey, tensor, payload, graph_dtype) : NULL;
 	if (payload->encoding == ENCODING_AFFINE &&
 		(payload->dtype == DTYPE_F32 || payload->dtype == DTYPE_F16))
-		return affine_native(survey, tensor, payload);
+		return affine_native(survey, activations, tensor, payload);
 	return NULL;
 }
 
@@ -545,6 +596,9 @@ onnx_native_put(const OnnxNative *native, const OnnxPart *part, Sink *sink,
 			break;
 		case ONNX_FROM_BLOCKS:
 			put_blocks(native, sink, at);
+			break;
+		case ONNX_FROM_ROWS:
+			onnx_native_put_rows(native, sink, at);
 			break;
 	}
 }

@@ -11,8 +11,8 @@
 static int
 compare_natives(const void *a, const void *b)
 {
-	return strcmp((*(const OnnxNative *const *) a)->name,
-				  (*(const OnnxNative *const *) b)->name);
+	return onnx_compare((*(const OnnxNative *const *) a)->taken_as,
+						(*(const OnnxNative *const *) b)->taken_as);
 }
 
 void
@@ -22,11 +22,11 @@ onnx_rewrite_sort(OnnxRewrite *rewrite)
 		  compare_natives);
 }
 
-/* The tensor that nodes are to take in blocks, or NULL. */
+/* The tensor that nodes are to take in blocks instead of a value, or NULL. */
 static const OnnxNative *
-find_blocks(const OnnxRewrite *rewrite, const char *name)
+find_blocks(const OnnxRewrite *rewrite, OnnxBytes name)
 {
-	OnnxNative	key = {.name = name};
+	OnnxNative	key = {.taken_as = name};
 	const OnnxNative *wanted = &key;
 	const OnnxNative **found = bsearch(&wanted, rewrite->blocks, rewrite->nblocks,
 									   sizeof(OnnxNative *), compare_natives);
@@ -84,7 +84,7 @@ rename_inputs(const OnnxRewrite *rewrite, OnnxBytes node, char ***inputs,
 		(*inputs)[*ninputs] = activation != NULL ?
 			activation->dequantized : onnx_string(name);
 		if (*ninputs == 1)
-			*blocks = find_blocks(rewrite, (*inputs)[1]);
+			*blocks = find_blocks(rewrite, name);
 		(*ninputs)++;
 	}
 	return changed || *blocks != NULL;
@@ -116,6 +116,9 @@ onnx_rewrite_node(const OnnxRewrite *rewrite, const PbField *field,
 	char	  **inputs;
 	int			ninputs;
 
+	/* The Transpose of a tensor in blocks has nobody left who takes it. */
+	if (find_blocks(rewrite, onnx_get(node, NODE_OUTPUT)) != NULL)
+		return;
 	if (!rename_inputs(rewrite, node, &inputs, &ninputs, &blocks))
 		appendBinaryStringInfo(out, field->start,
 							   (int) (field->end - field->start));

@@ -286,6 +286,29 @@ onnx_attribute(OnnxBytes node, const char *name, int64 otherwise)
 		onnx_get_integer(attribute, ATTRIBUTE_I);
 }
 
+int64
+onnx_attribute_first(OnnxBytes node, const char *name, int64 otherwise)
+{
+	OnnxBytes	attribute = find_attribute(node, name);
+	PbReader	reader;
+	PbField		field;
+	uint64		value = (uint64) otherwise;
+
+	if (attribute.data == NULL)
+		return otherwise;
+	reader = onnx_reader(attribute);
+	if (onnx_next(&reader, ATTRIBUTE_INTS, &field))
+	{
+		PbReader	packed = pb_content(&field);
+
+		if (field.wire == PB_VARINT)
+			value = field.value;
+		else
+			(void) pb_next_varint(&packed, &value);
+	}
+	return (int64) value;
+}
+
 float
 onnx_attribute_float(OnnxBytes node, const char *name, float otherwise)
 {

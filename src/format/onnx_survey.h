@@ -49,9 +49,11 @@ extern char *onnx_new_name(const OnnxSurvey *survey, const char *base,
 /* A node's operator, when it is one of ONNX's own; else no bytes. */
 extern OnnxBytes onnx_operator(OnnxBytes node);
 
-/* An integer attribute of a node, otherwise if it has none of that name; a
- * float one likewise. */
+/* An integer attribute of a node, otherwise if it has none of that name; the
+ * first one of a list, and a float, likewise. */
 extern int64 onnx_attribute(OnnxBytes node, const char *name, int64 otherwise);
+extern int64 onnx_attribute_first(OnnxBytes node, const char *name,
+								  int64 otherwise);
 extern float onnx_attribute_float(OnnxBytes node, const char *name,
 								  float otherwise);
 

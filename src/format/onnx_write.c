@@ -129,7 +129,8 @@ find_native(Writer *writer, const Tensor *tensor, DType graph_dtype)
 
 	if (payload->dtype == graph_dtype && payload->encoding != ENCODING_AFFINE)
 		return NULL;
-	return onnx_native(get_survey(writer), tensor, payload, graph_dtype);
+	return onnx_native(get_survey(writer), writer->rewrite.activations, tensor,
+					   payload, graph_dtype);
 }
 
 static void
@@ -183,6 +184,38 @@ check_leftover(Writer *writer)
 										onnx_quote_tensor(&writer->model->tensors[i])));
 	}
 	pfree(used);
+}
+
+/* A file that is larger than the model was, for elements that have been rounded,
+ * is no surprise for anybody. */
+static void
+notice_decoded(const Writer *writer)
+{
+	const int	most = 5;
+	StringInfoData names;
+	int			n = 0;
+
+	initStringInfo(&names);
+	for (int i = 0; i < writer->nentries; i++)
+	{
+		const Entry *entry = &writer->entries[i];
+		Payload    *payload = tensor_payload(writer->model, entry->tensor);
+
+		if (entry->native != NULL || !encoding_info(payload->encoding)->lossy)
+			continue;
+		if (n++ < most)
+			appendStringInfo(&names, "%s%s (%s)", n > 1 ? ", " : "",
+							 onnx_quote_tensor(entry->tensor),
+							 encoding_info(payload->encoding)->name);
+	}
+	if (n > 0)
+		ereport(NOTICE,
+				(errmsg_plural("%d tensor is written decoded, as ONNX has no such encoding",
+							   "%d tensors are written decoded, as ONNX has no such encoding",
+							   n, n),
+				 errdetail("%s%s", names.data, n > most ? ", ..." : ""),
+				 errhint("What quantize makes with granularity => 'channel' is written as integers.")));
+	pfree(names.data);
 }
 
 /* Whether a field of the graph is an initializer that a tensor goes to. */
@@ -257,6 +290,7 @@ plan_initializers(Writer *writer, OnnxBytes graph)
 		add_entry(writer, &initializer);
 	}
 	check_leftover(writer);
+	notice_decoded(writer);
 	gather_blocks(writer);
 }
 

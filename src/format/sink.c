@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "format/format.h"
+#include "model/progress.h"
 #include "utils/memutils.h"
 
 typedef struct MemorySink
@@ -75,6 +76,7 @@ sink_put_payload(Sink *sink, uint64 at, Payload *payload)
 		uint64		bytes = dtype_bytes(payload->dtype, n);
 
 		sink->put(sink, at, elements, bytes);
+		progress_add(bytes);
 		at += bytes;
 	}
 	payload_reader_free(reader);

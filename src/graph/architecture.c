@@ -60,10 +60,12 @@ check_dtype(Builder *builder, const Step *step, const Tensor *tensor)
 		builder->dtype_of = tensor->name;
 	}
 	else if (dtype != builder->dtype)
-		step_fail(step, psprintf("has a tensor \"%s\" of dtype %s, and \"%s\" is of dtype %s",
-								 server_string(tensor->name), dtype_name(dtype),
-								 server_string(builder->dtype_of),
-								 dtype_name(builder->dtype)));
+		step_fail_hint(step,
+					   psprintf("has a tensor \"%s\" of dtype %s, and \"%s\" is of dtype %s",
+								server_string(tensor->name), dtype_name(dtype),
+								server_string(builder->dtype_of),
+								dtype_name(builder->dtype)),
+					   "A graph computes with one dtype: model_read(model_write(m, 'gguf', 'f32')) has all floats in it, and a graph that is set before quantize(m, 'fp16') stays.");
 }
 
 const Tensor *

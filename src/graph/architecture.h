@@ -89,12 +89,17 @@ struct Architecture
 	Step	  **steps;
 };
 
-/* The operator of that name, or NULL; and all of them, for a hint. */
+/* The operator of that name, or NULL; for hints, what somebody calls so who
+ * comes from elsewhere, and all of them. */
 extern const StepOperator *step_operator(const char *name);
+extern const StepOperator *step_operator_like(const char *name);
 extern const char *step_operator_names(void);
 
-/* Raises 22023: what is wrong with a step, the rest of a sentence. */
+/* Raises 22023: what is wrong with a step, the rest of a sentence; and what to
+ * do about it. */
 pg_noreturn extern void step_fail(const Step *step, const char *problem);
+pg_noreturn extern void step_fail_hint(const Step *step, const char *problem,
+									   const char *hint);
 
 /* ---------- building (architecture.c) ---------- */
 

@@ -14,6 +14,14 @@
 
 #define CURRENT (builder->current.name)
 
+/* A bias has an element for each row of its weight. */
+static void
+check_bias(const Step *step, const Tensor *bias, int64 n)
+{
+	if (bias != NULL && (bias->ndim != 1 || bias->dims[0] != n))
+		step_fail(step, "has a bias that does not fit its weight");
+}
+
 /* ---------- operators without tensors ---------- */
 
 static void
@@ -109,9 +117,9 @@ build_flatten(Builder *builder, const Step *step)
 	{
 		int64		dim = builder->current.dims[i];
 
-		/* Sizes are of at most 9 digits; what is larger is not known. */
-		features = features < 0 || dim < 0 || features > PG_INT32_MAX ? -1 :
-			features * dim;
+		/* What is larger is not known. */
+		features = features < 0 || dim < 0 || features > PG_INT32_MAX ||
+			dim > PG_INT32_MAX ? -1 : features * dim;
 	}
 	initStringInfo(&attributes);
 	onnx_put_attribute(&attributes, "axis", 1);
@@ -205,6 +213,7 @@ build_conv(Builder *builder, const Step *step)
 	StringInfoData attributes;
 
 	builder_check_tensor(step, weight, n + 2);
+	check_bias(step, bias, weight->dims[0]);
 	builder_check_rank(builder, step, n + 2);
 	if (weight->dims[0] % step->groups != 0 ||
 		weight->dims[1] > PG_INT32_MAX / step->groups)
@@ -291,14 +300,6 @@ multiply(Builder *builder, const Step *step, const char *weight,
 	sum[0] = CURRENT;
 	if (bias != NULL)
 		CURRENT = builder_node(builder, step, "Add", sum, NULL);
-}
-
-/* A bias has an element for each row of its weight. */
-static void
-check_bias(const Step *step, const Tensor *bias, int64 n)
-{
-	if (bias != NULL && (bias->ndim != 1 || bias->dims[0] != n))
-		step_fail(step, "has a bias that does not fit its weight");
 }
 
 static void
@@ -618,6 +619,43 @@ step_operator(const char *name)
 			return &operators[i];
 	}
 	return NULL;
+}
+
+/* PyTorch's names, in small letters and without a number of dimensions. */
+static const struct
+{
+	const char *alias;
+	const char *name;
+}			aliases[] =
+{
+	{"conv", "conv2d"}, {"multiheadattention", "attention"},
+	{"leakyrelu", "leaky_relu"}, {"swish", "silu"},
+	{"adaptiveavgpool", "global_avgpool"},
+	{"adaptivemaxpool", "global_maxpool"}, {"cat", "concat"},
+	{"dense", "linear"}, {"gemm", "linear"},
+};
+
+const StepOperator *
+step_operator_like(const char *name)
+{
+	char	   *small = pstrdup(name);
+	size_t		length = strlen(small);
+
+	for (char *c = small; *c != '\0'; c++)
+	{
+		if (*c >= 'A' && *c <= 'Z')
+			*c += 'a' - 'A';
+	}
+	if (step_operator(small) != NULL)
+		return step_operator(small);
+	if (length > 2 && small[length - 1] == 'd' && strchr("123", small[length - 2]) != NULL)
+		small[length - 2] = '\0';
+	for (int i = 0; i < (int) lengthof(aliases); i++)
+	{
+		if (strcmp(aliases[i].alias, small) == 0)
+			return step_operator(aliases[i].name);
+	}
+	return step_operator(small);
 }
 
 const char *

@@ -22,7 +22,7 @@ server_string(const char *s)
 }
 
 void
-step_fail(const Step *step, const char *problem)
+step_fail_hint(const Step *step, const char *problem, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -30,8 +30,15 @@ step_fail(const Step *step, const char *problem)
 			 errdetail("Step %d, \"%s%s%s\", %s.", step->position,
 					   step->name != NULL ? server_string(step->name) : "",
 					   step->name != NULL ? ":" : "", step->op->name,
-					   problem)));
+					   problem),
+			 hint != NULL ? errhint("%s", hint) : 0));
 	pg_unreachable();
+}
+
+void
+step_fail(const Step *step, const char *problem)
+{
+	step_fail_hint(step, problem, NULL);
 }
 
 /* What is wrong with the text itself. */
@@ -147,15 +154,14 @@ integer_value(const Step *step, StepOption option, const char *value,
 	return number;
 }
 
+/* ONNX has it as a float. */
 static double
 real_value(const Step *step, StepOption option, const char *value)
 {
 	char	   *end;
-	double		number;
+	double		number = strtod(value, &end);
 
-	errno = 0;
-	number = strtod(value, &end);
-	if (end == value || *end != '\0' || !isfinite(number) || number < 0)
+	if (end == value || *end != '\0' || !isfinite((float) number) || number < 0)
 		fail_value(step, option, value);
 	return number;
 }
@@ -247,6 +253,19 @@ step_set(Step *step, const char *name, const char *value)
 
 /* ---------- steps ---------- */
 
+/* What one who writes an operator that there is not may have meant. */
+static const char *
+operator_hint(const char *op)
+{
+	const StepOperator *meant = step_operator_like(op);
+
+	if (strchr(op, ',') != NULL)
+		return "Steps have blanks between them, and no commas.";
+	if (meant != NULL)
+		return psprintf("It is called \"%s\" here.", meant->name);
+	return psprintf("There are %s.", step_operator_names());
+}
+
 Architecture *
 architecture_create(void)
 {
@@ -282,7 +301,7 @@ architecture_add(Architecture *architecture, const char *name, const char *op)
 		fail(position,
 			 psprintf("is an operator \"%s\", which there is not",
 					  server_string(op)),
-			 psprintf("There are %s.", step_operator_names()));
+			 operator_hint(op));
 	if (name != NULL && (*name == '\0' || strlen(name) > MODEL_MAX_NAME))
 		fail(position, "has a name that is empty or too long", NULL);
 	step->name = name != NULL ? pstrdup(name) : NULL;

@@ -39,7 +39,7 @@ typedef struct GraphInts
 	bool	   *known;			/* else the value may be a name, as in dims */
 	GraphLiteral *literals;		/* where they stand */
 	GraphOrigin *origins;
-	bool		is_wide;		/* i64, and not i32 or a float */
+	bool		is_wide;		/* i64, and not i32 */
 } GraphInts;
 
 /* A number of a dimension, a place or a node that is not known. */
@@ -160,6 +160,7 @@ typedef enum PinKind
 
 typedef struct Graph
 {
+	MemoryContext memory;		/* that all of it is in */
 	const Model *model;
 	OnnxBytes	message;		/* ModelProto, checked */
 	int64		opset;
@@ -169,6 +170,10 @@ typedef struct Graph
 	OnnxBytes  *names;
 	int			nnodes;
 	GraphNode  *nodes;			/* in the order in which they compute */
+
+	/* what values' integers are in, since the last walk over the nodes */
+	MemoryContext ints_memory;
+	int64		nints;
 
 	/* places, once graph_analyze has been called */
 	int			nplaces;

@@ -212,32 +212,56 @@ check_not_null(FunctionCallInfo fcinfo)
 				 errmsg("architecture of a model must not be null")));
 }
 
-Datum
-modelopt_set_graph_text(PG_FUNCTION_ARGS)
+static Datum
+set_graph_by_json(FunctionCallInfo fcinfo, Jsonb *json)
+{
+	Architecture *architecture = architecture_create();
+
+	add_json(architecture, json);
+	return set_graph(fcinfo, architecture, jsonb_to_json_text(json));
+}
+
+static Datum
+set_graph_by_text(FunctionCallInfo fcinfo, const char *text_utf8)
 {
 	Architecture *architecture = architecture_create();
 	StringInfoData recipe;
+
+	architecture_read(architecture, text_utf8);
+	initStringInfo(&recipe);
+	json_append_string(&recipe, text_utf8, strlen(text_utf8));
+	return set_graph(fcinfo, architecture, recipe.data);
+}
+
+/* A literal in JSON is text as long as nobody says otherwise. */
+static bool
+is_json(const char *string)
+{
+	string += strspn(string, " \t\r\n");
+	return *string == '[' || *string == '{';
+}
+
+Datum
+modelopt_set_graph_text(PG_FUNCTION_ARGS)
+{
 	char	   *string;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	check_not_null(fcinfo);
-	string = text_to_utf8(PG_GETARG_TEXT_PP(1));
-	architecture_read(architecture, string);
-	initStringInfo(&recipe);
-	json_append_string(&recipe, string, strlen(string));
-	return set_graph(fcinfo, architecture, recipe.data);
+	string = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	if (is_json(string))
+		return set_graph_by_json(fcinfo,
+								 DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
+																	CStringGetDatum(string))));
+	return set_graph_by_text(fcinfo, text_to_utf8(PG_GETARG_TEXT_PP(1)));
 }
 
 Datum
 modelopt_set_graph_jsonb(PG_FUNCTION_ARGS)
 {
-	Architecture *architecture = architecture_create();
-
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	check_not_null(fcinfo);
-	add_json(architecture, PG_GETARG_JSONB_P(1));
-	return set_graph(fcinfo, architecture,
-					 jsonb_to_json_text(PG_GETARG_JSONB_P(1)));
+	return set_graph_by_json(fcinfo, PG_GETARG_JSONB_P(1));
 }

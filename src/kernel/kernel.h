@@ -627,4 +627,48 @@ extern void kernel_norm_row(bool squares, const float *x, size_t columns,
 							size_t run, double lanes[KERNEL_NORM_LANES],
 							double *sums);
 
+/* ---------- latency.c: histograms of durations ---------- */
+
+#define KERNEL_LATENCY_BUCKETS 218	/* the last has no bound */
+
+/* The bucket of a duration in nanoseconds. */
+extern int	kernel_latency_bucket(int64_t ns);
+
+/* The upper bound of a bucket in seconds, which is in it. */
+extern double kernel_latency_bound(int bucket);
+
+/* The duration, in seconds, that a fraction of those counted does not exceed;
+ * NaN when none are. */
+extern double kernel_latency_percentile(const int64_t *counts, double fraction);
+
+/* ---------- drift.c: distances of distributions, by counts in bins ---------- */
+
+/* Population stability index, of shares that are smoothed by half a count. */
+extern double kernel_drift_psi(const int64_t *p, const int64_t *q, int bins);
+
+/* Jensen-Shannon distance of base 2, 0 to 1. */
+extern double kernel_drift_js(const int64_t *p, const int64_t *q, int bins);
+
+/* Greatest difference of the distribution functions, at the bounds of bins. */
+extern double kernel_drift_ks(const int64_t *p, const int64_t *q, int bins);
+
+/* Greatest difference of a bin's shares. */
+extern double kernel_drift_linf(const int64_t *p, const int64_t *q, int bins);
+
+/* Wasserstein distance of order 1, by the bins' means. */
+extern double kernel_drift_wasserstein(const int64_t *p, const double *p_sums,
+									   const int64_t *q, const double *q_sums,
+									   int bins);
+
+/* What a chi-square variable is below of with that probability. */
+extern double kernel_chi_square_quantile(double probability, int freedom);
+
+/* The bin of a value: how many edges are below it. */
+extern int	kernel_drift_bin(const double *edges, int nedges, double value);
+
+/* Edges of up to so many bins of about as many values each; equal ones are
+ * merged, and no bin is empty.  Returns how many there are, below bins. */
+extern int	kernel_drift_edges(const double *sorted, int64_t n, int bins,
+							   double *edges);
+
 #endif							/* MODELOPT_KERNEL_H */

@@ -452,6 +452,21 @@ model_parameters(const Model *model)
 	return total;
 }
 
+int64
+model_raw_bytes(const Model *model)
+{
+	int64		total = 0;
+
+	for (int i = 0; i < model->npayloads; i++)
+	{
+		const Payload *payload = model->payloads[i];
+
+		if (pg_add_s64_overflow(total, dtype_bytes(payload->dtype, payload->count), &total))
+			return PG_INT64_MAX;
+	}
+	return total;
+}
+
 /* ---------- metadata, recipe, copies ---------- */
 
 static const char *

@@ -319,6 +319,9 @@ extern bool shape_count(int ndim, const int64 *dims, int64 *count);
 /* Elements over all payloads, tied ones counted once. */
 extern int64 model_parameters(const Model *model);
 
+/* Of all payloads, decoded; as many as an int64 can count. */
+extern int64 model_raw_bytes(const Model *model);
+
 /* What is wrong with the bytes of a payload, all of them in memory: for those
  * from outside.  (encoding.c) */
 extern const char *encoding_verify(const Payload *payload);

@@ -318,6 +318,7 @@ DECLARE
     objects bigint[];
     orphaned bigint[];
     loads bigint[];
+    began integer;
 BEGIN
     PERFORM require_owner_of_all();
     IF dry_run IS NULL OR grace IS NULL THEN
@@ -336,6 +337,7 @@ BEGIN
         PERFORM lock_audit(0);
     END IF;
 
+    began := begin_progress('gc', 'find', 'objects', 0);
     expired := ARRAY(SELECT expired_trees(since));
     unused := ARRAY(SELECT unused_trees());
     loads := ARRAY(SELECT stale_loads(since));
@@ -356,6 +358,7 @@ BEGIN
 
     RETURN QUERY SELECT * FROM count_garbage(expired, unused, objects, orphaned, loads);
     IF NOT dry_run THEN
+        PERFORM progress_phase('delete');
         PERFORM sweep(expired, unused, objects, orphaned, loads);
         PERFORM add_audit(0, '', 'gc', jsonb_build_object('grace', grace, 'objects', cardinality(objects), 'forgotten',
             (SELECT jsonb_object_agg(f.name, f.versions)
@@ -363,6 +366,7 @@ BEGIN
                    FROM version v JOIN named_model m ON m.id = v.model_id
                    WHERE v.tree_id = ANY (expired) GROUP BY m.name) f)));
     END IF;
+    PERFORM end_progress(began);
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.gc(boolean, interval, bigint) IS

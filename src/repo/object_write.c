@@ -15,6 +15,7 @@
 #include "commands/sequence.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "model/progress.h"
 #include "repo/block.h"
 #include "repo/part.h"
 #include "repo/repo.h"
@@ -132,6 +133,7 @@ write_elements(ObjectWriter *writer, bool as_cells)
 	while ((n = payload_reader_next(reader, &elements)) > 0)
 	{
 		count_elements(writer, elements, n);
+		progress_add(dtype_bytes(writer->payload->dtype, n));
 		if (as_cells)
 			write_cells(writer, elements,
 						dtype_bytes(writer->payload->dtype, n));

@@ -2,7 +2,7 @@
 
 CREATE FUNCTION modelopt_private.served(ref text, OUT model_id bigint, OUT version integer, OUT tree_id bigint,
         OUT digest bytea, OUT model_name text)
-    LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+    LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED
     AS $$
 DECLARE
     wanted modelopt_private.version := find_version(ref, 'usage');

@@ -12,6 +12,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "model/model_sql.h"
+#include "model/progress.h"
 #include "repo/object.h"
 #include "repo/tree.h"
 #include "utils/array.h"
@@ -255,7 +256,10 @@ write_objects(TreeWriter *writer, TreePayload **sorted)
 		StoredObject object;
 
 		if (entry->object_id != 0)
+		{
+			progress_add(dtype_bytes(entry->payload->dtype, entry->payload->count));
 			continue;
+		}
 		if (i > 0 && compare_payloads(&sorted[i - 1], &entry) == 0)
 		{
 			entry->object_id = sorted[i - 1]->object_id;
@@ -289,18 +293,14 @@ digest_of_tree(TreeWriter *writer)
 	return digest_datum(digest);
 }
 
-static void
-sum_payloads(TreeWriter *writer, int64 *zeros, int64 *raw_bytes)
+static int64
+sum_zeros(TreeWriter *writer)
 {
-	*zeros = 0;
-	*raw_bytes = 0;
-	for (int i = 0; i < writer->model->npayloads; i++)
-	{
-		const Payload *payload = writer->model->payloads[i];
+	int64		zeros = 0;
 
-		*zeros += writer->payloads[i].zeros;
-		*raw_bytes += dtype_bytes(payload->dtype, payload->count);
-	}
+	for (int i = 0; i < writer->model->npayloads; i++)
+		zeros += writer->payloads[i].zeros;
+	return zeros;
 }
 
 /* Makes a tree that gc has forgotten one that has content, of the same values
@@ -345,11 +345,8 @@ write_tree(TreeWriter *writer)
 	Oid			types[8] = {BYTEAOID, BYTEAOID, INT8OID, INT8OID, INT4OID, INT8OID, INT8OID, INT8OID};
 	Datum		values[8];
 	char		nulls[8];
-	int64		zeros;
-	int64		raw_bytes;
 	bool		is_new;
 
-	sum_payloads(writer, &zeros, &raw_bytes);
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = digest_of_tree(writer);
 	values[1] = digest_datum(model_digest(model));
@@ -357,8 +354,8 @@ write_tree(TreeWriter *writer)
 	values[3] = Int64GetDatum(writer->graph ? writer->graph->object_id : 0);
 	values[4] = Int32GetDatum(model->ntensors);
 	values[5] = Int64GetDatum(model_parameters(model));
-	values[6] = Int64GetDatum(zeros);
-	values[7] = Int64GetDatum(raw_bytes);
+	values[6] = Int64GetDatum(sum_zeros(writer));
+	values[7] = Int64GetDatum(model_raw_bytes(model));
 	nulls[2] = writer->metadata ? ' ' : 'n';
 	nulls[3] = writer->graph ? ' ' : 'n';
 	do
@@ -419,12 +416,17 @@ tree_write(Model *model, int64 base)
 {
 	TreeWriter	writer = {.model = model};
 	TreePayload **sorted;
+	int			began;
 
+	began = progress_begin("commit", "bytes", model_raw_bytes(model));
+	progress_phase("digest");
 	list_payloads(&writer);
 	sorted = sort_payloads(&writer);
 	find_objects(&writer, sorted);
 	find_bases(&writer, base);
+	progress_phase("write");
 	write_objects(&writer, sorted);
+	progress_end(began);
 	if (write_tree(&writer))
 		write_entries(&writer);
 	return writer.result;

@@ -15,6 +15,7 @@
 #include "kernel/kernel.h"
 #include "model/lazy.h"
 #include "model/model_sql.h"
+#include "model/progress.h"
 #include "repo/object.h"
 #include "repo/tree.h"
 #include "utils/builtins.h"
@@ -193,6 +194,7 @@ check(FunctionCallInfo fcinfo, const char *(*find_problem) (int64 id))
 	SPI_connect();
 	problem = find_problem(PG_GETARG_INT64(0));
 	SPI_finish();
+	progress_add(1);
 	if (problem == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(problem));

@@ -128,6 +128,7 @@ DECLARE
     models bigint[] := '{}';
     trees bigint[];
     objects bigint[];
+    began integer;
 BEGIN
     IF ref IS NULL THEN
         PERFORM require_owner_of_all();
@@ -144,9 +145,11 @@ BEGIN
                    WHERE v.id = ANY (ids) AND t.forgotten_at IS NULL ORDER BY t.id);
     objects := coalesce(objects, ARRAY(SELECT with_bases(ARRAY(SELECT objects_of(trees))) ORDER BY 1));
 
+    began := begin_progress('verify', 'content', 'objects', cardinality(trees) + CASE WHEN coalesce(deep, true) THEN cardinality(objects) ELSE 0 END);
     RETURN QUERY SELECT * FROM model_problems(models);
     RETURN QUERY SELECT * FROM version_problems(ids);
     RETURN QUERY SELECT * FROM content_problems(ids, trees, objects, coalesce(deep, true));
+    PERFORM end_progress(began);
     IF ref IS NULL THEN
         RETURN QUERY SELECT 'part', o.id::text, 'It belongs to no object.', '{}'::text[] FROM orphans() o (id);
     END IF;

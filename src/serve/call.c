@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "model/model_sql.h"
 #include "serve/call.h"
+#include "serve/invocation.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -119,5 +120,6 @@ call_target(FunctionCallInfo fcinfo, int argument)
 		find_by_name(site, PG_GETARG_TEXT_PP(argument));
 	else
 		find_by_value(site, PG_GETARG_DATUM(argument));
+	invocation_of(&site->target);
 	return &site->target;
 }

@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "model/model_sql.h"
 #include "serve/call.h"
+#include "serve/invocation.h"
 #include "serve/classes.h"
 #include "serve/rows.h"
 
@@ -170,8 +171,8 @@ find_label(const RowBatch *batch, int label_output, ArrayType *labels,
 }
 
 /* classify(model or name, features, labels) */
-Datum
-modelopt_classify(PG_FUNCTION_ARGS)
+static Datum
+classify(FunctionCallInfo fcinfo)
 {
 	ArrayType  *features;
 	Session    *session;
@@ -218,4 +219,10 @@ modelopt_classify(PG_FUNCTION_ARGS)
 	values[0] = label == NULL ? (Datum) 0 : CStringGetTextDatum(label);
 	values[1] = Float4GetDatum(probability);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(columns), values, nulls)));
+}
+
+Datum
+modelopt_classify(PG_FUNCTION_ARGS)
+{
+	return invocation_run(fcinfo, classify);
 }

@@ -155,8 +155,8 @@ source_of_array(ArraySource *source, ArrayType *array)
 
 /* ---------- writing ---------- */
 
-static double
-value_as_double(SourceKind kind, const void *values, int64 i)
+double
+source_as_double(SourceKind kind, const void *values, int64 i)
 {
 	switch (kind)
 	{
@@ -185,10 +185,13 @@ char *
 elements_complaint(SourceKind kind, const void *values, int64 i, int type,
 				   const char *name)
 {
-	return psprintf("value %s does not fit input \"%s\", whose elements are %s",
-					DatumGetCString(DirectFunctionCall1(float8out,
-														Float8GetDatum(value_as_double(kind, values, i)))),
-					name, element_name(type));
+	Datum		value = kind == SOURCE_NUMERIC ?
+		DirectFunctionCall1(numeric_out, ((const Datum *) values)[i]) :
+		DirectFunctionCall1(float8out, Float8GetDatum(source_as_double(kind, values, i)));
+	char	   *digits = DatumGetCString(value);
+
+	return psprintf("value %.40s%s does not fit input \"%s\", whose elements are %s",
+					digits, strlen(digits) > 40 ? "..." : "", name, element_name(type));
 }
 
 /* Whether it is one.  Integers beyond 2^53 are not to be rounded on their way. */
@@ -206,15 +209,17 @@ value_as_integer(SourceKind kind, const void *values, int64 i, int64 *result)
 	{
 		Datum		numeric = ((const Datum *) values)[i];
 		Datum		whole = DirectFunctionCall2(numeric_trunc, numeric, Int32GetDatum(0));
+		char	   *digits;
+		char	   *end;
 
-		value = value_as_double(kind, values, i);
-		if (!(fabs(value) < 9.2e18) ||
-			!DatumGetBool(DirectFunctionCall2(numeric_eq, numeric, whole)))
+		if (!DatumGetBool(DirectFunctionCall2(numeric_eq, numeric, whole)))
 			return false;
-		*result = DatumGetInt64(DirectFunctionCall1(numeric_int8, numeric));
-		return true;
+		digits = DatumGetCString(DirectFunctionCall1(numeric_out, whole));
+		errno = 0;
+		*result = strtoi64(digits, &end, 10);
+		return errno == 0 && end != digits && *end == '\0';
 	}
-	value = value_as_double(kind, values, i);
+	value = source_as_double(kind, values, i);
 	if (!(value >= -9223372036854775808.0 && value < 9223372036854775808.0) ||
 		value != rint(value))
 		return false;
@@ -278,27 +283,48 @@ write_small_floats(SourceKind kind, const void *values, int64 n, int type,
 		int64		length = Min(n - first, lengthof(chunk));
 
 		for (int64 i = 0; i < length; i++)
-			chunk[i] = value_as_double(kind, values, first + i);
+			chunk[i] = source_as_double(kind, values, first + i);
 		(void) dtype_from_float(dtype, chunk, length,
 								(char *) dst + dtype_bytes(dtype, first));
 	}
 }
 
-static void
+/* Numbers do not become infinite on their way. */
+static bool
+is_infinite(SourceKind kind, const void *values, int64 i)
+{
+	if (kind == SOURCE_NUMERIC)
+		return numeric_is_inf(DatumGetNumeric(((const Datum *) values)[i]));
+	return isinf(source_as_double(kind, values, i));
+}
+
+static int64
 write_f32(SourceKind kind, const void *values, int64 n, float *dst)
 {
 	if (kind == SOURCE_F32)
+	{
 		memcpy(dst, values, n * sizeof(float));
-	else
-		for (int64 i = 0; i < n; i++)
-			dst[i] = value_as_double(kind, values, i);
+		return -1;
+	}
+	for (int64 i = 0; i < n; i++)
+	{
+		dst[i] = source_as_double(kind, values, i);
+		if (isinf(dst[i]) && !is_infinite(kind, values, i))
+			return i;
+	}
+	return -1;
 }
 
-static void
+static int64
 write_f64(SourceKind kind, const void *values, int64 n, double *dst)
 {
 	for (int64 i = 0; i < n; i++)
-		dst[i] = value_as_double(kind, values, i);
+	{
+		dst[i] = source_as_double(kind, values, i);
+		if (isinf(dst[i]) && !is_infinite(kind, values, i))
+			return i;
+	}
+	return -1;
 }
 
 int64
@@ -313,11 +339,9 @@ elements_write(SourceKind kind, const void *values, int64 n, int type,
 	switch (type)
 	{
 		case ELEMENT_F32:
-			write_f32(kind, values, n, dst);
-			return -1;
+			return write_f32(kind, values, n, dst);
 		case ELEMENT_F64:
-			write_f64(kind, values, n, dst);
-			return -1;
+			return write_f64(kind, values, n, dst);
 		case ELEMENT_F16:
 		case ELEMENT_BF16:
 		case ELEMENT_F8E4M3FN:

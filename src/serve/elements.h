@@ -36,6 +36,9 @@ extern int	source_width(SourceKind kind);
 /* Puts a value where so many bytes are. */
 extern void source_store(SourceKind kind, Datum value, void *dst);
 
+/* One value that is no text, of many. */
+extern double source_as_double(SourceKind kind, const void *values, int64 i);
+
 /* The values of an array. */
 typedef struct ArraySource
 {

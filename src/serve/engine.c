@@ -38,7 +38,8 @@ engine_failed(const char *doing, const Problem *problem)
 			(errcode(is_output ? ERRCODE_PROGRAM_LIMIT_EXCEEDED :
 					 ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 			 errmsg("could not %s model", doing),
-			 errdetail("ONNX Runtime %s: %s", problem->code != 0 ? "says" : "was not asked, or did not answer", words),
+			 problem->code != 0 ? errdetail("ONNX Runtime says: %s", words) :
+			 errdetail("The reason is: %s.", words),
 			 is_about_memory(words) && !is_output ?
 			 errhint("modelopt.run_memory_limit bounds the memory of the runtime.") : 0));
 }

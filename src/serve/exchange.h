@@ -19,6 +19,7 @@
 #ifndef MODELOPT_SERVE_EXCHANGE_H
 #define MODELOPT_SERVE_EXCHANGE_H
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -105,7 +106,8 @@ exchange_clock(void)
 	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-/* Whether a counter becomes another number soon. */
+/* Whether a counter becomes another number soon.  Whoever else wants this
+ * processor, perhaps the one that is waited for, gets it in between. */
 static inline bool
 exchange_spin(atomic_uint *counter, unsigned old)
 {
@@ -119,6 +121,7 @@ exchange_spin(atomic_uint *counter, unsigned old)
 				return true;
 			exchange_pause();
 		}
+		sched_yield();
 	} while (exchange_clock() < end);
 	return false;
 }

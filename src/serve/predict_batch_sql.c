@@ -14,6 +14,7 @@
 #include "nodes/execnodes.h"
 #include "nodes/parsenodes.h"
 #include "serve/call.h"
+#include "serve/invocation.h"
 #include "serve/rows.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
@@ -244,12 +245,29 @@ predict_rows(BatchState *state, int n)
 		if (row->features != NULL && row->prediction == NULL)
 			rows[nrows++] = row;
 	}
-	if (nrows > 0)
-		predict_some(state, rows, nrows);
+	invocation_of(&state->target);
+	predict_some(state, rows, nrows);
+}
+
+/* What runs the model is an invocation, and not every row of the window. */
+static Datum
+predict_first(FunctionCallInfo fcinfo)
+{
+	predict_rows((BatchState *) PG_GETARG_POINTER(0), 1);
+	return (Datum) 0;
 }
 
 static Datum
-first_prediction(FunctionCallInfo fcinfo, bool whole_frame)
+predict_frame(FunctionCallInfo fcinfo)
+{
+	BatchState *state = (BatchState *) PG_GETARG_POINTER(0);
+
+	predict_rows(state, state->nrows);
+	return (Datum) 0;
+}
+
+static Datum
+first_prediction(FunctionCallInfo fcinfo, Datum (*work) (FunctionCallInfo fcinfo))
 {
 	BatchState *state;
 	BatchRow   *row;
@@ -260,7 +278,7 @@ first_prediction(FunctionCallInfo fcinfo, bool whole_frame)
 		PG_RETURN_NULL();
 	row = row_at(state, 0);
 	if (row->prediction == NULL)
-		predict_rows(state, whole_frame ? state->nrows : 1);
+		(void) invocation_run(fcinfo, work);
 	PG_RETURN_DATUM(datumCopy(PointerGetDatum(row->prediction), false, -1));
 }
 
@@ -269,11 +287,11 @@ first_prediction(FunctionCallInfo fcinfo, bool whole_frame)
 Datum
 modelopt_batch_first(PG_FUNCTION_ARGS)
 {
-	return first_prediction(fcinfo, false);
+	return first_prediction(fcinfo, predict_first);
 }
 
 Datum
 modelopt_batch_frame(PG_FUNCTION_ARGS)
 {
-	return first_prediction(fcinfo, true);
+	return first_prediction(fcinfo, predict_frame);
 }

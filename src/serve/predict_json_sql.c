@@ -13,6 +13,7 @@
 #include "common/shortest_dec.h"
 #include "model/model_sql.h"
 #include "serve/call.h"
+#include "serve/invocation.h"
 #include "serve/rows.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
@@ -176,7 +177,9 @@ check_shape(Leaves *leaves)
 {
 	const Port *port = leaves->port;
 
-	if (leaves->shape.ndim != port->ndim)
+	/* To the runtime an input without a shape looks like a single number; what
+	 * really is one it checks itself. */
+	if (port->ndim != 0 && leaves->shape.ndim != port->ndim)
 		wrong_input(leaves, psprintf("has %d dimensions, not %d", leaves->shape.ndim, port->ndim));
 	for (int i = 0; i < port->ndim; i++)
 		if (port->dims[i] >= 0 && port->dims[i] != leaves->shape.dims[i])
@@ -309,7 +312,8 @@ find_value(const Session *session, int i, Jsonb *inputs, JsonbValue *found)
 	return value;
 }
 
-static void
+/* Gives all of them; returns the first one's first dimension, or 0. */
+static int64
 give_inputs(Session *session, Jsonb *inputs)
 {
 	Leaves	   *leaves = palloc(Max(session->ninputs, 1) * sizeof(Leaves));
@@ -330,6 +334,7 @@ give_inputs(Session *session, Jsonb *inputs)
 	session_begin(session);
 	for (int i = 0; i < session->ninputs; i++)
 		give_input(session, i, &leaves[i]);
+	return session->ninputs > 0 && leaves[0].shape.ndim > 0 ? leaves[0].shape.dims[0] : 0;
 }
 
 /* ---------- to JSON ---------- */
@@ -463,13 +468,19 @@ outputs_to_jsonb(const Session *session)
 }
 
 /* predict_json(model or name, inputs) */
-Datum
-modelopt_predict_json(PG_FUNCTION_ARGS)
+static Datum
+predict_json(FunctionCallInfo fcinfo)
 {
 	Jsonb	   *inputs = PG_GETARG_JSONB_P(1);
 	Session    *session = target_session(call_target(fcinfo, 0));
+	int64		rows = give_inputs(session, inputs);
 
-	give_inputs(session, inputs);
-	session_run(session);
+	session_run(session, rows, rows > 0 ? rows : 1);
 	return outputs_to_jsonb(session);
+}
+
+Datum
+modelopt_predict_json(PG_FUNCTION_ARGS)
+{
+	return invocation_run(fcinfo, predict_json);
 }

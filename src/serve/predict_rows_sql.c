@@ -6,7 +6,9 @@
 
 #include "catalog/pg_type.h"
 #include "model/model_sql.h"
+#include "model/progress.h"
 #include "serve/call.h"
+#include "serve/invocation.h"
 #include "serve/query_rows.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -163,6 +165,7 @@ predict_rows(FunctionCallInfo fcinfo, int first)
 	Target	   *target;
 	char	   *output;
 	int			batch_size;
+	int			work;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(first) || PG_ARGISNULL(first + 2))
 		ereport(ERROR,
@@ -183,22 +186,39 @@ predict_rows(FunctionCallInfo fcinfo, int first)
 								 batch_size,
 								 keeps_bad_rows(text_to_cstring(PG_GETARG_TEXT_PP(first + 2))));
 	prepare_id(&call);
+	work = progress_begin("predict_rows", "rows", 0);
 	while (query_rows_next(call.query, take_predictions, &call))
+	{
 		put_batch(&call);
+		progress_add(call.query->nrows);
+	}
+	progress_end(work);
 	query_rows_close(call.query);
 	SPI_finish();
 	return (Datum) 0;
 }
 
-Datum
-modelopt_predict_rows(PG_FUNCTION_ARGS)
+static Datum
+predict_rows_plain(FunctionCallInfo fcinfo)
 {
 	return predict_rows(fcinfo, 2);
 }
 
 /* With an argument whose type is the id's. */
+static Datum
+predict_rows_typed(FunctionCallInfo fcinfo)
+{
+	return predict_rows(fcinfo, 3);
+}
+
+Datum
+modelopt_predict_rows(PG_FUNCTION_ARGS)
+{
+	return invocation_run(fcinfo, predict_rows_plain);
+}
+
 Datum
 modelopt_predict_rows_typed(PG_FUNCTION_ARGS)
 {
-	return predict_rows(fcinfo, 3);
+	return invocation_run(fcinfo, predict_rows_typed);
 }

@@ -7,6 +7,7 @@
 #include "catalog/pg_type.h"
 #include "model/model_sql.h"
 #include "serve/call.h"
+#include "serve/invocation.h"
 #include "serve/rows.h"
 
 PG_FUNCTION_INFO_V1(modelopt_predict);
@@ -78,7 +79,9 @@ rows_without_nulls(const ArraySource *source, const ArrayRows *rows, int *n)
 
 		for (int64 i = 0; source->nulls != NULL && i < rows->width && !has_null; i++)
 			has_null = source->nulls[first + i];
-		if (!has_null)
+		if (has_null)
+			invocation_observe_nulls(source, first, rows->width);
+		else
 			good[(*n)++] = row;
 	}
 	return good;
@@ -173,8 +176,8 @@ array_with_nulls(const float *values, const int *dims, const int *good, int ngoo
 }
 
 /* predict(model or name, features, output) */
-Datum
-modelopt_predict(PG_FUNCTION_ARGS)
+static Datum
+predict(FunctionCallInfo fcinfo)
 {
 	ArrayType  *array;
 	ArraySource source;
@@ -209,4 +212,10 @@ modelopt_predict(PG_FUNCTION_ARGS)
 	if (ngood < rows.nrows)
 		PG_RETURN_ARRAYTYPE_P(array_with_nulls(values, dims, good, ngood));
 	PG_RETURN_ARRAYTYPE_P(array_of_floats(values, width > 0 ? 2 : 0, dims, rows.nrows * width));
+}
+
+Datum
+modelopt_predict(PG_FUNCTION_ARGS)
+{
+	return invocation_run(fcinfo, predict);
 }

@@ -9,6 +9,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "model/model_sql.h"
+#include "serve/invocation.h"
 #include "serve/query_rows.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -193,6 +194,7 @@ refuse_row(QueryRows *query, int row, const char *problem)
 				 errmsg("%s", problem),
 				 errdetail("It is row " INT64_FORMAT " of the query.", query->done + row + 1),
 				 errhint("on_error => 'null' goes on with the other rows.")));
+	invocation_count(MONITOR_REJECTED_ROWS, 1);
 	query->problems[row] = MemoryContextStrdup(query->batch_context, problem);
 }
 
@@ -208,7 +210,10 @@ read_rows(QueryRows *query)
 		values[i].sources = palloc0(query->ncolumns * sizeof(ArraySource));
 		read_row(query, query->rows->vals[i], &values[i]);
 		if (values[i].has_null)
+		{
+			invocation_count(MONITOR_NULL_INPUTS, 1);
 			continue;
+		}
 		if (query->batch == NULL)
 			prepare(query, values[i].width);
 		if (values[i].width != query->batch->width)

@@ -360,7 +360,7 @@ rows_run(RowBatch *batch)
 	for (int i = 0; i < batch->session->ninputs; i++)
 		if (batch->inputs[i].texts != NULL)
 			lay_out_texts(batch, i);
-	session_run(batch->session);
+	session_run(batch->session, batch->whole ? 0 : batch->batch, batch->nrows);
 }
 
 /* ---------- outputs ---------- */

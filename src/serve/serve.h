@@ -74,12 +74,13 @@ extern Session *session_load(const SessionKey *key, Model *model);
 /*
  * A run: begin, an input at a time, run, and the outputs are there until the
  * next begin.  Space for an input's elements is filled by the caller, who may
- * not start another run in between.
+ * not start another run in between.  rows are predictions, of as many as the
+ * first dimension has with padding; batch is 0 where none counts them.
  */
 extern void session_begin(Session *session);
 extern void *session_input(Session *session, int i, const TensorShape *shape,
 						   uint64 bytes);
-extern void session_run(Session *session);
+extern void session_run(Session *session, int64 batch, int64 rows);
 extern const ServedTensor *session_output(const Session *session, int i);
 
 /* ---------- what is to run (target.c) ---------- */

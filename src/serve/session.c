@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "serve/engine.h"
+#include "serve/invocation.h"
 #include "serve/model_file.h"
 #include "serve/ports.h"
 #include "utils/builtins.h"
@@ -24,7 +25,6 @@ static dlist_head sessions = DLIST_STATIC_INIT(sessions);
 static const Engine *engine;
 static uint64 cached_bytes;
 static bool numbers_taken[EXCHANGE_MAX_MODELS];
-static int64 evictions;
 
 /* The tensors of the run at work, or the last one. */
 static struct
@@ -106,6 +106,7 @@ session_find(const SessionKey *key)
 	dlist_iter	iter;
 
 	ready_engine();
+	invocation_count(MONITOR_CACHE_LOOKUPS, 1);
 	dlist_foreach(iter, &sessions)
 	{
 		Session    *session = dlist_container(Session, node, iter.cur);
@@ -113,10 +114,18 @@ session_find(const SessionKey *key)
 		if (same_key(&session->key, key))
 		{
 			dlist_move_head(&sessions, &session->node);
+			invocation_count(MONITOR_CACHE_HITS, 1);
 			return session;
 		}
 	}
 	return NULL;
+}
+
+static void
+evict_last(void)
+{
+	drop(dlist_tail_element(Session, node, &sessions));
+	invocation_count(MONITOR_CACHE_EVICTIONS, 1);
 }
 
 /* Makes room for a model: of those used last, only that one may be larger than
@@ -128,10 +137,7 @@ make_room(uint64 bytes)
 
 	while (!dlist_is_empty(&sessions) &&
 		   (bytes > most || cached_bytes > most - bytes))
-	{
-		drop(dlist_tail_element(Session, node, &sessions));
-		evictions++;
-	}
+		evict_last();
 }
 
 static uint32
@@ -142,8 +148,7 @@ free_number(void)
 		for (uint32 i = 0; i < EXCHANGE_MAX_MODELS; i++)
 			if (!numbers_taken[i])
 				return i;
-		drop(dlist_tail_element(Session, node, &sessions));
-		evictions++;
+		evict_last();
 	}
 }
 
@@ -177,6 +182,7 @@ session_load(const SessionKey *key, Model *model)
 	uint32		number;
 
 	ready_engine();
+	invocation_count(MONITOR_MODEL_BYTES, file->size);
 	make_room(file->size);
 	number = free_number();
 	ports = engine->load(number, file->file, file->size, key->threads, &ports_size);
@@ -197,6 +203,7 @@ session_load(const SessionKey *key, Model *model)
 void
 session_begin(Session *session)
 {
+	invocation_enter(MONITOR_PREPARE);
 	work.session = session;
 	work.space = engine->inputs();
 	work.used = 0;
@@ -225,10 +232,55 @@ session_input(Session *session, int i, const TensorShape *shape, uint64 bytes)
 	return input->data;
 }
 
+/* Elements of a row of a tensor, or 0 when it has none for each. */
+static int64
+row_elements(const ServedTensor *tensor, int64 batch, int64 rows)
+{
+	int64		count;
+
+	if (tensor->shape.type == ELEMENT_NONE || !shape_elements(&tensor->shape, &count))
+		return 0;
+	if (batch > 0 && tensor->shape.ndim > 0 && tensor->shape.dims[0] == batch)
+		return count / batch;
+	return rows == 1 ? count : 0;
+}
+
+static void
+observe(bool outputs, const ServedTensor *tensors, int n, int64 batch, int64 rows)
+{
+	int64		first = 1;
+
+	for (int i = 0; i < n && first < PG_INT32_MAX; i++)
+	{
+		int64		columns = row_elements(&tensors[i], batch, rows);
+
+		if (columns > 0)
+			invocation_observe(outputs, first, &tensors[i], rows, columns);
+		first += columns;
+	}
+}
+
+static void
+tell_run(int64 batch, int64 rows)
+{
+	if (invocation == NULL)
+		return;
+	invocation_count(MONITOR_BATCHES, 1);
+	invocation_count(MONITOR_ROWS, rows);
+	invocation_count(MONITOR_INPUT_BYTES, work.used);
+	for (int i = 0; i < work.noutputs; i++)
+		invocation_count(MONITOR_OUTPUT_BYTES, work.outputs[i].bytes);
+	if (!invocation_is_compared())
+		return;
+	observe(false, work.inputs, work.session->ninputs, batch, rows);
+	observe(true, work.outputs, work.noutputs, batch, rows);
+}
+
 void
-session_run(Session *session)
+session_run(Session *session, int64 batch, int64 rows)
 {
 	Assert(work.session == session);
+	invocation_enter(MONITOR_INFER);
 	work.noutputs = engine->run(session->number, work.inputs,
 								session->ninputs, work.outputs);
 	if (work.noutputs != session->noutputs)
@@ -236,6 +288,7 @@ session_run(Session *session)
 			 session->noutputs);
 	session->calls++;
 	session->last_call = GetCurrentTimestamp();
+	tell_run(batch, rows);
 }
 
 const ServedTensor *

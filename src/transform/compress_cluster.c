@@ -138,7 +138,7 @@ compress_cluster(const EncodeTarget *target, const void *arg, Model *out)
 	if (palette_encode_exact(target, k, out, &why))
 		return why;
 	if (palette_stored(target->payload, k) >= target->payload->stored)
-		return "it would not become smaller";
+		return encode_no_smaller(target);
 	choose_values(&line, k, &palette);
 	palette_encode(&line, &palette, out);
 	line_close(&line);

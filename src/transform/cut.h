@@ -50,6 +50,7 @@ typedef struct CutGroup
 	int			first_layer;
 	bool		is_chosen;
 	bool		is_named;		/* in full: its outputs may be the model's */
+	bool		is_left;		/* chosen, and left as it could not be cut */
 	PinKind		pin;			/* the worst that its units have */
 	int			pin_node;
 	int			nunits;			/* that may go */
@@ -83,6 +84,9 @@ extern void cut_plan_choose(CutPlan *plan, const Patterns *patterns);
  * where an operator is not understood. */
 extern void cut_plan_check(const CutPlan *plan);
 
+/* Leaves layers as they are that this would raise for. */
+extern void cut_plan_leave_refused(CutPlan *plan);
+
 /* Why a group has no nodes that may go, as a clause. */
 extern const char *cut_group_reason(const CutPlan *plan,
 									const CutGroup *group);
@@ -96,6 +100,9 @@ cut_is_cut(const CutPlan *plan, int place)
 /* ---------- cut_importance.c, cut_choose.c ---------- */
 
 extern void cut_measure(CutPlan *plan, const CutRequest *request);
+
+/* Says how many nodes may go in all, and which do. */
+extern int64 cut_allowed(const CutPlan *plan);
 extern void cut_choose(CutPlan *plan, const CutRequest *request);
 
 /* ---------- cut_dead.c ---------- */

@@ -159,23 +159,26 @@ count_globally(CutPlan *plan, const CutRequest *request, Rank *ranks)
 	}
 }
 
-void
-cut_choose(CutPlan *plan, const CutRequest *request)
+int64
+cut_allowed(const CutPlan *plan)
 {
 	int64		total = 0;
-	Rank	   *ranks;
 
 	for (int i = 0; i < plan->ngroups; i++)
 	{
 		if (plan->groups[i].is_chosen)
 			total += plan->groups[i].nunits;
 	}
-	if (total == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("model has no nodes that may be cut"),
-				 errhint("Outputs of the model are cut only when include names their layer in full; cut_nodes_dry_run(m, 0) says what is the matter with each layer.")));
-	ranks = palloc_extended(total * sizeof(Rank), MCXT_ALLOC_HUGE);
+	return total;
+}
+
+void
+cut_choose(CutPlan *plan, const CutRequest *request)
+{
+	int64		total = cut_allowed(plan);
+	Rank	   *ranks = palloc_extended(Max(total, 1) * sizeof(Rank),
+										MCXT_ALLOC_HUGE);
+
 	if (request->is_global)
 		count_globally(plan, request, ranks);
 	for (int i = 0; i < plan->ngroups; i++)

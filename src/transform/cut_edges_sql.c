@@ -2,8 +2,8 @@
  * cut_edges_sql.c
  *		cut_edges, cut_edges_dry_run, cut_dead_nodes and cut_dead_nodes_dry_run.
  *
- * An edge is a single weight.  Cutting edges is pruning by magnitude, and done
- * by its machinery; afterwards some nodes may have no say any more.
+ * An edge is a single weight.  Cutting edges is pruning of single weights, and
+ * done by its machinery; afterwards some nodes may have no say any more.
  */
 #include "postgres.h"
 
@@ -22,7 +22,8 @@ PG_FUNCTION_INFO_V1(modelopt_cut_dead_nodes_dry_run);
 /* Places of the arguments, which the two functions share. */
 enum
 {
-	ARG_MODEL, ARG_AMOUNT, ARG_SCOPE, ARG_INCLUDE, ARG_EXCLUDE,
+	ARG_MODEL, ARG_AMOUNT, ARG_METHOD, ARG_SCOPE, ARG_INCLUDE, ARG_EXCLUDE,
+	ARG_SEED,
 	ARG_DEAD_NODES,				/* of cut_edges only */
 };
 
@@ -37,6 +38,34 @@ static const struct
 	{"global", PRUNE_SCOPE_GLOBAL},
 	{"layer", PRUNE_SCOPE_LAYER},
 };
+
+/* Those of prune's methods that choose single weights by an amount. */
+static const struct
+{
+	const char *name;
+	PruneMethod method;
+}			methods[] =
+{
+	{"l1", PRUNE_L1},
+	{"l2", PRUNE_L2},
+	{"random", PRUNE_RANDOM},
+};
+
+static void
+read_method(PruneRequest *request, FunctionCallInfo fcinfo)
+{
+	const char *names[] = {methods[0].name, methods[1].name, methods[2].name};
+	int			i = argument_word(fcinfo, ARG_METHOD, "method", names,
+								  lengthof(names), 0);
+
+	request->method = methods[i].method;
+	if (!PG_ARGISNULL(ARG_SEED))
+		request->seed = PG_GETARG_INT64(ARG_SEED);
+	if (request->seed != 0 && request->method != PRUNE_RANDOM)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("method \"%s\" does not take a seed", names[i])));
+}
 
 static PruneRequest *
 read_request(FunctionCallInfo fcinfo)
@@ -57,7 +86,7 @@ read_request(FunctionCallInfo fcinfo)
 				 errmsg("amount %.15g is not between 0 and 1", amount),
 				 errhint("The amount is the fraction of edges to cut.")));
 	request->function = "cut_edges";
-	request->method = PRUNE_L1;
+	read_method(request, fcinfo);
 	request->norm = 2;
 	request->amount.fraction = amount;
 	request->scope = scopes[argument_word(fcinfo, ARG_SCOPE, "scope", names,

@@ -24,11 +24,13 @@ static const Tensor *
 twin_tensor(const LayerPlan *plan, const Tensor **sorted,
 			const LayerChoice *choice, const char *other, int tensor)
 {
-	const char *name = plan->model->tensors[tensor].name;
+	char	   *name = psprintf("%s%s", other,
+								plan->model->tensors[tensor].name +
+								strlen(choice->name));
+	const Tensor *twin = model_find_sorted(sorted, plan->model->ntensors, name);
 
-	return model_find_sorted(sorted, plan->model->ntensors,
-							  psprintf("%s%s", other,
-									   name + strlen(choice->name)));
+	pfree(name);
+	return twin;
 }
 
 static bool
@@ -43,6 +45,7 @@ static bool
 is_twin(const LayerPlan *plan, const Tensor **sorted,
 		const LayerChoice *choice, const LayerChoice *other)
 {
+	CHECK_FOR_INTERRUPTS();
 	if (other->ntensors != choice->ntensors)
 		return false;
 	for (int i = 0; i < plan->model->ntensors; i++)
@@ -167,6 +170,7 @@ layer_plan_measure(LayerPlan *plan)
 		double		sum = 0;
 		double		n = 0;
 
+		CHECK_FOR_INTERRUPTS();
 		for (int j = 0; j < model->ntensors; j++)
 		{
 			const Payload *payload = tensor_payload(model, &model->tensors[j]);
@@ -215,97 +219,182 @@ compare_importance(const void *a, const void *b)
 	return left < right ? -1 : 1;
 }
 
-void
-layer_plan_cut_fraction(LayerPlan *plan, double fraction)
+/* Blocks, or layers where there are none; returns how many. */
+static int
+find_candidates(const LayerPlan *plan, LayerChoice **candidates, bool *blocks)
 {
-	LayerChoice **candidates = palloc((plan->nchoices + 1) * sizeof(LayerChoice *));
 	int			n = 0;
-	int			k;
 
-	for (int blocks = 1; blocks >= 0 && n == 0; blocks--)
+	for (*blocks = true;; *blocks = false)
 	{
 		for (int i = 0; i < plan->nchoices; i++)
 		{
-			if (is_candidate(plan, &plan->choices[i], blocks == 1))
+			CHECK_FOR_INTERRUPTS();
+			if (is_candidate(plan, &plan->choices[i], *blocks))
 				candidates[n++] = &plan->choices[i];
 		}
+		if (n > 0 || !*blocks)
+			return n;
 	}
-	if (n == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("model has no layers that can be cut"),
-				 errhint("cut_layers_dry_run says what is the matter with each; a graph, which set_graph gives, may tell more.")));
-	k = (int) rint(fraction * n);
+}
+
+/* Why layers that could go are not among those of which a fraction goes. */
+static void
+explain_others(LayerPlan *plan, bool blocks)
+{
+	for (int i = 0; i < plan->nchoices; i++)
+	{
+		LayerChoice *choice = &plan->choices[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (choice->problem == NULL && !is_candidate(plan, choice, blocks))
+			choice->problem = isnan(choice->importance) ?
+				"it has nothing to be ranked by" :
+				choice->stack < 0 ? "only blocks are ranked, and it is none" :
+				"only whole blocks are ranked, and it lies in one";
+	}
+}
+
+void
+layer_plan_cut_fraction(LayerPlan *plan, double fraction)
+{
+	LayerChoice **candidates = palloc_extended((plan->nchoices + 1) * sizeof(LayerChoice *),
+											   MCXT_ALLOC_HUGE);
+	bool		blocks;
+	int			n = find_candidates(plan, candidates, &blocks);
+	int			k = (int) rint(fraction * n);
+
 	qsort(candidates, n, sizeof(LayerChoice *), compare_importance);
 	for (int i = 0; i < k; i++)
 		candidates[i]->is_cut = true;
+	plan->nranked = n;
+	explain_others(plan, blocks);
 	pfree(candidates);
+}
+
+void
+layer_plan_check_ranked(const LayerPlan *plan)
+{
+	if (plan->nranked == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("model has no layers that can be cut"),
+				 errhint("cut_layers_dry_run(m, 0) says what is the matter with each; a graph, which set_graph gives, may tell more.")));
 }
 
 /* ---------- the model ---------- */
 
 static void
-report_misfit(const LayerChoice *choice, const char *problem)
+report_misfit(const LayerChoice *choice)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("cannot cut layer \"%s\"", utf8_to_server(choice->name)),
 			 errdetail("Layer \"%s\" cannot go: %s.",
-					   utf8_to_server(choice->name), problem)));
+					   utf8_to_server(choice->name), choice->problem)));
+}
+
+static bool
+is_in_cut_block(const LayerPlan *plan, int index)
+{
+	for (int i = 0; i < plan->nchoices; i++)
+	{
+		if (i != index && plan->choices[i].is_cut &&
+			layer_is_under(plan->choices[index].name, plan->choices[i].name))
+			return true;
+	}
+	return false;
+}
+
+/* A layer stays after all; the first one of them is kept. */
+static void
+refuse(LayerChoice *choice, const char *problem, const LayerChoice **first)
+{
+	choice->is_cut = false;
+	choice->problem = problem;
+	if (*first == NULL)
+		*first = choice;
 }
 
 /* Cuts the layers one by one, those in a block that goes with it. */
-static void
+static const LayerChoice *
 cut_graph(LayerPlan *plan, bool *is_gone)
 {
 	bool	   *is_mine = palloc0(Max(plan->model->ntensors, 1));
 	LayerChoice *last = NULL;
+	const LayerChoice *refused = NULL;
 	const char *problem;
 
 	for (int i = 0; i < plan->nchoices; i++)
 	{
 		LayerChoice *choice = &plan->choices[i];
 		bool	   *own;
-		bool		is_inner = false;
 
-		for (int j = 0; j < plan->nchoices; j++)
-			is_inner |= j != i && plan->choices[j].is_cut &&
-				layer_is_under(choice->name, plan->choices[j].name);
-		if (!choice->is_cut || is_inner)
+		CHECK_FOR_INTERRUPTS();
+		if (!choice->is_cut || is_in_cut_block(plan, i))
 			continue;
 		own = tensors_of(plan, choice);
 		problem = region_cut(plan->graph, own, false);
 		if (problem != NULL)
-			report_misfit(choice, problem);
-		for (int j = 0; j < plan->model->ntensors; j++)
-			is_mine[j] |= own[j];
+			refuse(choice, problem, &refused);
+		else
+		{
+			for (int j = 0; j < plan->model->ntensors; j++)
+				is_mine[j] |= own[j];
+			last = choice;
+		}
 		pfree(own);
-		last = choice;
 	}
-	if (last == NULL)
-		return;
-	problem = region_clean(plan->graph, is_mine, is_gone);
-	if (problem != NULL)
-		report_misfit(last, problem);
+	if (last != NULL)
+	{
+		problem = region_clean(plan->graph, is_mine, is_gone);
+		if (problem != NULL)
+			refuse(last, problem, &refused);
+	}
 	pfree(is_mine);
+	return refused;
 }
 
-static void
+static const LayerChoice *
 cut_names(LayerPlan *plan, bool *is_gone)
 {
+	const LayerChoice *refused = NULL;
+
 	for (int i = 0; i < plan->nchoices; i++)
 	{
 		LayerChoice *choice = &plan->choices[i];
 		const char *problem;
 
+		CHECK_FOR_INTERRUPTS();
 		if (!choice->is_cut)
 			continue;
 		problem = choice_problem(plan, choice);
 		if (problem != NULL)
-			report_misfit(choice, problem);
+		{
+			refuse(choice, problem, &refused);
+			continue;
+		}
 		for (int j = 0; j < plan->model->ntensors; j++)
 			is_gone[j] |= layer_has_tensor(plan, choice, j);
 	}
+	return refused;
+}
+
+/* Marks the tensors that go; returns the first layer that cannot. */
+static const LayerChoice *
+cut_chosen(LayerPlan *plan, bool *is_gone)
+{
+	return plan->graph != NULL ? cut_graph(plan, is_gone) :
+		cut_names(plan, is_gone);
+}
+
+void
+layer_plan_try(LayerPlan *plan)
+{
+	bool	   *is_gone = palloc0(Max(plan->model->ntensors, 1));
+
+	(void) cut_chosen(plan, is_gone);
+	pfree(is_gone);
 }
 
 /* Payloads that stay, in the order of the model, and tensors over them. */
@@ -362,16 +451,17 @@ layer_plan_apply(LayerPlan *plan)
 	const Model *model = plan->model;
 	bool	   *is_gone = palloc0(Max(model->ntensors, 1));
 	const char **names = palloc0(Max(model->ntensors, 1) * sizeof(char *));
+	const LayerChoice *refused = cut_chosen(plan, is_gone);
 	Model	   *out;
 
-	if (plan->graph != NULL)
-		cut_graph(plan, is_gone);
-	else
-		cut_names(plan, is_gone);
+	if (refused != NULL)
+		report_misfit(refused);
 	for (int i = 0; i < model->ntensors; i++)
 	{
-		const char *name = layer_new_name(plan, model->tensors[i].name);
+		const char *name;
 
+		CHECK_FOR_INTERRUPTS();
+		name = layer_new_name(plan, model->tensors[i].name);
 		names[i] = name != NULL ? name : model->tensors[i].name;
 		is_gone[i] |= name == NULL;
 	}

@@ -42,6 +42,7 @@ typedef struct LayerPlan
 	CutStack   *stacks;
 	int			nchoices;
 	LayerChoice *choices;		/* blocks and layers, as the tensors come */
+	int			nranked;		/* of which a fraction goes */
 } LayerPlan;
 
 /* ---------- cut_layer_names.c ---------- */
@@ -70,8 +71,15 @@ extern void layer_plan_check(LayerPlan *plan);
 /* Measures importance: the mean magnitude of weights. */
 extern void layer_plan_measure(LayerPlan *plan);
 
-/* Cuts the least important ones of those that can go. */
+/* Cuts the least important ones of those that can go, and says of the others
+ * why they are not ranked. */
 extern void layer_plan_cut_fraction(LayerPlan *plan, double fraction);
+
+/* Raises 22023 when there were none to be ranked. */
+extern void layer_plan_check_ranked(const LayerPlan *plan);
+
+/* Has layers stay, and say why, that layer_plan_apply would raise for. */
+extern void layer_plan_try(LayerPlan *plan);
 
 /* A model of what stays, without a recipe.  Raises 22023 when the shapes of
  * what is left do not fit, with the layer and both shapes. */

@@ -266,8 +266,8 @@ put_choice(ReturnSetInfo *result, const LayerPlan *plan,
 	nulls[5] = name == NULL;
 	if (name != NULL)
 		values[5] = PointerGetDatum(utf8_to_text(name));
-	nulls[6] = choice->problem == NULL;
-	if (choice->problem != NULL)
+	nulls[6] = name == NULL || choice->problem == NULL;
+	if (!nulls[6])
 		values[6] = CStringGetTextDatum(choice->problem);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
@@ -275,6 +275,7 @@ put_choice(ReturnSetInfo *result, const LayerPlan *plan,
 static Datum
 put_rows(FunctionCallInfo fcinfo, LayerPlan *plan)
 {
+	layer_plan_try(plan);
 	for (int i = 0; i < plan->nchoices; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -342,11 +343,14 @@ Datum
 modelopt_cut_layers_fraction(PG_FUNCTION_ARGS)
 {
 	Request		request = {0};
+	LayerPlan  *plan;
 
 	if (PG_ARGISNULL(ARG_MODEL))
 		PG_RETURN_NULL();
 	read_fraction(fcinfo, &request);
-	return apply(plan_by_fraction(fcinfo, &request), &request);
+	plan = plan_by_fraction(fcinfo, &request);
+	layer_plan_check_ranked(plan);
+	return apply(plan, &request);
 }
 
 Datum

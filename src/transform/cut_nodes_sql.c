@@ -92,13 +92,26 @@ read_request(FunctionCallInfo fcinfo, int count_argument)
 	return request;
 }
 
+/* A dry run says of each layer what the cut would raise for. */
 static CutPlan *
-make_plan(const Model *model, const CutRequest *request)
+make_plan(const Model *model, const CutRequest *request, bool is_dry)
 {
 	CutPlan    *plan = cut_plan_create(model);
 
 	cut_plan_choose(plan, &request->patterns);
-	cut_plan_check(plan);
+	if (is_dry)
+		cut_plan_leave_refused(plan);
+	else
+		cut_plan_check(plan);
+	if (cut_allowed(plan) == 0)
+	{
+		if (is_dry)
+			return plan;
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("model has no nodes that may be cut"),
+				 errhint("Outputs of the model are cut only when include names their layer in full; cut_nodes_dry_run(m, 0) says what is the matter with each layer.")));
+	}
 	cut_measure(plan, request);
 	cut_choose(plan, request);
 	return plan;
@@ -154,7 +167,7 @@ cut_and_return(FunctionCallInfo fcinfo, int count_argument)
 	if (PG_ARGISNULL(ARG_MODEL))
 		PG_RETURN_NULL();
 	request = read_request(fcinfo, count_argument);
-	plan = make_plan(PG_GETARG_MODEL(ARG_MODEL), request);
+	plan = make_plan(PG_GETARG_MODEL(ARG_MODEL), request, false);
 	out = cut_apply(plan);
 	add_recipe(out, plan, request);
 	PG_RETURN_MODEL(out);
@@ -189,7 +202,7 @@ modelopt_cut_nodes_dry_run(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("amount and count exclude one another")));
 	request = read_request(fcinfo, counted ? ARG_COUNT : -1);
-	plan = make_plan(PG_GETARG_MODEL(ARG_MODEL), request);
+	plan = make_plan(PG_GETARG_MODEL(ARG_MODEL), request, true);
 	cut_put_layers(fcinfo, plan);
 	return (Datum) 0;
 }

@@ -206,25 +206,12 @@ cut_group_reason(const CutPlan *plan, const CutGroup *group)
 	return "";
 }
 
-static void
-check_group(const CutPlan *plan, const CutGroup *group)
+/* Whether cut_nodes could not do what was asked for. */
+static bool
+is_refused(const CutGroup *group)
 {
-	const char *name = plan->layers[group->first_layer].name;
-
-	if (!group->is_chosen)
-		return;
-	if (group->pin == PIN_DOUBT)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot cut nodes of layer \"%s\"", utf8_to_server(name)),
-				 errdetail("Its nodes cannot go: %s.", cut_group_reason(plan, group)),
-				 errhint("exclude leaves layers as they are.")));
-	if (group->is_named && group->nunits == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("cannot cut nodes of layer \"%s\"", utf8_to_server(name)),
-				 errdetail("Its nodes cannot go: %s.",
-						   cut_group_reason(plan, group))));
+	return group->is_chosen &&
+		(group->pin == PIN_DOUBT || (group->is_named && group->nunits == 0));
 }
 
 void
@@ -243,5 +230,31 @@ void
 cut_plan_check(const CutPlan *plan)
 {
 	for (int i = 0; i < plan->ngroups; i++)
-		check_group(plan, &plan->groups[i]);
+	{
+		const CutGroup *group = &plan->groups[i];
+		bool		in_doubt = group->pin == PIN_DOUBT;
+
+		if (is_refused(group))
+			ereport(ERROR,
+					(errcode(in_doubt ? ERRCODE_FEATURE_NOT_SUPPORTED :
+							 ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("cannot cut nodes of layer \"%s\"",
+							utf8_to_server(plan->layers[group->first_layer].name)),
+					 errdetail("Its nodes cannot go: %s.",
+							   cut_group_reason(plan, group)),
+					 in_doubt ?
+					 errhint("exclude leaves layers as they are.") : 0));
+	}
+}
+
+void
+cut_plan_leave_refused(CutPlan *plan)
+{
+	for (int i = 0; i < plan->ngroups; i++)
+	{
+		CutGroup   *group = &plan->groups[i];
+
+		group->is_left = is_refused(group);
+		group->is_chosen &= !group->is_left;
+	}
 }

@@ -11,6 +11,7 @@
 
 #include "miscadmin.h"
 #include "model/model_sql.h"
+#include "model/progress.h"
 #include "transform/difference.h"
 #include "transform/encode.h"
 #include "transform/recipe.h"
@@ -36,6 +37,7 @@ notice_nothing(const Encoder *encoder)
 			(errmsg("model has no tensors to %s", encoder->patterns.verb),
 			 encoder->patterns.nexclude > 0 ?
 			 errhint("Those that would be meant are excluded.") :
+			 encoder->patterns.all ? 0 :
 			 errhint("Only floating-point tensors of two or more dimensions are meant unless include names others in full.")));
 }
 
@@ -52,6 +54,19 @@ notice_kept(const Encoder *encoder, const EncodeTotals *totals,
 			 errdetail("\"%s\": %s.", utf8_to_server(name), why)));
 }
 
+static int64
+chosen_bytes(const Model *source, const int *chosen)
+{
+	int64		bytes = 0;
+
+	for (int i = 0; i < source->npayloads; i++)
+	{
+		if (chosen[i] >= 0)
+			bytes += dtype_bytes(source->payloads[i]->dtype, source->payloads[i]->count);
+	}
+	return bytes;
+}
+
 Model *
 encode_model(const Model *source, const Encoder *encoder,
 			 EncodeTotals *totals)
@@ -63,6 +78,7 @@ encode_model(const Model *source, const Encoder *encoder,
 											   ALLOCSET_DEFAULT_SIZES);
 	const char *kept_name = NULL;
 	const char *kept_why = NULL;
+	int			began = progress_begin(encoder->patterns.verb, "bytes", chosen_bytes(source, chosen));
 
 	memset(totals, 0, sizeof(*totals));
 	for (int i = 0; i < source->npayloads; i++)
@@ -79,6 +95,7 @@ encode_model(const Model *source, const Encoder *encoder,
 			why = encoder->encode(&target, encoder->request, out);
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(work);
+			progress_add(dtype_bytes(payload->dtype, payload->count));
 		}
 		if (chosen[i] < 0 || why != NULL)
 			model_share_payload(out, payload);
@@ -97,6 +114,7 @@ encode_model(const Model *source, const Encoder *encoder,
 			payload_complete(out->payloads[i]);
 		}
 	}
+	progress_end(began);
 	MemoryContextDelete(work);
 	model_add_tensors_of(out, source);
 	if (totals->encoded + totals->kept == 0)
@@ -201,22 +219,42 @@ encode_append_rates(StringInfo out, const EncodeTotals *totals)
 
 /* ---------- errors ---------- */
 
-void
-encode_check_finite(const EncodeTarget *target, const float *x, int64 first,
-					int64 n)
+static void
+report_not_finite(const EncodeTarget *target, int64 index, double element)
 {
-	for (int64 i = 0; i < n; i++)
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("tensor \"%s\" has an element that is %s",
+					utf8_to_server(target->tensor->name),
+					isnan(element) ? "not a number" : "infinite"),
+			 errdetail("It is the element of index " INT64_FORMAT " of " INT64_FORMAT ".",
+					   index, target->payload->count),
+			 errhint("The tensor can be left out with exclude.")));
+}
+
+void
+encode_check_finite(const EncodeTarget *target, bool as_floats)
+{
+	PayloadReader *reader = payload_reader_create(target->payload);
+	double	   *x = palloc(PAYLOAD_CHUNK * sizeof(double));
+	const void *elements;
+	int64		first = 0;
+	int64		n;
+
+	while ((n = payload_reader_next(reader, &elements)) > 0)
 	{
-		if (!isfinite(x[i]))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("tensor \"%s\" has an element that is %s",
-							utf8_to_server(target->tensor->name),
-							isnan(x[i]) ? "not a number" : "infinite"),
-					 errdetail("It is the element of index " INT64_FORMAT " of " INT64_FORMAT ".",
-							   first + i, target->payload->count),
-					 errhint("The tensor can be left out with exclude.")));
+		dtype_to_double(target->payload->dtype, elements, 0, n, x);
+		for (int64 i = 0; i < n; i++)
+		{
+			if (!isfinite(x[i]))
+				report_not_finite(target, first + i, x[i]);
+			if (as_floats && !isfinite((float) x[i]))
+				encode_too_large(target, first + i, "a float of 32 bits");
+		}
+		first += n;
 	}
+	payload_reader_free(reader);
+	pfree(x);
 }
 
 void
@@ -232,11 +270,22 @@ encode_too_large(const EncodeTarget *target, int64 index, const char *what)
 	pg_unreachable();
 }
 
+const char *
+encode_no_smaller(const EncodeTarget *target)
+{
+	return target->payload->encoding == ENCODING_SPARSE ?
+		"it is stored sparse, which is smaller" :
+		"it would not become smaller";
+}
+
 void
 encode_refuse_lossy(const EncodeTarget *target, const char *verb,
 					const char *hint)
 {
-	const EncodingInfo *info = encoding_info(target->payload->encoding);
+	int			encoding = target->payload->encoding;
+	const EncodingInfo *info = encoding_info(encoding);
+	bool		is_quantized = encoding != ENCODING_LOWRANK &&
+		encoding != ENCODING_CODEBOOK;
 
 	if (!info->lossy)
 		return;
@@ -246,5 +295,5 @@ encode_refuse_lossy(const EncodeTarget *target, const char *verb,
 					utf8_to_server(target->tensor->name)),
 			 errdetail("Its encoding is %s: its elements have been rounded before.",
 					   info->name),
-			 errhint("%s", hint)));
+			 errhint("%s", is_quantized ? hint : "Decompress the model first.")));
 }

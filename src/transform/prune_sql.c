@@ -11,6 +11,7 @@
 
 #include "graph/graph.h"
 #include "model/model_sql.h"
+#include "model/progress.h"
 #include "transform/prune_request.h"
 #include "utils/memutils.h"
 
@@ -141,11 +142,22 @@ notice_nothing(const PruneRequest *request)
 			 errhint("Only floating-point tensors of two or more dimensions that are no embeddings are pruned unless include names others in full.")));
 }
 
+static int64
+count_elements(PruneTarget **targets, int ntargets)
+{
+	int64		n = 0;
+
+	for (int i = 0; i < ntargets; i++)
+		n += targets[i]->payload->count;
+	return n;
+}
+
 Model *
 prune_model(const Model *source, const PruneRequest *request)
 {
 	PruneTarget **targets;
 	int			ntargets;
+	int			began;
 	Model	   *pruned;
 	Model	   *out;
 
@@ -153,8 +165,10 @@ prune_model(const Model *source, const PruneRequest *request)
 	if (ntargets == 0)
 		notice_nothing(request);
 
+	began = progress_begin("prune", "elements", count_elements(targets, ntargets));
 	pruned = model_create(CurrentMemoryContext);
 	prune_all(source, targets, ntargets, request, pruned);
+	progress_end(began);
 	out = assemble(source, pruned, targets, ntargets);
 	model_free(pruned);
 	prune_add_recipe(out, request, targets, ntargets);

@@ -14,6 +14,7 @@
 #include <math.h>
 
 #include "kernel/kernel.h"
+#include "model/progress.h"
 #include "transform/prune.h"
 
 /* So few elements are all collected; of more, so many are drawn. */
@@ -387,7 +388,9 @@ prune_unstructured(PruneTarget **targets, int ntargets,
 
 	ranking->k = prune_amount_of(&request->amount, ranking->total, zeros,
 								 "elements", name);
+	progress_phase("select");
 	find_threshold(ranking);
+	progress_phase("write");
 	for (int i = 0; i < ntargets; i++)
 	{
 		write_target(ranking, i, out);

@@ -11,6 +11,7 @@
 
 #include "kernel/kernel.h"
 #include "miscadmin.h"
+#include "model/progress.h"
 #include "transform/prune.h"
 
 struct PruneWriter
@@ -78,6 +79,7 @@ prune_writer_append(PruneWriter *writer, const void *elements,
 	target->selected += n - counts.kept;
 	target->zeros_before += counts.zeros_before;
 	target->zeros_after += counts.zeros_after;
+	progress_add(n);
 	if (writer->builder != NULL)
 		payload_builder_append(writer->builder, writer->after, n);
 	else

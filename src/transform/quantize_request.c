@@ -26,6 +26,24 @@ static const QuantizeType types[] = {
 	{"q4_0", QUANTIZE_BLOCKS, DTYPE_F32, ENCODING_Q4_0},
 };
 
+/* What others call them. */
+static const struct
+{
+	const char *alias;
+	const char *name;
+}			aliases[] =
+{
+	{"i8", "int8"}, {"qint8", "int8"}, {"u8", "uint8"}, {"quint8", "uint8"},
+	{"i4", "int4"}, {"u4", "uint4"}, {"i16", "int16"}, {"u16", "uint16"},
+	{"f16", "fp16"}, {"float16", "fp16"}, {"half", "fp16"},
+	{"bfloat16", "bf16"},
+	{"f8e4m3", "fp8_e4m3"}, {"float8_e4m3fn", "fp8_e4m3"},
+	{"f8e5m2", "fp8_e5m2"}, {"float8_e5m2", "fp8_e5m2"},
+	{"q8", "q8_0"}, {"q4", "q4_0"},
+};
+
+static const char *const wide[] = {"f32", "fp32", "float32", "float", "f64", "float64", "double"};
+
 /* Indexed by QuantizeScheme. */
 static const char *const scheme_names[] = {"onnx", "torch", "gguf"};
 
@@ -47,6 +65,28 @@ quantize_granularity_name(QuantizeGranularity granularity)
 	return granularity_names[granularity];
 }
 
+/* Raises for names that others have, and for types that are not smaller. */
+static void
+check_alias(const char *word)
+{
+	for (int i = 0; i < (int) lengthof(aliases); i++)
+	{
+		if (pg_strcasecmp(word, aliases[i].alias) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("unknown dtype to quantize to: \"%s\"", word),
+					 errhint("It is called \"%s\" here.", aliases[i].name)));
+	}
+	for (int i = 0; i < (int) lengthof(wide); i++)
+	{
+		if (pg_strcasecmp(word, wide[i]) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("cannot quantize to \"%s\", which is no smaller type", word),
+					 errhint("decompress(m) has plain numbers again; smaller floats are \"fp16\" and \"bf16\".")));
+	}
+}
+
 static const QuantizeType *
 read_type(FunctionCallInfo fcinfo)
 {
@@ -58,6 +98,7 @@ read_type(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("dtype to quantize to must not be null")));
+	check_alias(text_to_cstring(PG_GETARG_TEXT_PP(QUANTIZE_ARG_DTYPE)));
 	return &types[argument_word(fcinfo, QUANTIZE_ARG_DTYPE,
 								"dtype to quantize to:", names,
 								lengthof(names), 0)];

@@ -133,10 +133,13 @@ DECODE = {TENSOR_TYPE: array, SEQUENCE_TYPE: sequence, OPTIONAL_TYPE: optional}
 # ---------- JSON ----------
 
 def to_json(value):
-    """An array as nested lists, for json.dumps."""
+    """An array as nested lists, for json.dumps.  Without elements these would
+    not say its whole shape."""
     if isinstance(value, list):
         return [to_json(part) for part in value]
     if isinstance(value, numpy.ndarray):
+        if value.size == 0:
+            return {"shape": list(value.shape), "data": []}
         return to_json(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return ("NaN" if math.isnan(value) else
@@ -153,9 +156,12 @@ def from_json(value, like):
         # Where there are too many or too few, comparing says so.
         return [from_json(*pair) for pair in zip(value, like)] + \
             value[len(like):]
-    if like.dtype == object:
-        return numpy.array(value, dtype=object)
-    if like.dtype.kind == "b":
+    shape = shape_of(value)
+    if isinstance(value, dict):
+        value, shape = value["data"], value["shape"]
+    if like.dtype.kind == "O":
+        kinds = (str,)
+    elif like.dtype.kind == "b":
         kinds = (bool,)
     else:
         kinds = (int,) if like.dtype.kind in "iu" else (int, float, str)
@@ -165,12 +171,7 @@ def from_json(value, like):
         raise ValueError("%r in a tensor of %s" % (wrong[0], like.dtype))
     if like.dtype.kind == "f":
         leaves = [float(leaf) for leaf in leaves]
-    out = numpy.array(leaves, dtype=like.dtype)
-    # Brackets say no more of a shape than up to its first 0.
-    shape = shape_of(value)
-    if 0 in shape and list(like.shape[:len(shape)]) == shape:
-        shape = like.shape
-    return out.reshape(shape)
+    return numpy.array(leaves, dtype=like.dtype).reshape(shape)
 
 
 def flatten(value):

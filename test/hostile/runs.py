@@ -311,18 +311,18 @@ def kinds():
                        ('a surrogate', b'\xed\xa0\x80')):
         run('A string with ' + what, computing(echo, {}, {'y': STRING}, [strings('s', text)]), {}, '22021 |22P05 |38000 |22P03 ')
     run('Strings', computing([node('Identity', ['x'], ['y'])], {'x': STRING}, {'y': STRING}),
-        {'x': ['a', '', '\u20ac "quoted" \\']}, r'ok \{"y": \["a", "", "\u20ac \\"quoted\\" \\\\"\]\}')
+        {'x': ['a', '', '"quoted" \\']}, r'ok \{"y": \["a", "", "\\"quoted\\" \\\\"\]\}')
     sequence = sub(4, sub(1, any_shape(FLOAT)))
     optional = sub(9, sub(1, any_shape(FLOAT)))
     run('A sequence comes out', computing([node('SequenceConstruct', ['x', 'x'], ['y'])], {'x': FLOAT}, {'y': sequence}),
-        {'x': [1]}, '0A000 ')
+        {'x': [1]}, r'ok \{"y": null\}')
     run('A sequence goes in', computing([node('SequenceLength', ['x'], ['y'])], {'x': sequence}, {'y': INT64}),
-        {'x': [[1]]}, '0A000 ')
+        {'x': [[1]]}, '22023 ')
     run('An optional value comes out', computing([node('Optional', ['x'], ['y'])], {'x': FLOAT}, {'y': optional}),
-        {'x': [1]}, '0A000 ')
+        {'x': [1]}, r'ok \{"y": (\[1\]|null)\}')
     pairs = sub(4, sub(1, sub(5, number(1, INT64) + sub(2, any_shape(FLOAT)))))
     run('Maps come out', computing([node('ZipMap', ['x'], ['y'], [list_attribute('classlabels_int64s', 'ints', 1, 2)], ML)],
-                                   {'x': FLOAT}, {'y': pairs}), {'x': [[0.5, 0.5]]}, '0A000 ')
+                                   {'x': FLOAT}, {'y': pairs}), {'x': [[0.5, 0.5]]}, r'ok \{"y": null\}')
 
 
 def promises():
@@ -331,7 +331,7 @@ def promises():
                   {'x': FLOAT, 'n': INT64}, {'y': tensor_type(FLOAT, (1,)), 's': FLOAT}),
         {'x': [1], 'n': [1000000]}, ANY)
     run('Nothing comes', computing([node('Identity', ['x'], ['y'])], {'x': tensor_type(FLOAT, ('n',))}, {'y': FLOAT}),
-        {'x': []}, r'ok \{"y": \[\]\}')
+        {'x': []}, r'ok \{"y": \{"data": \[\], "shape": \[0\]\}\}')
     run('No inputs and a scalar', computing([node('Identity', ['c'], ['y'])], {}, {'y': FLOAT}, [reals('c', 2.5, dims=())]),
         {}, r'ok \{"y": 2\.5\}')
 
@@ -344,7 +344,7 @@ def callers():
                          ('a scalar', {'x': 1}), ('another name', {'z': [1, 2]}), ('a name too many', {'x': [1, 2], 'z': [1]}),
                          ('nothing', {}), ('null', {'x': None}), ('null among numbers', {'x': [1, None]}),
                          ('ragged rows', {'x': [[1], [1, 2]]}), ('rows and numbers', {'x': [1, [2]]}), ('an object', {'x': {'a': 1}}),
-                         ('no object', [1, 2]), ('a text', 'x'), ('true and false', {'x': [True, False]}),
+                         ('rows without a name', [[1, 2]]), ('a text', 'x'), ('an object in an array', {'x': [{}, {}]}),
                          ('a number beyond floats', {'x': [1e300, 1]})):
         run('The caller gives ' + what, numbers, inputs, wrong)
     deep = 1
@@ -352,7 +352,7 @@ def callers():
         deep = [deep]
     run('The caller gives 200 dimensions', numbers, {'x': deep}, wrong)
     for name, kind, bad in (('uint8', UINT8, 300), ('uint8', UINT8, -1), ('int64', INT64, 1.5), ('int64', INT64, 2 ** 63),
-                            ('uint64', UINT64, 2 ** 64), ('int8', INT8, -129)):
+                            ('int64', INT64, -2 ** 63 - 1), ('uint64', UINT64, 2 ** 64), ('int8', INT8, -129)):
         run('The caller gives %s for %s' % (bad, name), computing([node('Identity', ['x'], ['y'])], {'x': kind}, {'y': kind}),
             {'x': [bad]}, wrong)
     run('NaN and infinities pass', computing([node('Identity', ['x'], ['y'])], {'x': FLOAT}, {'y': FLOAT}),

@@ -23,6 +23,7 @@ except ImportError:
 try:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnx
+    import onnx.version_converter
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
     from onnxruntime.capi import _pybind_state
@@ -432,6 +433,88 @@ def check_onnx_run():
               % (kind, opset), wrong)
 
 
+def told_nets():
+    """PyTorch's tensors, what set_graph is told of them, and an input."""
+    torch.manual_seed(11)
+    text = torch.nn.ModuleDict({
+        "embed": torch.nn.Embedding(50, 40), "n1": torch.nn.LayerNorm(40),
+        "attn": torch.nn.MultiheadAttention(40, 4, batch_first=True),
+        "up": torch.nn.Linear(40, 88), "down": torch.nn.Linear(88, 40),
+        "head": torch.nn.Linear(40, 64)})
+    yield ("text", text, "embed:embedding n1:layernorm attn:attention(4) "
+           "x:add(embed) up:linear gelu down:linear add(x) head:linear",
+           numpy.arange(14).reshape(2, 7) * 3)
+    image = torch.nn.ModuleDict({
+        "c1": torch.nn.Conv2d(3, 16, 3), "c2": torch.nn.Conv2d(16, 25, 3),
+        "c3": torch.nn.Conv2d(25, 65, 1, groups=5),
+        "fc": torch.nn.Linear(65, 10)})
+    yield ("image", image, "c1:conv2d relu c2:conv2d relu c3:conv2d(groups=5) "
+           "global_avgpool flatten fc:linear",
+           numpy.random.default_rng(12).standard_normal(
+               (2, 3, 9, 9)).astype(numpy.float32))
+
+
+def weights_left(native, net):
+    """Names of weights that an ONNX file has as floats."""
+    sizes = {name: t.numel() for name, t in net.state_dict().items()
+             if t.dim() > 1}
+    return [i.name for i in onnx.load_from_string(native).graph.initializer
+            if i.name in sizes]
+
+
+def check_onnx_told():
+    """Groups of models that set_graph gave a graph of version 17: all weights
+    are written as integers, and a second graph of version 21 of the same."""
+    for name, net, architecture, x in told_nets():
+        out = io.BytesIO()
+        torch.save(net.state_dict(), out)
+        graph = "set_graph(m, '%s')" % architecture
+        made = fetch("model_write(%s, 'onnx')" % graph, out.getvalue())
+        later = onnx.version_converter.convert_version(
+            onnx.load_from_string(made), 21)
+        later.ir_version = 10
+        for opset, data, model in ((17, out.getvalue(), graph),
+                                   (21, later.SerializeToString(), "m")):
+            wrong = []
+            for expression in (
+                    "quantize(%s, 'int4')", "quantize(%s, 'uint4')",
+                    "quantize(%s, 'int4', group_size => 16)",
+                    "quantize(%s, 'uint4', group_size => 7)",
+                    "quantize(%s, 'int8', group_size => 32)",
+                    "quantize(%s, 'uint8', group_size => 5)"):
+                expression = expression % model
+                native = fetch("model_write(%s, 'onnx')" % expression, data)
+                decoded = fetch("model_write(decompress(%s), 'onnx')"
+                                % expression, data)
+                onnx.checker.check_model(native)
+                ours = run(native, {"input": x})[0]
+                theirs = run(decoded, {"input": x})[0]
+                if abs(ours - theirs).max() > 1e-2 * abs(theirs).max():
+                    wrong.append((expression, abs(ours - theirs).max()))
+                if weights_left(native, net):
+                    wrong.append((expression, weights_left(native, net)))
+                if len(native) > 0.75 * len(decoded):
+                    wrong.append((expression, len(native), len(decoded)))
+            check(not wrong, "ONNX Runtime runs groups of the %s of version %d"
+                  % (name, opset), wrong)
+
+
+def check_onnx_products():
+    """A weight that a Transpose turns goes into MatMulNBits without it."""
+    name, net, architecture, x = next(told_nets())
+    out = io.BytesIO()
+    torch.save(net.state_dict(), out)
+    native = fetch("model_write(quantize(set_graph(m, '%s'), 'int4'), 'onnx')"
+                   % architecture, out.getvalue())
+    nodes = onnx.load_from_string(native).graph.node
+    counts = {kind: sum(node.op_type == kind for node in nodes)
+              for kind in ("MatMulNBits", "MatMul", "DequantizeLinear")}
+    turned = [node for node in nodes if node.op_type == "Transpose"
+              and len(node.attribute[0].ints) == 2]
+    check(counts == {"MatMulNBits": 5, "MatMul": 2, "DequantizeLinear": 1}
+          and not turned, "products of turned weights are MatMulNBits", counts)
+
+
 def ranges_of(data, name, x):
     """Between which numbers the values that nodes take lie."""
     model = onnx.load_from_string(data)
@@ -523,6 +606,10 @@ CHECKS = [
     ("compress: k-means", check_cluster),
     ("ONNX: quantized models run",
      needs(onnxruntime, "onnxruntime", check_onnx_run)),
+    ("ONNX: groups of models with a told graph",
+     needs(onnxruntime, "onnxruntime", check_onnx_told)),
+    ("ONNX: products in blocks",
+     needs(onnxruntime, "onnxruntime", check_onnx_products)),
     ("ONNX: digits", needs(onnxruntime, "onnxruntime", check_onnx_digits)),
     ("ONNX: quantized models in two files",
      needs(onnxruntime, "onnxruntime", check_onnx_apart))]

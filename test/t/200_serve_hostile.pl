@@ -30,7 +30,7 @@ my ($status, $rows, $err) = run_command('', 'python3', '-B', "$FindBin::RealBin/
 die $err if $status;
 query('harm', $rows);
 
-# A model that does no harm: x + 1.
+# One that does no harm.
 my ($harmless) = query('harm', q{SELECT number FROM runs WHERE name = 'Strings'});
 my $GOOD = "SELECT attempt($harmless), pg_backend_pid();";
 

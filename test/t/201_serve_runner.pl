@@ -5,6 +5,7 @@ use warnings;
 use Test::More;
 
 use FindBin;
+use Server;
 use Session qw(create_database query run_command run_sql);
 
 plan skip_all => 'there is no ONNX Runtime' unless $ENV{ONNXRUNTIME_LIBRARY};
@@ -18,7 +19,8 @@ die $err if $status;
 query('runners', $rows);
 query('runners', q{
 	CREATE TABLE zoo AS SELECT name, model_read(data) AS m, inputs FROM runs
-		WHERE name IN ('A MaxPool of minutes', 'A Loop without an end', 'NaN and infinities pass');
+		WHERE name IN ('A MaxPool of minutes', 'A Loop without an end', 'NaN and infinities pass',
+			'Div of the least int64 by -1');
 });
 my $QUICK = q{SELECT predict_json(m, inputs) FROM zoo WHERE name = 'NaN and infinities pass';};
 my $RIGHT = '{"y": ["NaN", "Infinity", "-Infinity"]}';
@@ -143,6 +145,39 @@ kill KILL => $runner;
 $session->finish;
 $session->quit;
 $other->quit;
+
+# A backend that is killed tells nobody.
+my $doomed = Server->new;
+$doomed->on(sub {
+	create_database('runners');
+	my $killed = Session->new('runners');
+	my $pid = $killed->run('SELECT pg_backend_pid();');
+	like($killed->run(q{SELECT predict(set_graph(model_agg(name, data ORDER BY name), 'input(1) a:linear'), '{1}'::real[])
+		FROM (VALUES ('a.weight', '{{2}}'::real[])) t (name, data);}), qr/^\{2\}$/, 'on a server of its own');
+	my @orphans = children($pid);
+	is(scalar @orphans, 1, 'a session has a runner');
+	kill KILL => $pid;
+	ok(comes_true(sub { !-e "/proc/$orphans[0]" }), 'which is gone when the session is killed');
+});
+
+# ---------- in the server's process ----------
+
+$session = Session->new('runners');
+$backend = $session->run('SELECT pg_backend_pid();');
+is($session->run("SET modelopt.run_mode = inprocess; $QUICK"), $RIGHT, 'a session predicts in the server\'s process');
+is(scalar children($backend), 0, 'without another one');
+like($session->run(q{SET statement_timeout = 300; SELECT predict_json(m, inputs) FROM zoo WHERE name = 'A Loop without an end';
+	RESET statement_timeout;}), qr/ERROR:  57014: /, 'a loop without an end can be cancelled there');
+is($session->run($QUICK), $RIGHT, 'after which the session predicts');
+SKIP:
+{
+	my $result = $session->run(q{SELECT predict_json(m, inputs) FROM zoo WHERE name = 'Div of the least int64 by -1';});
+	skip 'this processor divides by -1', 3 if $result =~ /^\{/;
+	like($result, qr/ERROR:  22P01: floating-point exception/, 'a division that the processor refuses is an error');
+	like($session->run($QUICK), qr/ERROR:  55000: ONNX Runtime is not usable any more in this session/, 'which says what is broken');
+	is($session->run("RESET modelopt.run_mode; $QUICK SELECT pg_backend_pid();"), "$RIGHT\n$backend", 'the session goes on with a runner');
+}
+$session->quit;
 
 # ---------- the library ----------
 

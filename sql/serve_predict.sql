@@ -1,0 +1,178 @@
+-- Predictions.  What the perceptron computes, SQL computes too.
+
+CREATE SCHEMA serve_predict;
+SET search_path = serve_predict, public;
+\set SHOW_CONTEXT never
+\set mlp `base64 < test/data/digits_mlp.onnx | tr -d '\n'`
+\set bare `base64 < test/data/digits_mlp.pth | tr -d '\n'`
+\set bare_cnn `base64 < test/data/digits_cnn.pth | tr -d '\n'`
+\set cnn `base64 < test/data/digits_cnn.onnx | tr -d '\n'`
+\set VERBOSITY default
+CREATE TABLE zoo (name text PRIMARY KEY, m model);
+INSERT INTO zoo SELECT name, model_read(decode(base64, 'base64'))
+FROM (VALUES ('mlp', :'mlp'), ('cnn', :'cnn'), ('bare', :'bare'), ('bare_cnn', :'bare_cnn')) v (name, base64);
+INSERT INTO zoo SELECT 'image', set_graph(m, 'input(1x8x8) conv1:conv2d(padding=1) bn1:batchnorm relu maxpool(2) conv2:conv2d(padding=1) bn2:batchnorm relu
+    maxpool(2) flatten fc:linear') FROM zoo WHERE name = 'bare_cnn';
+
+CREATE TABLE lines (line text);
+\copy lines FROM 'test/data/digits_test.csv' WITH (DELIMITER E'\x01')
+CREATE TABLE digits AS
+SELECT row_number() OVER () AS id, n[1]::int AS label, n[2:]::real[] AS pixels
+FROM (SELECT string_to_array(line, ',') FROM lines WHERE line NOT LIKE 'label%') v (n);
+
+-- relu(W x + b), and without the relu.
+CREATE FUNCTION linear(m model, layer text, x double precision[]) RETURNS double precision[] LANGUAGE sql STABLE AS
+$$
+SELECT array_agg(b + (SELECT sum(w[i][j] * x[j]) FROM generate_subscripts(x, 1) j) ORDER BY i)
+FROM tensor(m, layer || '.weight') w, unnest(tensor(m, layer || '.bias')) WITH ORDINALITY u (b, i)
+$$;
+CREATE FUNCTION relu(x double precision[]) RETURNS double precision[] LANGUAGE sql IMMUTABLE AS
+$$ SELECT array_agg(greatest(v, 0) ORDER BY i) FROM unnest(x) WITH ORDINALITY u (v, i) $$;
+CREATE TABLE expected AS
+SELECT id, label, pixels, linear(m, 'layer3', relu(linear(m, 'layer2', relu(linear(m, 'layer1', pixels::float8[]))))) AS scores
+FROM digits, zoo WHERE name = 'mlp' AND id <= 20;
+CREATE FUNCTION near(a real[], b double precision[]) RETURNS boolean LANGUAGE sql IMMUTABLE AS
+$$ SELECT array_length(a, 1) = array_length(b, 1) AND bool_and(abs(x - y) <= 1e-5 * greatest(abs(y), 10)) FROM unnest(a, b) u (x, y) $$;
+
+-- A row, from a value and by name; features of any type of numbers.
+SELECT count(*), bool_and(near(predict(m, pixels), scores)) FROM expected, zoo WHERE name = 'mlp';
+SELECT modelopt.commit('digits', m, 'as trained') FROM zoo WHERE name = 'mlp';
+SELECT bool_and(near(predict('digits', pixels), scores)) AS by_name,
+    bool_and(near(predict('digits#1', pixels::float8[]), scores)) AS double, bool_and(near(predict('digits', pixels::int[]), scores)) AS int,
+    bool_and(near(predict('digits', pixels::bigint[]), scores)) AS bigint, bool_and(near(predict('digits', pixels::smallint[]), scores)) AS smallint,
+    bool_and(near(predict('digits', pixels::numeric[]), scores)) AS numeric
+FROM expected;
+-- In the server's process, and with more threads.
+SET modelopt.run_mode = inprocess;
+SELECT bool_and(near(predict('digits', pixels), scores)) FROM expected;
+RESET modelopt.run_mode;
+SET modelopt.threads = 2;
+SELECT bool_and(near(predict('digits', pixels), scores)) FROM expected;
+RESET modelopt.threads;
+-- Weights alone, with a graph of ours.
+SELECT bool_and(near(predict(set_graph(m, 'layer1:linear relu layer2:linear relu layer3:linear'), pixels), scores))
+FROM expected, zoo WHERE name = 'bare';
+SELECT predict(m, ARRAY[1, 2]) FROM zoo WHERE name = 'bare';
+
+-- Rows: an array of them, nulls among them, and none.
+SELECT count(*), bool_and(near(ARRAY(SELECT unnest(p[e.id:e.id][:])), e.scores))
+FROM (SELECT predict('digits', array_agg(pixels ORDER BY id)) FROM expected) r (p), expected e;
+SELECT array_dims(p), p[1][1] IS NULL AS null_row, near(ARRAY(SELECT unnest(p[2:2][:])), scores) AS other_row
+FROM expected, predict('digits', ARRAY[array_fill(null::real, ARRAY[64]), pixels]) p WHERE id = 1;
+SELECT predict('digits', null::real[]) IS NULL AS no_features, predict(null::model, '{1}'::real[]) IS NULL AS no_model,
+    predict('digits', array_fill(null::real, ARRAY[64])) IS NULL AS null_features,
+    (predict('digits', array_fill('NaN'::real, ARRAY[64])))[1] AS nan;
+
+-- An image in its own shape, as rows of it, and flat, gives the same.
+SELECT count(*), bool_and(predict(m, pixels) = predict(m, image)) AS flat, bool_and(predict(m, image) = ARRAY(SELECT unnest(predict(m, ARRAY[image]))))
+    AS batch, count(*) FILTER (WHERE predict(m, pixels) @> ARRAY[(SELECT max(v) FROM unnest(predict(m, pixels)) v)]) AS scored
+FROM zoo, (SELECT pixels, ARRAY[ARRAY(SELECT pixels[8 * r + 1:8 * r + 8] FROM generate_series(0, 7) r ORDER BY r)] AS image
+    FROM digits WHERE id <= 5) d WHERE name = 'image';
+
+-- Labels.
+SELECT count(*) FILTER (WHERE label::text = (classify('digits', pixels)).label) AS right_ones FROM digits;
+SELECT label, (classify('digits', pixels, labels => '{zero,one,two,three,four,five,six,seven,eight,nine}')).* FROM digits WHERE id <= 3;
+SELECT bool_and(abs((classify('digits', pixels)).probability - (SELECT 1 / sum(exp(greatest(s - top, -100))) FROM unnest(p) s,
+    (SELECT max(s) AS top FROM unnest(p) s) t)) < 1e-6) AS softmax FROM (SELECT pixels, predict('digits', pixels)::float8[] AS p FROM digits) v;
+SELECT classify('digits', pixels, labels => '{ham,spam}') FROM digits WHERE id = 1;
+
+-- A table.
+SELECT count(*), bool_and(near(prediction, scores)) FROM predict_rows('digits', 'SELECT id, pixels FROM digits ORDER BY id') p JOIN expected USING (id);
+SELECT count(*), bool_and(near(prediction, scores)) FROM zoo, predict_rows(m, 'SELECT id, pixels FROM digits', batch_size => 7) p JOIN expected USING (id)
+WHERE name = 'mlp';
+SELECT pg_typeof(id), id, prediction IS NULL AS is_null, error
+FROM predict_rows('digits', $$VALUES ('a', array_fill(1, ARRAY[64])), ('b', array_fill(1, ARRAY[63])), ('c', null)$$,
+    id_type => null::text, on_error => 'null');
+SELECT * FROM predict_rows('digits', $$VALUES (1, array_fill(1, ARRAY[64])), (2, array_fill(1, ARRAY[63]))$$);
+SELECT * FROM predict_rows('digits', 'SELECT 1');
+SELECT * FROM predict_rows('digits', 'SELECT 1, now()');
+SELECT * FROM predict_rows('digits', 'SELECT 1, ''x''::text');
+SELECT * FROM predict_rows('digits', 'DELETE FROM digits');
+SELECT * FROM predict_rows('digits', 'SELECT 1, 2; SELECT 3');
+SELECT * FROM predict_rows('digits', 'SELECT id, pixels FROM digits', batch_size => 0);
+SELECT * FROM predict_rows('digits', 'SELECT id, pixels FROM digits', on_error => 'skip');
+SELECT * FROM predict_rows('digits', null);
+
+-- A window.
+SELECT count(*), bool_and(b = p) FROM (SELECT predict('digits', pixels) AS p,
+    predict_batch('digits', pixels) OVER (ORDER BY id ROWS BETWEEN CURRENT ROW AND 9 FOLLOWING) AS b FROM digits) v;
+SELECT count(*), count(b), bool_and(b = p) FROM (SELECT predict(m, x) AS p,
+    predict_batch(m, x) OVER (PARTITION BY name, id % 3 ORDER BY id ROWS BETWEEN CURRENT ROW AND 255 FOLLOWING) AS b
+    FROM zoo, (SELECT id, CASE WHEN id % 10 <> 0 THEN pixels END AS x FROM digits) d WHERE name IN ('mlp', 'cnn')) v;
+SELECT predict_batch('digits', pixels) FROM digits;
+SELECT predict_batch('digits', pixels) OVER () FROM digits;
+SELECT predict_batch(m, pixels) OVER (ROWS BETWEEN CURRENT ROW AND 9 FOLLOWING) FROM zoo, digits WHERE name IN ('mlp', 'cnn');
+SELECT predict_batch('digits', CASE WHEN id = 2 THEN '{1}' ELSE pixels END) OVER (ROWS BETWEEN CURRENT ROW AND 9 FOLLOWING) FROM digits;
+
+-- Errors.
+SELECT predict('digits', ARRAY[1, 2, 3]);
+SELECT predict('digits', ARRAY[[[1]]]);
+SELECT predict('digits', ARRAY['a']);
+SELECT predict('digits', ARRAY[now()]);
+SELECT predict('digits', array_fill(1, ARRAY[64]), output => 'logits');
+SELECT predict('nothing', ARRAY[1]);
+SELECT predict('digits@nobody', ARRAY[1]);
+
+-- What is loaded.
+SELECT source, run_mode, threads, runs > 0 AS ran FROM modelopt.model_cache WHERE source = 'version';
+SET modelopt.cache_size = 0;
+SELECT predict(m, pixels) IS NOT NULL FROM zoo, digits WHERE name = 'mlp' AND id = 1;
+SELECT source, count(*) FROM modelopt.model_cache GROUP BY source;
+RESET modelopt.cache_size;
+
+-- Outputs have their bound.
+SET modelopt.max_output_bytes = '1kB';
+SELECT count(*) FROM predict_rows('digits', 'SELECT id, pixels FROM digits', batch_size => 25);
+SELECT count(*) FROM predict_rows('digits', 'SELECT id, pixels FROM digits', batch_size => 26);
+RESET modelopt.max_output_bytes;
+
+-- The library.
+SET modelopt.onnxruntime_library = '/nowhere/libonnxruntime.so';
+SELECT predict('digits', ARRAY[1]);
+SET modelopt.onnxruntime_library = 'libz.so.1';
+SELECT predict('digits', ARRAY[1]);
+RESET modelopt.onnxruntime_library;
+SELECT bool_and(near(predict('digits', pixels), scores)) FROM expected;
+CREATE ROLE serve_nobody;
+SET ROLE serve_nobody;
+SET modelopt.onnxruntime_library = '/tmp/evil.so';
+SET modelopt.run_mode = inprocess;
+SET modelopt.run_memory_limit = '1GB';
+SET modelopt.max_output_bytes = '1GB';
+RESET ROLE;
+
+-- The right to use a model is none to its weights.
+CREATE ROLE serve_user;
+GRANT USAGE ON SCHEMA serve_predict TO serve_user;
+GRANT SELECT ON digits TO serve_user;
+SET ROLE serve_user;
+SELECT predict('digits', pixels) FROM digits WHERE id = 1;
+RESET ROLE;
+SELECT modelopt.grant_usage('digits', 'serve_user');
+SET ROLE serve_user;
+SELECT predict('digits', pixels) IS NOT NULL AS predicts FROM digits WHERE id = 1;
+SELECT count(*) FROM predict_rows('digits', 'SELECT id, pixels FROM digits');
+SELECT modelopt.get('digits');
+SELECT count(*) FROM predict_rows('digits', 'SELECT 1, scores FROM expected');
+RESET ROLE;
+SELECT modelopt.revoke('digits', 'serve_user');
+DROP OWNED BY serve_user;
+DROP ROLE serve_user, serve_nobody;
+
+-- An alias that moves is another model for the next statement, not for this one.
+SELECT modelopt.commit('digits', prune(m, 1.0), 'all zeros') FROM zoo WHERE name = 'mlp';
+SELECT modelopt.alias('digits', 'champion', 'digits#1');
+CREATE FUNCTION moves(features real[]) RETURNS real[] LANGUAGE plpgsql AS
+$$
+DECLARE
+    p real[];
+BEGIN
+    p := predict('digits@champion', features);
+    PERFORM modelopt.alias('digits', 'champion', 'digits#2');
+    RETURN ARRAY[p[1], (predict('digits@champion', features))[1]];
+END
+$$;
+SELECT (p)[1] <> (p)[2] AS moved FROM (SELECT moves(pixels) AS p FROM digits WHERE id = 1) v;
+SELECT count(DISTINCT predict('digits@champion', pixels)) AS distinct_ones FROM digits;
+DROP SCHEMA serve_predict CASCADE;
+SELECT modelopt.drop('digits');

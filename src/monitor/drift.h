@@ -1,0 +1,147 @@
+/*
+ * drift.h
+ *		What is compared with what a model was made for.
+ *
+ * A reference says for each feature, which is an input's or an output's column,
+ * between which edges (or for which categories) values are counted.  It is rows
+ * of modelopt_private.drift_reference and drift_feature; drift_reference.c has
+ * those of the versions that this backend serves, and counts.  drift_shared.c
+ * adds up, in windows of time.
+ */
+#ifndef MODELOPT_MONITOR_DRIFT_H
+#define MODELOPT_MONITOR_DRIFT_H
+
+#include "postgres.h"
+
+#include "monitor/shared.h"
+
+#define DRIFT_MIN_BINS 5
+#define DRIFT_MAX_BINS 32
+#define DRIFT_MAX_CATEGORIES 30 /* and one more for all others */
+
+/* After the bins of values come those of nulls, of what is no finite number, and
+ * of what is below and above all of the reference, which is in a bin too. */
+typedef enum DriftExtra
+{
+	DRIFT_NULLS,
+	DRIFT_NOT_FINITE,
+	DRIFT_BELOW,
+	DRIFT_ABOVE,
+	DRIFT_EXTRAS
+} DriftExtra;
+
+#define DRIFT_MAX_CELLS (DRIFT_MAX_BINS + DRIFT_EXTRAS)
+
+typedef struct DriftCell
+{
+	int64		count;
+	double		sum;
+} DriftCell;
+
+/* Hashed as bytes. */
+typedef struct DriftKey
+{
+	Oid			database;
+	int32		feature;		/* n: the nth input; -n: the nth output */
+	int64		reference;
+} DriftKey;
+
+/* ---------- settings (shared.c) ---------- */
+
+extern bool monitor_drift_enabled;
+extern double monitor_drift_sample_rate;
+extern int	monitor_drift_window;	/* seconds */
+extern int	monitor_drift_windows;	/* that are kept beside the current one */
+extern int	monitor_drift_memory;	/* kilobytes */
+extern int	monitor_drift_min_rows;
+extern int	monitor_drift_max_features;
+extern int	monitor_drift_bins;
+
+/* ---------- drift_shared.c ---------- */
+
+/* What is counted of one feature, or collected to make a reference of. */
+typedef struct DriftCounts
+{
+	DriftKey	key;
+	TimestampTz window_start;
+	TimestampTz window_end;
+	int			cells;			/* 0: values are collected */
+	DriftCell	cell[DRIFT_MAX_CELLS];
+} DriftCounts;
+
+extern Size drift_bytes(void);
+extern void drift_take_memory(LWLock *lock);
+
+/* Makes room for a feature with so many cells, or for so many values to collect
+ * when there are no cells; false when there is none. */
+extern bool drift_make_slot(const DriftKey *key, int cells, int wanted);
+
+/* Adds to a slot; false when it is not there, or when it would have to wait and
+ * must not (busy). */
+extern bool drift_add(const DriftKey *key, const DriftCell *cells, int n, TimestampTz now,
+					  bool wait, bool *busy);
+extern bool drift_add_values(const DriftKey *key, const double *values, int n,
+							 const DriftCell *extras, bool wait, bool *busy);
+
+/* What was counted of all features of this database in the newest windows, as
+ * many as have that many rows. */
+extern DriftCounts *drift_copy_all(int *count, int64 min_rows);
+
+/* What was collected of a feature, in the current context: -1 when nothing is. */
+extern int	drift_copy_values(const DriftKey *key, double **values, DriftCell extras[DRIFT_EXTRAS]);
+
+/* Forgets what was counted of a reference, or with id 0 of all in this database. */
+extern void drift_clear(int64 reference);
+
+/* Frees slots of this database whose references are not among these. */
+extern void drift_keep_only(const int64 *references, int n);
+
+typedef struct DriftInfo
+{
+	int64		slots;
+	int64		pages;
+	int64		max_pages;
+	int64		dropped;
+} DriftInfo;
+
+extern void drift_get_info(DriftInfo *info);
+
+/* What is saved: so many slots, where pages have that size, and what put() or
+ * get() is called for.  drift_restore() only reads unless it is to restore. */
+extern uint32 drift_saved_slots(void);
+extern uint32 drift_saved_bytes(void);
+extern bool drift_save(bool (*put) (void *file, const void *bytes, Size n), void *file);
+extern bool drift_restore(bool (*get) (void *file, void *bytes, Size n), void *file,
+						  uint32 slots, bool restore);
+
+/* ---------- drift_reference.c ---------- */
+
+/* Adds what this backend has counted to shared memory; without wait, if it is
+ * much or has waited long. */
+extern void drift_flush(bool wait);
+extern bool drift_has_pending(void);
+
+/* ---------- drift_profile.c ---------- */
+
+/* What a feature is like: a row of drift_feature. */
+typedef struct DriftProfile
+{
+	bool		categorical;
+	int			nedges;
+	double		edges[DRIFT_MAX_BINS];
+	int			ncategories;
+	char	   *categories[DRIFT_MAX_CATEGORIES];
+	int			bins;
+	DriftCell	cells[DRIFT_MAX_CELLS];
+	int64		count;			/* finite values, which the rest is of */
+	double		mean;
+	double		deviation;
+	double		minimum;
+	double		maximum;
+} DriftProfile;
+
+/* Sorts the values. */
+extern void drift_profile_numbers(DriftProfile *profile, double *values, int64 n,
+								  const DriftCell extras[DRIFT_EXTRAS], bool is_output);
+
+#endif							/* MODELOPT_MONITOR_DRIFT_H */

@@ -1,0 +1,208 @@
+/*
+ * shared.h
+ *		What the monitor has in shared memory, and who may touch it how.
+ *
+ * MonitorShared.stats_lock guards which entries there are: shared to find one
+ * and for as long as it is used, exclusive to make or remove some.  An entry's
+ * own lock guards its numbers.  Under any of these locks nothing is allocated,
+ * raised or looked up in a catalog.
+ */
+#ifndef MODELOPT_MONITOR_SHARED_H
+#define MODELOPT_MONITOR_SHARED_H
+
+#include "postgres.h"
+
+#include "kernel/kernel.h"
+#include "monitor/monitor.h"
+#include "storage/lwlock.h"
+#include "utils/hsearch.h"
+#include "utils/timestamp.h"
+
+/* ---------- numbers of a model version ---------- */
+
+/* Hashed as bytes: unused is always 0. */
+typedef struct StatKey
+{
+	Oid			database;
+	Oid			user;			/* 0: of all users */
+	int64		model_id;
+	int32		version;
+	int32		unused;
+} StatKey;
+
+typedef struct StatNumbers
+{
+	int64		counts[MONITOR_COUNTERS];
+	int64		timed;			/* invocations with a time, which these are of */
+	double		mean;			/* nanoseconds */
+	double		squares;		/* sum of squared differences from the mean */
+	int64		min;
+	int64		max;
+	int64		buckets[KERNEL_LATENCY_BUCKETS];
+} StatNumbers;
+
+/* What is added to shared memory at once. */
+typedef struct StatBatch
+{
+	StatNumbers numbers;
+	int			first_bucket;	/* those outside are 0 */
+	int			last_bucket;
+	TimestampTz first_call;
+	TimestampTz last_call;
+	MonitorRuntime runtime;
+} StatBatch;
+
+/* An entry but for its lock: what is kept when the server is stopped. */
+typedef struct StatData
+{
+	StatKey		key;
+	MonitorRuntime runtime;
+	double		usage;			/* who is evicted last */
+	TimestampTz first_call;
+	TimestampTz last_call;
+	TimestampTz since;			/* when it was made or reset */
+	TimestampTz minmax_since;
+	StatNumbers numbers;
+} StatData;
+
+typedef struct StatEntry
+{
+	StatKey		key;			/* where the hash table looks */
+	LWLock		lock;
+	StatData	data;
+} StatEntry;
+
+/* Somebody to evict. */
+typedef struct StatVictim
+{
+	double		usage;
+	TimestampTz last_call;
+	StatEntry  *entry;
+} StatVictim;
+
+/* ---------- what is there once ---------- */
+
+/* What of the totals is kept when the server is stopped. */
+typedef struct StatTotals
+{
+	int64		dealloc;		/* evictions, of several entries each */
+	int64		dropped;		/* batches that found no place */
+	TimestampTz stats_reset;
+	StatNumbers evicted;		/* of entries that are gone */
+} StatTotals;
+
+/* What a backend does now; written by it alone. */
+typedef struct ActivitySlot
+{
+	uint32		changes;		/* odd while it is being written */
+	int			pid;			/* 0: nobody */
+	Oid			database;
+	Oid			user;
+	bool		running;		/* an invocation */
+	MonitorPhase phase;
+	int64		model_id;
+	int32		version;
+	int64		rows;
+	int64		began;			/* nanoseconds of the monotonic clock */
+} ActivitySlot;
+
+typedef struct MonitorShared
+{
+	LWLock	   *stats_lock;
+	int			entry_tranche;
+	bool		loaded;			/* from what was saved */
+	Size		bytes;			/* of all shared memory */
+	StatTotals	totals;
+	int			slots;
+} MonitorShared;
+
+extern MonitorShared *monitor_shared;
+extern HTAB *monitor_entries;
+extern StatVictim *monitor_victims; /* room for all entries */
+extern ActivitySlot *monitor_slots;
+
+/* ---------- settings (shared.c) ---------- */
+
+extern bool monitor_track_timing;
+extern bool monitor_track_users;
+extern int	monitor_stat_max;
+extern bool monitor_stat_save;
+extern int	monitor_flush_interval; /* milliseconds */
+
+/* Raises when the library was not preloaded. */
+extern void monitor_require_preloaded(void);
+
+/* ---------- entries.c ---------- */
+
+extern void stat_numbers_clear(StatNumbers *numbers);
+extern void stat_numbers_merge(StatNumbers *into, const StatNumbers *from,
+							   int first_bucket, int last_bucket);
+
+/* Adds to an entry, which is made if need be.  Returns false, and has done
+ * nothing, when it would have to wait and must not. */
+extern bool stat_add(const StatKey *key, const StatBatch *batch, bool wait);
+
+/* Copies of all entries, in the current context. */
+extern StatData *stat_copy_all(int *count);
+
+/* Which entries; what is 0 or less is not asked for. */
+typedef struct StatScope
+{
+	Oid			database;
+	Oid			user;
+	int64		model_id;
+	int32		version;
+	bool		any_model;		/* model_id is not asked for */
+} StatScope;
+
+/* Forgets all that is in the scope, or only the shortest and longest times;
+ * returns when. */
+extern TimestampTz stat_reset(const StatScope *scope, bool minmax_only);
+
+/* Removes entries of a model, or of one version of it; their numbers stay in
+ * the totals. */
+extern void stat_drop_model(Oid database, int64 model_id, int32 version);
+
+/* Puts back an entry that was saved; false when there is no room. */
+extern bool stat_restore(const StatData *data);
+
+/* ---------- pending.c ---------- */
+
+/* Adds what this backend has counted to shared memory. */
+extern void pending_flush(bool wait);
+
+extern void pending_init(void);
+
+/* ---------- drops.c ---------- */
+
+extern void drops_init(void);
+
+/* ---------- activity.c ---------- */
+
+extern int64 monitor_clock(void);
+
+extern void activity_begin(const MonitorCall *call);
+extern void activity_update(const MonitorCall *call);
+extern void activity_end(void);
+
+/* A copy of a slot as it was at one moment; false when nobody has it. */
+extern bool activity_read(int slot, ActivitySlot *copy);
+
+/* Whether some backend runs what the key is of. */
+extern bool activity_has(const StatKey *key);
+
+/* When a moment of the monotonic clock was. */
+extern TimestampTz monitor_clock_time(int64 clock);
+
+/* ---------- progress.c ---------- */
+
+extern Size progress_bytes(int nslots);
+extern void progress_take_memory(int nslots);
+extern void progress_init(void);
+
+/* ---------- saved.c ---------- */
+
+extern void saved_load(void);
+extern void saved_write(int code, Datum argument);
+
+#endif							/* MODELOPT_MONITOR_SHARED_H */

@@ -33,7 +33,7 @@ SELECT key, near((r.value ->> 0)::float8, s.min) AS min, near((r.value ->> 1)::f
 FROM calibrated, jsonb_each(activation_ranges) r FULL JOIN (SELECT value AS key, min(v), max(v) FROM seen, unnest(x) v GROUP BY value) s USING (key)
 ORDER BY key;
 SELECT w.key, count(*), bool_and(near(norm::float8, s.norm_of_x)) AS norms
-FROM calibrated, jsonb_each(activation_norms) w, jsonb_array_elements_text(w.value) WITH ORDINALITY u (norm, i)
+FROM calibrated CROSS JOIN LATERAL jsonb_each(activation_norms) w CROSS JOIN LATERAL jsonb_array_elements_text(w.value) WITH ORDINALITY u (norm, i)
     LEFT JOIN (SELECT weight, j, sqrt(avg(v * v)) AS norm_of_x FROM seen, unnest(x) WITH ORDINALITY y (v, j) GROUP BY weight, j) s ON s.weight = w.key AND s.j = i
 GROUP BY w.key ORDER BY w.key;
 -- The same in other batches, and what is not a row does not count.

@@ -6,6 +6,7 @@
 
 #include "access/htup_details.h"
 #include "model/model_sql.h"
+#include "model/progress.h"
 #include "serve/activations.h"
 #include "serve/query_rows.h"
 
@@ -31,6 +32,7 @@ modelopt_calibrate(PG_FUNCTION_ARGS)
 	Datum		values[3];
 	bool		nulls[3] = {false};
 	int64		rows = 0;
+	int			work;
 
 	if (PG_GETARG_INT32(2) < 1)
 		ereport(ERROR,
@@ -43,8 +45,13 @@ modelopt_calibrate(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	query = query_rows_open(&target, text_of_query, 0, 0, PG_GETARG_INT32(2), false);
+	work = progress_begin("calibrate", "rows", 0);
 	while (query_rows_next(query, take_run, activations))
+	{
 		rows += query->ngood;
+		progress_add(query->nrows);
+	}
+	progress_end(work);
 	query_rows_close(query);
 	SPI_finish();
 

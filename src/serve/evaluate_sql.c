@@ -8,6 +8,7 @@
 
 #include "catalog/pg_type.h"
 #include "model/model_sql.h"
+#include "model/progress.h"
 #include "serve/call.h"
 #include "serve/classes.h"
 #include "serve/labels.h"
@@ -331,6 +332,7 @@ modelopt_evaluate(PG_FUNCTION_ARGS)
 	QueryRows  *query;
 	Target	   *target;
 	char	   *text_of_query;
+	int			work;
 
 	read_arguments(fcinfo, &evaluation);
 	InitMaterializedSRF(fcinfo, 0);
@@ -343,8 +345,13 @@ modelopt_evaluate(PG_FUNCTION_ARGS)
 											   PG_GETARG_INT32(ARG_BATCH_SIZE), false);
 	evaluation.labels = labels_create(query_rows_type(query, query->portal->tupDesc->natts),
 									  PG_ARGISNULL(ARG_LABELS) ? NULL : PG_GETARG_ARRAYTYPE_P(ARG_LABELS));
+	work = progress_begin("evaluate", "rows", 0);
 	while (query_rows_next(query, take_predictions, &evaluation))
+	{
 		evaluation.nulls += query->nrows - query->ngood;
+		progress_add(query->nrows);
+	}
+	progress_end(work);
 	put_metrics(result, &evaluation);
 	query_rows_close(query);
 	SPI_finish();

@@ -62,6 +62,27 @@ SELECT near((c.activation_ranges #>> '{/Relu_output_0,1}')::float8, (q.activatio
     abs((c.activation_ranges #>> '{/Relu_output_0,1}')::float8 - (q.activation_ranges #>> '{/Relu_output_0,1}')::float8) < 0.1 AS about
 FROM zoo, calibrated c, calibrate(quantize(m, 'int8', activation_ranges => c.activation_ranges), 'SELECT pixels FROM digits WHERE id <= 30') q WHERE name = 'mlp';
 
+-- A transformer, which has matrices that are multiplied from the right, and
+-- products of two values; the graph says which dimension is that of inputs.
+CREATE FUNCTION noise(seed int, VARIADIC dims int[]) RETURNS real[] LANGUAGE sql IMMUTABLE AS
+$$
+SELECT CASE cardinality(dims) WHEN 1 THEN (SELECT array_agg((((i * seed * 37 + seed) % 41) / 20.0 - 1)::real ORDER BY i) FROM generate_series(1, dims[1]) i)
+ELSE (SELECT array_agg(x ORDER BY j) FROM (SELECT j, array_agg((((i * 31 + j * 17 * seed + seed) % 41) / 20.0 - 1)::real ORDER BY i) AS x
+    FROM generate_series(1, dims[1]) j, generate_series(1, dims[2]) i GROUP BY j) rows) END
+$$;
+CREATE TABLE transformer AS
+SELECT set_graph(model_agg(name, data), 'embed:embedding attn:attention(heads=2) add(embed) n:layernorm up:linear gelu down:linear') AS m
+FROM (VALUES ('embed.weight', noise(1, 11, 8)), ('attn.in_proj_weight', noise(2, 24, 8)), ('attn.in_proj_bias', noise(3, 24)),
+    ('attn.out_proj.weight', noise(4, 8, 8)), ('attn.out_proj.bias', noise(5, 8)), ('n.weight', noise(6, 8)), ('n.bias', noise(7, 8)),
+    ('up.weight', noise(8, 12, 8)), ('up.bias', noise(9, 12)), ('down.weight', noise(10, 5, 12)), ('down.bias', noise(11, 5))) v (name, data);
+SELECT w.key, jsonb_array_length(w.value), t.shape
+FROM transformer, calibrate(m, 'SELECT ARRAY[1, 2, i % 11, i * i % 11] FROM generate_series(1, 20) i'), jsonb_each(activation_norms) w
+    JOIN tensors((SELECT m FROM transformer)) t ON t.name = w.key ORDER BY 1;
+SELECT count(*) AS ranges, bool_and((r.value ->> 0)::float8 <= (r.value ->> 1)::float8) AS in_order
+FROM transformer, calibrate(m, 'SELECT ARRAY[1, 2, i % 11, i * i % 11] FROM generate_series(1, 20) i'), jsonb_each(activation_ranges) r;
+SELECT count(*) FROM transformer, calibrate(m, 'SELECT ARRAY[1, 2, i % 11, i * i % 11] FROM generate_series(1, 20) i') c,
+    tensors(prune(m, 0.5, 'wanda', exclude => '{embed.weight}', activation_norms => c.activation_norms)) t;
+
 -- ---------- what it is for ----------
 
 -- Half of the digits calibrate, the others tell what it was good for.

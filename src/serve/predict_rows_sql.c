@@ -189,6 +189,7 @@ predict_rows(FunctionCallInfo fcinfo, int first)
 	call.query = query_rows_open(target, text_to_cstring(PG_GETARG_TEXT_PP(1)), 1, 0,
 								 batch_size,
 								 keeps_bad_rows(text_to_cstring(PG_GETARG_TEXT_PP(first + 2))));
+	call.query->hint = "on_error => 'null' goes on with the other rows.";
 	prepare_id(&call);
 	work = progress_begin("predict_rows", "rows", 0);
 	while (query_rows_next(call.query, take_predictions, &call))

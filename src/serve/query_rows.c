@@ -193,7 +193,7 @@ refuse_row(QueryRows *query, int row, const char *problem)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s", problem),
 				 errdetail("It is row " INT64_FORMAT " of the query.", query->done + row + 1),
-				 errhint("on_error => 'null' goes on with the other rows.")));
+				 query->hint != NULL ? errhint("%s", query->hint) : 0));
 	invocation_count(MONITOR_REJECTED_ROWS, 1);
 	query->problems[row] = MemoryContextStrdup(query->batch_context, problem);
 }

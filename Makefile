@@ -25,7 +25,8 @@ SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 	src/transform/quantize.sql src/transform/compress.sql src/transform/report.sql \
 	src/serve/predict.sql src/repo/tables.sql src/monitor/tables.sql src/repo/kept.sql \
 	$(REPO_SQL:%=src/repo/%.sql) src/monitor/stats.sql src/monitor/drift.sql \
-	src/repo/publish.sql src/monitor/reference.sql src/repo/views.sql src/monitor/views.sql src/serve/cache.sql
+	src/repo/publish.sql src/monitor/reference.sql src/repo/views.sql src/monitor/views.sql \
+	src/serve/cache.sql src/monitor/prom.sql
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 

@@ -4,10 +4,10 @@
  *
  * Pure C without the server: no allocation, no errors, no globals but the
  * choice of CPU variant.  Every function here gives the same bits on every
- * machine (but for KERNEL_NORM_P, which calls the C library's pow); the plain
- * loop is the specification, and a vector variant must equal it.  Callers hand
- * over chunks of at most a few hundred kilobytes and
- * check for interrupts between them.
+ * machine (but for KERNEL_NORM_P, latency.c and drift.c, which call the C
+ * library's pow, log and the like); the plain loop is the specification, and a
+ * vector variant must equal it.  Callers hand over chunks of at most a few
+ * hundred kilobytes and check for interrupts between them.
  */
 #ifndef MODELOPT_KERNEL_H
 #define MODELOPT_KERNEL_H

@@ -33,7 +33,7 @@
 /* Values of a feature that wait to be collected. */
 #define PENDING_VALUES 256
 
-/* Rows after which counts are shown at the end of a transaction. */
+/* Rows, of inputs or of outputs, that are shown at the end of a transaction. */
 #define SHOWN_ROWS 64
 
 /* Columns of drift_reference and drift_feature. */
@@ -489,10 +489,8 @@ find_feature(MonitorDrift *drift, bool outputs, int number)
 }
 
 static void
-count_rows(MonitorDrift *drift, bool outputs, int first, int64 rows)
+count_rows(MonitorDrift *drift, int64 rows)
 {
-	if (outputs || first != 1)
-		return;
 	drift->pending_rows += rows;
 	pending_rows += rows;
 }
@@ -522,7 +520,7 @@ observe(MonitorDrift *drift, Feature *feature, double value, bool isnull)
 					nulls != NULL && nulls[place]); \
 		} \
 	} \
-	count_rows(drift, outputs, first, rows)
+	count_rows(drift, rows)
 
 void
 monitor_observe_floats(MonitorDrift *drift, bool outputs, int first, const float *values,
@@ -549,7 +547,7 @@ monitor_observe_text(MonitorDrift *drift, bool outputs, int number, const char *
 		feature->cells[feature->bins + DRIFT_NULLS].count++;
 	else
 		feature->cells[category_of_text(feature, value, length)].count++;
-	count_rows(drift, outputs, number, 1);
+	count_rows(drift, 1);
 }
 
 /* ---------- to shared memory ---------- */

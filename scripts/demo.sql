@@ -1,7 +1,8 @@
 -- The story that "make demo" shows.  The server has digits_mlp.pth in its data
 -- folder: a perceptron trained on scikit-learn's handwritten digits, saved by
 -- torch.save; digits_mlp.onnx: the same, exported with its graph; and
--- digits_test.csv: a hundred digits that it never saw.
+-- digits_test.csv: a hundred digits that it never saw.  The variable runs says
+-- whether there is ONNX Runtime, which models run in.
 
 \set ECHO none
 \pset footer off
@@ -142,6 +143,35 @@ FROM zoo, LATERAL (VALUES ('quantize int8', quantize(m, 'int8')), ('quantize int
     ('compress lossless', compress(m, 'lossless'))) smaller (what, s)
 WHERE name = 'digits';
 
+\if :runs
+\echo
+\echo '==== What each of them costs: the model runs where the data is ===='
+\echo
+
+CREATE VIEW holdout AS
+SELECT (SELECT array_agg((p / 16)::real) FROM unnest(pixels) p) AS pixels, label FROM digits;
+
+SELECT e.* FROM zoo, evaluate(m, 'SELECT pixels, label FROM holdout') e WHERE name = 'with a graph';
+
+\set ECHO none
+SET client_min_messages = warning;
+\set ECHO queries
+SELECT what, model_size(s) AS bytes, num_parameters(s) AS parameters, accuracy, log_loss
+FROM zoo, calibrate(m, 'SELECT pixels FROM holdout') c, LATERAL (VALUES
+    (1, 'as trained', m), (2, 'prune half', prune(m, 0.5)), (3, 'prune half, wanda', prune(m, 0.5, 'wanda', activation_norms => c.activation_norms)),
+    (4, 'prune 2 of 4', prune(m, method => 'n:m', n => 2, m_of => 4)), (5, 'cut a quarter of layer1''s nodes', cut_nodes(m, 0.25, include => '{layer1}')),
+    (6, 'cut half of all nodes', cut_nodes(m, 0.5)), (7, 'quantize int8', quantize(m, 'int8')),
+    (8, 'quantize int8, activations too', quantize(m, 'int8', activation_ranges => c.activation_ranges)),
+    (9, 'quantize int4', quantize(m, 'int4', group_size => 32)), (10, 'compress cluster, 8 values', compress(m, 'cluster', bits => 3)),
+    (11, 'compress lowrank', compress(m, 'lowrank', energy => 0.9))) v (number, what, s),
+    LATERAL (SELECT max(value) FILTER (WHERE metric = 'accuracy') AS accuracy, max(value) FILTER (WHERE metric = 'log_loss') AS log_loss
+             FROM evaluate(s, 'SELECT pixels, label FROM holdout')) e
+WHERE name = 'with a graph' ORDER BY number;
+\set ECHO none
+RESET client_min_messages;
+\set ECHO queries
+\endif
+
 \echo
 \echo '==== A name, versions, and what each of them is ===='
 \echo
@@ -174,3 +204,18 @@ SELECT name, old_version, new_version, operation, reason, actor FROM modelopt.re
 SELECT number, operation, details ->> 'after' AS after, left(hash, 16) AS hash FROM modelopt.audit ORDER BY number;
 
 SELECT * FROM modelopt.audit_verify();
+
+\if :runs
+\echo
+\echo '==== So it can be asked what may go, and take that ===='
+\echo
+
+SELECT layer, amount, value AS accuracy, "drop" FROM zoo, sensitivity(m, 'SELECT pixels, label FROM holdout') WHERE name = 'with a graph';
+
+SELECT modelopt.commit('smaller', m, 'as trained') AS version FROM zoo WHERE name = 'with a graph';
+
+SELECT step, recipe, value, "drop", bytes, version
+FROM optimize('smaller', 'SELECT pixels, label FROM holdout', max_drop => 0.01) WHERE kept;
+
+SELECT version, message, relation FROM modelopt.log('smaller');
+\endif

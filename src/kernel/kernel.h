@@ -136,6 +136,13 @@ extern void kernel_stats_finish(KernelStats *stats);
 /* Floats of width 1, 2, 4 or 8 that are +0 or -0. */
 extern size_t kernel_count_zero_floats(const void *src, size_t n, int width);
 
+/* ---------- histogram.c: bins of equal width ---------- */
+
+/* Adds to the counts of bins, of which the first begins with low and the last
+ * ends with high, both finite; what is outside, or a NaN, is not counted. */
+extern void kernel_histogram_f64(int64_t *counts, int bins, double low,
+								 double high, const double *x, size_t n);
+
 /* ---------- sparse.c: bitmask and values ---------- */
 
 /*

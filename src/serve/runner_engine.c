@@ -466,12 +466,15 @@ static const char *
 runner_load(uint32 number, int file, uint64 size, int threads,
 			uint64 *ports_size)
 {
+	uint64		bytes;
+
 	runner.exchange->size = size;
 	runner.exchange->threads = threads;
 	request(EXCHANGE_LOAD, number, file);
 	if (!runner.exchange->good)
 		engine_failed("load", copy_problem());
-	*ports_size = Min(runner.exchange->bytes, EXCHANGE_PART);
+	bytes = *(volatile uint64 *) &runner.exchange->bytes;
+	*ports_size = Min(bytes, EXCHANGE_PART);
 	return (char *) runner.exchange + EXCHANGE_OUTPUTS;
 }
 
@@ -539,7 +542,8 @@ runner_run(uint32 number, const ServedTensor *inputs, int ninputs,
 	request(EXCHANGE_RUN, number, -1);
 	if (!exchange->good)
 		engine_failed("run", copy_problem());
-	noutputs = Min(exchange->noutputs, ORT_MAX_PORTS);
+	noutputs = *(volatile uint32 *) &exchange->noutputs;
+	noutputs = Min(noutputs, ORT_MAX_PORTS);
 	for (uint32 i = 0; i < noutputs; i++)
 		read_output(&exchange->outputs[i], limit, &outputs[i]);
 	return noutputs;

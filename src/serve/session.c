@@ -286,6 +286,11 @@ session_run(Session *session, int64 batch, int64 rows)
 	if (work.noutputs != session->noutputs)
 		elog(ERROR, "model runner gave %d outputs, not %d", work.noutputs,
 			 session->noutputs);
+	for (int i = 0; i < work.noutputs; i++)
+		if (work.outputs[i].shape.type != ELEMENT_NONE &&
+			session->outputs[i].type != ELEMENT_NONE &&
+			work.outputs[i].shape.type != session->outputs[i].type)
+			elog(ERROR, "model runner gave an output of another type than it said");
 	session->calls++;
 	session->last_call = GetCurrentTimestamp();
 	tell_run(batch, rows);

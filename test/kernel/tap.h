@@ -56,6 +56,7 @@ extern void test_compare(void);
 extern void test_delta(void);
 extern void test_drift(void);
 extern void test_half(void);
+extern void test_histogram(void);
 extern void test_keep(void);
 extern void test_latency(void);
 extern void test_merge(void);

@@ -167,6 +167,7 @@ make_pendings(void)
 
 	for (int i = 0; i < MAX_PENDING; i++)
 		clear_pending(&made[i]);
+	activity_init();
 	before_shmem_exit(at_exit, (Datum) 0);
 	last_flush = monitor_clock();
 	pendings = made;

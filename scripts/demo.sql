@@ -67,7 +67,7 @@ SELECT jsonb_pretty(model_metadata(m) -> 'recipe') AS recipe FROM zoo WHERE name
 \echo
 
 CREATE TABLE digits AS
-SELECT fields[1]::int AS label, fields[2:]::real[] AS pixels
+SELECT row_number() OVER () AS id, fields[1]::int AS label, fields[2:]::real[] AS pixels
 FROM regexp_split_to_table(pg_read_file('digits_test.csv'), E'\n') line,
      string_to_array(trim(line), ',') fields
 WHERE line ~ '^\d';
@@ -149,7 +149,7 @@ WHERE name = 'digits';
 \echo
 
 CREATE VIEW holdout AS
-SELECT (SELECT array_agg((p / 16)::real) FROM unnest(pixels) p) AS pixels, label FROM digits;
+SELECT (SELECT array_agg((p / 16)::real) FROM unnest(pixels) p) AS pixels, label, id FROM digits;
 
 SELECT e.* FROM zoo, evaluate(m, 'SELECT pixels, label FROM holdout') e WHERE name = 'with a graph';
 
@@ -206,6 +206,38 @@ SELECT number, operation, details ->> 'after' AS after, left(hash, 16) AS hash F
 SELECT * FROM modelopt.audit_verify();
 
 \if :runs
+\echo
+\echo '==== Predictions, next to the data ===='
+\echo
+
+-- The champion gets a graph, so that it can run.
+SELECT modelopt.commit('reader', m, 'with its graph') AS version FROM zoo WHERE name = 'with a graph';
+SELECT modelopt.alias('reader', 'champion', 'reader#1', reason => 'reads well');
+
+SELECT id, label AS truth, (classify('reader@champion', pixels)).* FROM holdout LIMIT 3;
+
+SELECT id, prediction[1:3] AS first_scores FROM predict_rows('reader@champion', 'SELECT id, pixels FROM holdout') LIMIT 3;
+
+SELECT count(*) FILTER (WHERE (classify('reader@champion', pixels)).label = label::text) AS digits_read_of_100 FROM holdout;
+
+SELECT * FROM evaluate('reader@champion', 'SELECT pixels, label FROM holdout');
+
+\echo
+\echo '==== What the versions do, and whether their input is still what it was ===='
+\echo
+
+SELECT modelopt.set_reference('reader@champion', 'SELECT pixels FROM holdout') AS rows;
+
+-- The same digits, and then all of them with the light on.
+SELECT count(*) FROM predict_rows('reader@champion', 'SELECT id, pixels FROM holdout, generate_series(1, 5)');
+SELECT count(*) FROM predict_rows('reader@champion', 'SELECT id, ARRAY(SELECT p + 0.5 FROM unnest(pixels) p) FROM holdout, generate_series(1, 5)');
+
+SELECT model_name, version, calls, rows, errors, round(mean_time::numeric, 3) AS mean_ms, round(p99_time::numeric, 3) AS p99_ms, cache_hits
+FROM modelopt.stat_models ORDER BY 1, 2;
+
+SELECT status, count(*) AS features, round(max(psi)::numeric, 2) AS most_psi, round(max(psi_noise_floor)::numeric, 2) AS noise_floor
+FROM modelopt.stat_drift WHERE model_name = 'reader' GROUP BY status ORDER BY status;
+
 \echo
 \echo '==== So it can be asked what may go, and take that ===='
 \echo

@@ -126,6 +126,9 @@ SELECT calibrate(m, NULL) IS NULL AS nothing FROM zoo WHERE name = 'mlp';
 SELECT calibrate(m, 'SELECT pixels FROM digits WHERE false') FROM zoo WHERE name = 'mlp';
 SELECT calibrate(model_agg('w', '{1}'), 'SELECT pixels FROM digits');
 SELECT calibrate(model_set(m, 'layer1.bias', array_fill('Infinity'::real, '{32}')), 'SELECT pixels FROM digits') FROM zoo WHERE name = 'mlp';
+-- More products than a run could show.
+SELECT calibrate(m, 'SELECT 1') FROM (SELECT set_graph(model_agg('l' || i || '.weight', '{{1}}' ORDER BY i), string_agg('l' || i || ':linear', ' ' ORDER BY i)) AS m
+    FROM generate_series(1, 600) i) deep;
 
 DROP OWNED BY sc_user;
 DROP ROLE sc_user;

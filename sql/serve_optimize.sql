@@ -54,6 +54,16 @@ RESET client_min_messages;
 SELECT array_agg(DISTINCT substring(recipe FROM '^\w+')) AS kinds FROM tried;
 -- The least drop is none, and then what is as good stays.
 SELECT every("drop" <= 1e-9) AS none FROM zoo, optimize(m, 'SELECT pixels, label FROM digits', max_drop => 0, tries => 1) WHERE kept;
+-- What is quantized already is so again, and says so.
+SELECT every(recipe LIKE '%, requantize => true)') AS again FROM zoo, optimize(quantize(m, 'int8'), 'SELECT pixels, label FROM digits', tries => 1)
+WHERE recipe LIKE 'quantize(%';
+-- A regression has another metric, and a loss is worse when it is more.
+SELECT measured, every("drop" <= 0.001 + 1e-9) AS within
+FROM set_graph((SELECT model_agg(name, data) FROM (VALUES ('a.weight', '{{1,0,0,0},{0,1,0,0},{0,0,1,0},{0,0,0,0.001}}'::real[]), ('b.weight', '{{1,1,1,1}}')) v (name, data)), 'a:linear b:linear') m,
+    optimize(m, 'SELECT i % 3, i % 5, i % 7, i % 11, i % 3 + i % 5 + i % 7 + 0.001 * (i % 11) FROM generate_series(1, 50) i', 0.001, 'speed', tries => 3) WHERE kept GROUP BY measured;
+SELECT step, recipe, measured, "drop" = value - first_value(value) OVER (ORDER BY step) AS more, kept
+FROM set_graph((SELECT model_agg(name, data) FROM (VALUES ('a.weight', '{{1,0,0,0},{0,1,0,0},{0,0,1,0},{0,0,0,0.001}}'::real[]), ('b.weight', '{{1,1,1,1}}')) v (name, data)), 'a:linear b:linear') m,
+    optimize(m, 'SELECT i % 3, i % 5, i % 7, i % 11, i % 3 + i % 5 + i % 7 + 0.001 * (i % 11) FROM generate_series(1, 50) i', 0.1, 'speed', 'mae', tries => 3);
 -- For speed nodes go.
 SELECT every(recipe = 'm' OR recipe LIKE 'cut_nodes(%') AS nodes, (array_agg(parameters ORDER BY step DESC) FILTER (WHERE kept))[1] < max(parameters) AS fewer
 FROM zoo, optimize(m, 'SELECT pixels, label FROM digits', 0.05, 'speed', metric => 'f1', tries => 3);

@@ -9,13 +9,16 @@
 
 /* ---------- what is multiplied ---------- */
 
+/* Nodes between a tensor and its use, as exporters and quantizers put them. */
+#define MAX_HOPS 8
+
 /* The tensor that a value has the elements of, maybe turned or rounded. */
 static int
 tensor_behind(const Graph *graph, int value)
 {
 	static const char *const names[] = {"Cast", "DequantizeLinear", "Identity", "Transpose"};
 
-	for (int steps = 0; value >= 0 && steps < graph->nnodes; steps++)
+	for (int steps = 0; value >= 0 && steps < MAX_HOPS; steps++)
 	{
 		const GraphValue *v = &graph->values[value];
 		const GraphNode *node = v->producer >= 0 ? &graph->nodes[v->producer] : NULL;

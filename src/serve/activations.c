@@ -14,6 +14,9 @@
 /* Elements that are looked at at once. */
 #define CHUNK 8192
 
+/* The runtime's outputs are bounded, and the model has some of its own. */
+#define MAX_VALUES (ORT_MAX_PORTS / 2)
+
 /* What a weight is multiplied with. */
 typedef struct WeightInputs
 {
@@ -55,46 +58,66 @@ struct Activations
 
 /* ---------- which values ---------- */
 
-static Activation *
-find_activation(Activations *activations, const Graph *graph, int value)
+/* Numbers by value and by tensor, -1 for none, while they are given. */
+typedef struct Numbers
 {
-	Activation *found = activations->items;
+	int		   *of_values;
+	int		   *of_tensors;
+} Numbers;
 
-	while (found < activations->items + activations->n && found->value != value)
-		found++;
-	if (found == activations->items + activations->n)
+static int *
+no_numbers(int n)
+{
+	int		   *numbers = palloc_extended(Max((Size) n, 1) * sizeof(int), MCXT_ALLOC_HUGE);
+
+	memset(numbers, -1, n * sizeof(int));
+	return numbers;
+}
+
+static Activation *
+find_activation(Activations *activations, const Graph *graph, int value, Numbers *numbers)
+{
+	int		   *number = &numbers->of_values[value];
+
+	if (*number < 0)
 	{
-		memset(found, 0, sizeof(*found));
-		found->value = value;
-		found->name = onnx_string(graph->values[value].name);
-		found->output = -1;
-		activations->n++;
+		if (activations->n == MAX_VALUES)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("model has too many values to calibrate"),
+					 errdetail("More than %d go into its products.", MAX_VALUES)));
+		*number = activations->n++;
+		activations->items[*number] = (Activation) {
+			.name = onnx_string(graph->values[value].name), .value = value, .output = -1
+		};
 	}
-	return found;
+	return &activations->items[*number];
 }
 
 static int
-find_weight(Activations *activations, int tensor)
+find_weight(Activations *activations, int tensor, Numbers *numbers)
 {
-	int			i = 0;
+	int		   *number = &numbers->of_tensors[tensor];
 
-	while (i < activations->nweights && activations->weights[i].tensor != tensor)
-		i++;
-	if (i == activations->nweights)
-		activations->weights[activations->nweights++] = (WeightInputs) {.tensor = tensor};
-	return i;
+	if (*number < 0)
+	{
+		*number = activations->nweights++;
+		activations->weights[*number] = (WeightInputs) {.tensor = tensor};
+	}
+	return *number;
 }
 
 static void
-add_feed(Activations *activations, const Graph *graph, const GraphFeed *given)
+add_feed(Activations *activations, const Graph *graph, const GraphFeed *given,
+		 Numbers *numbers)
 {
-	Activation *activation = find_activation(activations, graph, given->value);
+	Activation *activation = find_activation(activations, graph, given->value, numbers);
 	Feed	   *feed;
 
 	if (given->weight < 0)
 		return;
 	feed = palloc(sizeof(Feed));
-	feed->weight = find_weight(activations, given->weight);
+	feed->weight = find_weight(activations, given->weight, numbers);
 	feed->axis = given->axis;
 	feed->groups = Max(given->groups, 1);
 	feed->next = activation->feeds;
@@ -123,6 +146,7 @@ activations_of(const Model *model, Model **shown)
 	Activations *activations = palloc0(sizeof(Activations));
 	Graph	   *graph = graph_read(model);
 	GraphFeed  *feeds;
+	Numbers		numbers;
 	int			n;
 
 	if (graph == NULL)
@@ -133,17 +157,15 @@ activations_of(const Model *model, Model **shown)
 	feeds = graph_feeds(graph, &n);
 	activations->context = CurrentMemoryContext;
 	activations->model = model;
-	activations->items = palloc_extended(Max(n, 1) * sizeof(Activation), MCXT_ALLOC_HUGE);
-	activations->weights = palloc_extended(Max(n, 1) * sizeof(WeightInputs), MCXT_ALLOC_HUGE);
+	activations->items = palloc(MAX_VALUES * sizeof(Activation));
+	activations->weights = palloc_extended(Max((Size) model->ntensors, 1) * sizeof(WeightInputs),
+										   MCXT_ALLOC_HUGE);
+	numbers.of_values = no_numbers(graph->nvalues);
+	numbers.of_tensors = no_numbers(model->ntensors);
 	for (int i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		add_feed(activations, graph, &feeds[i]);
-		if (activations->n > ORT_MAX_PORTS / 2)
-			ereport(ERROR,
-					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("model has too many values to calibrate"),
-					 errdetail("More than %d go into its products.", ORT_MAX_PORTS / 2)));
+		add_feed(activations, graph, &feeds[i], &numbers);
 	}
 	*shown = show_values(activations, model, graph);
 	return activations;
@@ -161,15 +183,15 @@ find_output(Activation *activation, const Session *session)
 		elog(ERROR, "model does not give \"%s\"", utf8_to_server(activation->name));
 }
 
-/* The elements that one feature has in the tensor: runs of step, every
- * nfeatures x step elements. */
+/* Where the inputs of a weight are in a tensor: step elements of each. */
 typedef struct Features
 {
-	int64		n;
+	int64		ninputs;
 	int64		step;
 	double	   *squares;
 } Features;
 
+/* False when the tensor has not the weight's inputs. */
 static bool
 find_features(Activations *activations, const Feed *feed, const TensorShape *shape,
 			  Features *features)
@@ -177,33 +199,39 @@ find_features(Activations *activations, const Feed *feed, const TensorShape *sha
 	int			axis = feed->axis < 0 ? shape->ndim - 1 : feed->axis;
 	WeightInputs *inputs = &activations->weights[feed->weight];
 
-	if (axis < 0 || axis >= shape->ndim)
+	if (axis < 0 || axis >= shape->ndim || shape->dims[axis] == 0 ||
+		shape->dims[axis] % feed->groups != 0)
 		return false;
-	features->n = shape->dims[axis];
+	features->ninputs = shape->dims[axis] / feed->groups;
 	features->step = 1;
 	for (int i = axis + 1; i < shape->ndim; i++)
 		features->step *= shape->dims[i];
-	if (features->n == 0 || features->n % feed->groups != 0)
-		return false;
 	if (inputs->squares == NULL)
 	{
-		inputs->n = features->n / feed->groups;
+		inputs->n = features->ninputs;
 		inputs->squares = MemoryContextAllocExtended(activations->context,
 													 inputs->n * sizeof(double),
 													 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	}
 	features->squares = inputs->squares;
-	return inputs->n == features->n / feed->groups;
+	return inputs->n == features->ninputs;
 }
 
+/* Inputs come one after another, those of each group anew. */
 static void
-add_squares(const Features *features, int64 ninputs, const float *values, int64 first, int64 n)
+add_squares(const Features *features, const float *values, int64 first, int64 n)
 {
+	int64		input = first / features->step % features->ninputs;
+	int64		left = features->step - first % features->step;
+
 	for (int64 i = 0; i < n; i++)
 	{
-		int64		feature = (first + i) / features->step % features->n;
-
-		features->squares[feature % ninputs] += (double) values[i] * values[i];
+		features->squares[input] += (double) values[i] * values[i];
+		if (--left > 0)
+			continue;
+		left = features->step;
+		if (++input == features->ninputs)
+			input = 0;
 	}
 }
 
@@ -255,12 +283,16 @@ look(Activations *activations, Activation *activation, const RowBatch *batch)
 		int64		n = Min(CHUNK, count - first);
 		Features	features;
 
+		elements_to_floats(tensor->shape.type, tensor->data, first, n, values,
+						   utf8_to_server(activation->name));
 		CHECK_FOR_INTERRUPTS();
-		elements_to_floats(tensor->shape.type, tensor->data, first, n, values, activation->name);
 		add_range(activation, values, n);
 		for (const Feed *feed = activation->feeds; feed != NULL; feed = feed->next)
+		{
+			CHECK_FOR_INTERRUPTS(); /* a value may be used any number of times */
 			if (find_features(activations, feed, &tensor->shape, &features))
-				add_squares(&features, activations->weights[feed->weight].n, values, first, n);
+				add_squares(&features, values, first, n);
+		}
 	}
 }
 

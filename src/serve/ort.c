@@ -119,7 +119,7 @@ make_allocator(uint64_t memory_limit, Problem *problem)
 	if (!ort_succeeded(ort_api.CreateArenaCfgV2(keys, values, 2, &config), problem))
 		return false;
 	good = ort_succeeded(ort_api.CreateCpuMemoryInfo(ORT_ARENA_ALLOCATOR,
-											 ORT_MEMORY_DEFAULT, &arena), problem) &&
+													 ORT_MEMORY_DEFAULT, &arena), problem) &&
 		ort_succeeded(ort_api.CreateAndRegisterAllocator(ort_runtime.env, arena, config), problem);
 	if (arena != NULL)
 		ort_api.ReleaseMemoryInfo(arena);
@@ -134,14 +134,14 @@ make_environment(uint64_t memory_limit, Problem *problem)
 	Problem		ignored;
 
 	if (!ort_succeeded(ort_api.CreateEnvWithCustomLogger(ignore_log, NULL, ORT_LOG_ERROR,
-												 "modelopt", &env), problem))
+														 "modelopt", &env), problem))
 		return false;
 	ort_runtime.env = env;
 	(void) ort_succeeded(ort_api.DisableTelemetryEvents(env), &ignored);
 	return make_allocator(memory_limit, problem) &&
 		ort_succeeded(ort_api.GetAllocatorWithDefaultOptions(&ort_runtime.allocator), problem) &&
 		ort_succeeded(ort_api.CreateCpuMemoryInfo(ORT_DEVICE_ALLOCATOR,
-										  ORT_MEMORY_DEFAULT, &ort_runtime.memory), problem);
+												  ORT_MEMORY_DEFAULT, &ort_runtime.memory), problem);
 }
 
 /* The server's handlers must run on its own thread, so no other one may take
@@ -208,7 +208,7 @@ describe_ports(OrtModel *model, Problem *problem)
 		bool		output = i >= model->ninputs;
 
 		if (!ort_describe_port(model->session, output, output ? i - model->ninputs : i,
-						   &model->ports[i], problem))
+							   &model->ports[i], problem))
 			return false;
 		model->names[i] = model->ports[i].name;
 	}
@@ -223,8 +223,8 @@ set_up(OrtSessionOptions *options, int threads, Problem *problem)
 		ort_succeeded(ort_api.SetInterOpNumThreads(options, 1), problem) &&
 		ort_succeeded(ort_api.SetSessionLogSeverityLevel(options, ORT_LOG_ERROR), problem) &&
 		ort_succeeded(ort_api.SetSessionGraphOptimizationLevel(options,
-													   ort_runtime.minor < FIRST_BOUNDED_OPTIMIZER ?
-													   ORT_OPTIMIZE_NOTHING : ORT_OPTIMIZE_EXTENDED), problem) &&
+															   ort_runtime.minor < FIRST_BOUNDED_OPTIMIZER ?
+															   ORT_OPTIMIZE_NOTHING : ORT_OPTIMIZE_EXTENDED), problem) &&
 		ort_succeeded(ort_api.AddSessionConfigEntry(options, "session.load_model_format", "ONNX"), problem) &&
 		ort_succeeded(ort_api.AddSessionConfigEntry(options, "session.use_env_allocators", "1"), problem) &&
 		ort_succeeded(ort_api.AddSessionConfigEntry(options, "session.intra_op.allow_spinning", "0"), problem);
@@ -241,7 +241,7 @@ ort_create_session(const void *bytes, size_t size, int threads,
 		return false;
 	good = set_up(options, threads, problem) &&
 		ort_succeeded(ort_api.CreateSessionFromArray(ort_runtime.env, bytes, size, options,
-											 session), problem);
+													 session), problem);
 	ort_api.ReleaseSessionOptions(options);
 	return good;
 }

@@ -37,12 +37,12 @@ make_tensor(const ServedTensor *tensor, OrtValue **value, Problem *problem)
 		return ort_fail(problem, "an input has no shape");
 	if (shape->type != ELEMENT_STRING)
 		return ort_succeeded(ort_api.CreateTensorWithDataAsOrtValue(ort_runtime.memory,
-															tensor->data,
-															tensor->bytes,
-															shape->dims, shape->ndim,
-															shape->type, value), problem);
+																	tensor->data,
+																	tensor->bytes,
+																	shape->dims, shape->ndim,
+																	shape->type, value), problem);
 	return ort_succeeded(ort_api.CreateTensorAsOrtValue(ort_runtime.allocator, shape->dims,
-												shape->ndim, shape->type, value), problem) &&
+														shape->ndim, shape->type, value), problem) &&
 		fill_strings(*value, tensor, count, problem);
 }
 
@@ -181,7 +181,7 @@ take_strings(OrtValue *value, int64_t count, ServedTensor *tensor,
 	offsets[count] = length;
 	return count == 0 ||
 		ort_succeeded(ort_api.GetStringTensorContent(value, (char *) offsets + head,
-											 length, (size_t *) offsets, count), problem);
+													 length, (size_t *) offsets, count), problem);
 }
 
 static bool

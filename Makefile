@@ -88,7 +88,8 @@ $(OBJ_DIRS):
 	$(MKDIR_P) $@
 
 # The program that models run in, beside the library that starts it.
-RUNNER_SOURCES = src/serve/runner/runner.c src/serve/runner/prison.c src/serve/ort.c src/serve/ports.c
+RUNNER_SOURCES = src/serve/runner/runner.c src/serve/runner/prison.c $(addprefix src/serve/, \
+	ort.c ort_ports.c ort_values.c ports.c value.c)
 RUNNER_OBJS = $(patsubst src/%.c,runner/%.o,$(RUNNER_SOURCES))
 RUNNER_COPT = $(COPT)
 RUNNER_CFLAGS = -std=gnu11 -O2 -g -fstack-protector-strong -Wall -Wextra -Wshadow \

@@ -17,6 +17,7 @@ my $runner = "$server->{folder}$library_folder/modelopt_runner";
 is($status, 0, 'there is a runner that lies') or diag($out, $err);
 
 my ($PREDICT, $JSON) = map { "SELECT $_ FROM zoo;" } "predict(m, '{1,2}'::real[])", "predict_json(m, '[1,2]')";
+my $CLASSIFY = "SELECT (classify(m, '{1,2}'::real[])).label FROM zoo;";
 $server->on(sub {
 	create_database('lies');
 	my $session = Session->new('lies');
@@ -28,15 +29,23 @@ $server->on(sub {
 	is($tell->('the truth', $JSON), '{"y": [1, 2]}', 'it can be believed');
 	is($tell->('strings', $JSON), '{"y": ["a", "b"]}', 'with strings, too');
 	for my $lie ('many inputs', 'less than no inputs', 'many dimensions', 'a name that is longer than all', 'noise', 'ports without an end',
-		'half of the ports')
+		'half of the ports', 'maps in types without an end', 'maps of a half type')
 	{
 		like($tell->($lie, $PREDICT), qr/ERROR:  XX000: model runner does not say what the model takes/, $lie);
 	}
 	for my $lie ('many outputs', 'no outputs', 'a tensor beyond the end', 'a tensor before the start', 'a tensor between places',
 		'less bytes than elements', 'a shape that overflows', 'a shape below nothing', 'a shape of 1000 dimensions',
-		'a type that is none', 'bytes for numbers', 'strings without room for them', 'numbers for strings')
+		'a type that is none', 'bytes for numbers', 'parts for numbers', 'strings without room for them', 'numbers for strings')
 	{
 		like($tell->($lie, $_), qr/ERROR:  XX000: model runner gave /, $lie) for $PREDICT, $JSON;
+	}
+	is($tell->('maps', $JSON), '{"y": [{"7": 1, "8": 2}]}', 'and maps');
+	for my $lie ('maps without room for them', 'maps less than none', 'maps in a sequence of two dimensions', 'maps that are numbers',
+		'maps beyond the end', 'maps longer than the whole', 'maps between places', 'maps in themselves', 'maps of nothing',
+		'maps of three parts', 'maps of one part', 'maps with more keys than values', 'maps with keys of another type',
+		'maps with values of another type', 'maps with less bytes than values')
+	{
+		like($tell->($lie, $_), qr/ERROR:  XX000: model runner gave /, $lie) for $CLASSIFY, $JSON;
 	}
 	like($tell->($_, $JSON), qr/ERROR:  XX000: model runner gave a string that does not exist/, $_)
 	  for 'strings beyond the end', 'strings that end before they start';

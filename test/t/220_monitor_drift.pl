@@ -79,10 +79,10 @@ is(on(q{SELECT n, n_out_of_range, psi, status FROM modelopt.stat_drift WHERE fea
 is(on(q{SELECT status FROM modelopt.stat_drift WHERE feature = '?column?'}) . on(q{SELECT status FROM modelopt.stat_drift_summary}), 'driftdrift', 'an output that drifts is enough');
 
 # A model that was made for values that are no numbers, as many are of which one of ten is missing.
-on(q{SELECT modelopt.commit('missing', model_agg('w', '{1}')); SELECT modelopt.set_reference('missing', $$SELECT CASE WHEN i % 10 = 0 THEN 'NaN' ELSE i END::float8 AS x FROM generate_series(1, 1000) i$$);
-	SELECT driver.observe(3, 1, false, 1, (SELECT array_agg(CASE WHEN i % 10 = 0 THEN 'NaN' ELSE i END::float8) FROM generate_series(1, 1000) i))});
+on(q{SELECT modelopt.commit('missing', model_agg('w', '{1}')); SELECT modelopt.set_reference('missing', $$SELECT CASE WHEN i % 10 = 0 THEN 'NaN'::float8 ELSE i END AS x FROM generate_series(1, 1000) i$$);
+	SELECT driver.observe(3, 1, false, 1, (SELECT array_agg(CASE WHEN i % 10 = 0 THEN 'NaN'::float8 ELSE i END) FROM generate_series(1, 1000) i))});
 is(on(q{SELECT n, n_out_of_range, out_of_range_rate, status FROM modelopt.stat_drift WHERE model_name = 'missing'}), '1000|100|0|ok', 'what is no number as often as in the reference is no drift');
-on(q{SELECT driver.observe(3, 1, false, 1, (SELECT array_agg(CASE WHEN i % 10 < 5 THEN 'NaN' ELSE i END::float8) FROM generate_series(1, 1000) i))});
+on(q{SELECT driver.observe(3, 1, false, 1, (SELECT array_agg(CASE WHEN i % 10 < 5 THEN 'NaN'::float8 ELSE i END) FROM generate_series(1, 1000) i))});
 is(on(q{SELECT abs(out_of_range_rate - 0.2) < 1e-12, status FROM modelopt.stat_drift WHERE model_name = 'missing'}), 't|drift', 'more often is');
 on(q{SELECT modelopt.drop('missing')});
 
@@ -252,7 +252,7 @@ $server->start;
 on(q{SELECT driver.observe(1, 1, false, 1, '{1,2,3}')}) for 1 .. 2;
 is(on($count), '6', 'windows from before the epoch');
 is(on(q{SELECT count(*) FROM modelopt.stat_drift_bins WHERE version = 1 AND count > 3}), '1', 'of which none is another');
-is(on(q{SELECT window_start < '2000-01-01' FROM modelopt.stat_drift WHERE version = 2 AND feature = 'input1'}), 't', 'are windows as others are');
+is(on(q{SET modelopt.drift_min_rows = 100; SELECT n, window_start < '2000-01-01' FROM modelopt.stat_drift WHERE version = 1}), '6|t', 'are windows as others are');
 
 # A database that is dropped leaves no counts for good.
 $server->on(sub { create_database('gone'); create_driver('gone') });

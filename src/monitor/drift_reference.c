@@ -107,6 +107,7 @@ static MemoryContext context = NULL;	/* of references */
 static MemoryContext retired = NULL;	/* parent of contexts that are left */
 static bool has_retired = false;
 static HTAB *references = NULL;
+static MonitorDrift *latest = NULL; /* which the next invocation is likely of */
 static MonitorDrift *pending = NULL;	/* a list */
 static Oid	reference_table = InvalidOid;
 static bool stale = false;
@@ -319,6 +320,7 @@ begin_anew(void)
 	};
 
 	drift_flush(true);
+	latest = NULL;
 	pending = NULL;
 	pending_rows = 0;
 	if (context != NULL)
@@ -381,20 +383,28 @@ is_sampled(void)
 	return true;
 }
 
-MonitorDrift *
-monitor_do_find_drift(int64 model_id, int32 version)
+static MonitorDrift *
+find_loaded(int64 model_id, int32 version)
 {
 	DriftVersion served = {model_id, version, 0};
 	MonitorDrift *drift;
 	bool		found;
 
-	prepare();
 	drift = hash_search(references, &served, HASH_ENTER, &found);
 	if (!found)
 		drift->loaded = false;
 	if (!drift->loaded)
 		load(drift);
-	return drift->reference != 0 && is_sampled() ? drift : NULL;
+	return drift;
+}
+
+MonitorDrift *
+monitor_do_find_drift(int64 model_id, int32 version)
+{
+	prepare();
+	if (latest == NULL || latest->served.model_id != model_id || latest->served.version != version)
+		latest = find_loaded(model_id, version);
+	return latest->reference != 0 && is_sampled() ? latest : NULL;
 }
 
 /* ---------- observing ---------- */

@@ -142,7 +142,8 @@ monitor_subject(MonitorCall *call, int64 model_id, int32 version)
 		monitor_do_subject(call, model_id, version);
 }
 
-/* Ends the phase that the invocation is in, and begins another. */
+/* Ends the phase that the invocation is in, and begins another; the first began
+ * with the invocation. */
 static inline void
 monitor_enter(MonitorCall *call, MonitorPhase phase)
 {

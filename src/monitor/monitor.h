@@ -175,7 +175,7 @@ monitor_fail(MonitorCall *call)
 		monitor_do_fail(call);
 }
 
-/* ---------- drift (drift_reference.c) ---------- */
+/* ---------- drift (drift_reference.c, drift_observe.c) ---------- */
 
 /* What a version is compared with, until the transaction ends. */
 typedef struct MonitorDrift MonitorDrift;

@@ -94,7 +94,7 @@ load(void)
 static void
 run(void)
 {
-	ExchangeTensor *y = &exchange->outputs[0];
+	PlacedTensor *y = &exchange->outputs[0];
 	int64_t		rows = exchange->inputs[0].shape.dims[0];
 	bool		is_bytes = is("other") || is("text");
 	float	   *ones = (float *) ((char *) exchange + EXCHANGE_OUTPUTS);

@@ -64,6 +64,7 @@ put_port(char *at, const char *name, int type, int ndim)
 {
 	int64_t		dims[] = {-1, 2};
 
+	at = put_name(at, name);
 	at = put_int(at, PORT_TENSOR);
 	at = put_int(at, type);
 	at = put_int(at, ndim);
@@ -71,7 +72,7 @@ put_port(char *at, const char *name, int type, int ndim)
 	at += ndim * sizeof(int64_t);
 	for (int i = 0; i < ndim; i++)
 		at = put_name(at, "");
-	return put_name(at, name);
+	return at;
 }
 
 static void
@@ -79,15 +80,17 @@ load(void)
 {
 	char	   *start = (char *) exchange + EXCHANGE_OUTPUTS;
 	char	   *at = start;
+	char	   *last;
 	int			ninputs = is("grows") && loads++ > 0 ? 900 : 1;
 
 	at = put_int(at, ninputs);
 	for (int i = 0; i < ninputs; i++)
 		at = put_port(at, "x", ELEMENT_F32, 2);
 	at = put_int(at, 1);
+	last = at;
 	at = put_port(at, "y", is("other") ? ELEMENT_F64 : is("text") ? ELEMENT_STRING : ELEMENT_F32, 1);
 	if (is("ports"))
-		put_int(at - 1 - sizeof(int32_t), 0x7ffffffe);
+		put_int(last, 0x7ffffffe);
 	exchange->bytes = at - start;
 }
 

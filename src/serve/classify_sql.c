@@ -111,13 +111,19 @@ classes_find_outputs(const Session *session, int *scores, int *label)
 char *
 classes_label_of_output(const RowOutput *output, int row)
 {
+	int			type = output->tensor->shape.type;
 	double		value;
 
 	if (output->width != 1)
 		return NULL;
-	if (output->port->type == ELEMENT_STRING)
+	if (type == ELEMENT_STRING)
 		return string_element(output->tensor, output->count, row);
-	dtype_to_double(element_dtype(output->port->type), output->tensor->data, row, 1, &value);
+	/* A label may be any number, also one that no double is. */
+	if (type == ELEMENT_I64)
+		return psprintf(INT64_FORMAT, ((const int64 *) output->tensor->data)[row]);
+	if (type == ELEMENT_U64)
+		return psprintf(UINT64_FORMAT, ((const uint64 *) output->tensor->data)[row]);
+	dtype_to_double(element_dtype(type), output->tensor->data, row, 1, &value);
 	return psprintf("%.0f", value);
 }
 
@@ -210,7 +216,7 @@ classify(FunctionCallInfo fcinfo)
 				 errmsg("output \"%s\" has " INT64_FORMAT " values for a row, which are no scores of classes",
 						utf8_to_server(output.port->name), output.width)));
 	scores = palloc(output.width * sizeof(float));
-	elements_to_floats(output.port->type, output.tensor->data, 0, output.width, scores,
+	elements_to_floats(output.tensor->shape.type, output.tensor->data, 0, output.width, scores,
 					   utf8_to_server(output.port->name));
 	best = classes_best(scores, output.width, &probability);
 	label = find_label(batch, label_output, PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2),

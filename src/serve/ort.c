@@ -201,14 +201,20 @@ make_environment(uint64_t memory_limit, Problem *problem)
 										  ORT_MEMORY_DEFAULT, &runtime.memory), problem);
 }
 
-/* The server's handlers must run on its own thread, so no other one may take
- * signals: those made in between inherit the mask. */
+/*
+ * The server's handlers must run on its own thread, so no other one may take
+ * signals: those made in between inherit the mask.  A division that the
+ * processor refuses happens on this thread when there are no others, and
+ * the kernel would end the process for one that is blocked.
+ */
 static void
-block_signals(sigset_t *previous)
+block_signals(int threads, sigset_t *previous)
 {
 	sigset_t	all;
 
 	sigfillset(&all);
+	if (threads == 1)
+		sigdelset(&all, SIGFPE);
 	pthread_sigmask(SIG_SETMASK, &all, previous);
 }
 
@@ -224,7 +230,7 @@ ort_open(const char *library, uint64_t memory_limit, Problem *problem)
 	sigset_t	signals;
 	bool		good = true;
 
-	block_signals(&signals);
+	block_signals(0, &signals);
 	if (runtime.memory == NULL)
 		good = bind_library(library, problem) &&
 			make_environment(memory_limit, problem);
@@ -244,6 +250,7 @@ static bool
 describe_tensor(const OrtTypeInfo *info, Port *port, Problem *problem)
 {
 	const OrtTensorInfo *tensor;
+	const char *symbols[ORT_MAX_DIMS];	/* belong to the type, which goes */
 	size_t		ndim;
 
 	if (!succeeded(api.CastTypeInfoToTensorInfo(info, &tensor), problem) ||
@@ -258,12 +265,11 @@ describe_tensor(const OrtTypeInfo *info, Port *port, Problem *problem)
 	if (port->dims == NULL || port->symbols == NULL)
 		return fail(problem, "out of memory");
 	if (!succeeded(api.GetDimensions(tensor, port->dims, ndim), problem) ||
-		!succeeded(api.GetSymbolicDimensions(tensor, port->symbols, ndim), problem))
+		!succeeded(api.GetSymbolicDimensions(tensor, symbols, ndim), problem))
 		return false;
 	for (size_t i = 0; i < ndim; i++)
 	{
-		/* They belong to the type, which goes. */
-		port->symbols[i] = strdup(port->symbols[i] != NULL ? port->symbols[i] : "");
+		port->symbols[i] = strdup(symbols[i] != NULL ? symbols[i] : "");
 		if (port->symbols[i] == NULL)
 			return fail(problem, "out of memory");
 	}
@@ -367,7 +373,7 @@ ort_load(const void *bytes, size_t size, int threads, Problem *problem)
 		fail(problem, "out of memory");
 		return NULL;
 	}
-	block_signals(&signals);
+	block_signals(threads, &signals);
 	good = create_session(model, bytes, size, threads, problem) &&
 		describe_ports(model, problem);
 	restore_signals(&signals);

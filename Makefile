@@ -25,22 +25,23 @@ PAGE_SQL = text plots style history weights serving page
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 	src/format/onnx.sql src/graph/graph.sql src/transform/prune.sql src/transform/cut.sql \
 	src/transform/quantize.sql src/transform/compress.sql src/transform/report.sql \
-	src/serve/predict.sql src/repo/tables.sql src/monitor/tables.sql src/repo/kept.sql \
+	src/serve/predict.sql src/serve/evaluate.sql src/repo/tables.sql \
+	src/monitor/tables.sql src/repo/kept.sql \
 	$(REPO_SQL:%=src/repo/%.sql) src/monitor/stats.sql src/monitor/drift.sql \
 	$(PAGE_SQL:%=src/page/%.sql) \
-	src/repo/publish.sql src/monitor/reference.sql src/repo/views.sql src/monitor/views.sql \
-	src/serve/cache.sql src/monitor/prom.sql
+	src/repo/publish.sql src/monitor/reference.sql src/repo/views.sql src/monitor/views.sql src/monitor/prom.sql \
+	src/serve/cache.sql src/serve/calibrate.sql src/serve/optimize.sql
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 
 REGRESS = model inspect tensor spill prune prune_structured prune_errors \
 	quantize compress lossless report \
 	pytorch_read pytorch_write safetensors onnx gguf npz formats \
-	graph cut_nodes cut_layers cut_edges \
+	graph graph_crafted cut_nodes cut_layers cut_edges \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
 	hostile_gguf hostile_npz \
 	repo_audit repo_sign repo_track repo_load repo_commit repo_diff repo_blame repo_merge \
-	repo_gc repo_verify repo_encodings repo_float8 serve_predict repo_access
+	repo_gc repo_verify repo_encodings repo_float8 serve_predict serve_json serve_evaluate serve_calibrate serve_optimize repo_access
 REGRESS_OPTS = --load-extension=modelopt
 ISOLATION = $(patsubst $(HERE)/test/isolation/specs/%.spec,%,$(wildcard $(HERE)/test/isolation/specs/*.spec))
 ISOLATION_OPTS = --inputdir=$(HERE)/test/isolation --load-extension=modelopt
@@ -90,17 +91,19 @@ $(OBJ_DIRS):
 	$(MKDIR_P) $@
 
 # The program that models run in, beside the library that starts it.
-RUNNER_SOURCES = src/serve/runner/runner.c src/serve/runner/prison.c src/serve/ort.c src/serve/ports.c
+RUNNER_SOURCES = src/serve/runner/runner.c src/serve/runner/prison.c $(addprefix src/serve/, \
+	ort.c ort_ports.c ort_values.c ports.c value.c)
 RUNNER_OBJS = $(patsubst src/%.c,runner/%.o,$(RUNNER_SOURCES))
+RUNNER_COPT = $(COPT)
 RUNNER_CFLAGS = -std=gnu11 -O2 -g -fstack-protector-strong -Wall -Wextra -Wshadow \
-	-Wno-unused-parameter -MMD -MP
+	-Wno-unused-parameter -Wno-missing-field-initializers -MMD -MP
 
 all: modelopt_runner
 modelopt_runner: $(RUNNER_OBJS)
-	$(CC) $(RUNNER_CFLAGS) $(COPT) -o $@ $^ -ldl -lpthread -lseccomp
+	$(CC) $(RUNNER_CFLAGS) $(RUNNER_COPT) -o $@ $^ -ldl -lpthread -lseccomp
 runner/%.o: src/%.c $(HERE)/Makefile
 	@$(MKDIR_P) $(@D)
-	$(CC) $(RUNNER_CFLAGS) $(COPT) -I$(HERE)/src -c -o $@ $<
+	$(CC) $(RUNNER_CFLAGS) $(RUNNER_COPT) -I$(HERE)/src -c -o $@ $<
 
 install: install-runner
 install-runner: modelopt_runner installdirs

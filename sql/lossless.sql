@@ -79,6 +79,7 @@ SELECT model_read(model_write(p.m, 'safetensors')) = model_read(model_write(n.m,
 SET client_min_messages = notice;
 SELECT compress(m, 'lossless') = m FROM packed WHERE name = 'pruned';
 SELECT compress(m, 'lossless', exclude => '{weight}') = m FROM net WHERE name = 'drawn';
+SELECT compress(model_read('\x0200000000000000' || '{}'::bytea, 'safetensors'), 'lossless') IS NULL AS null_;
 SELECT compress(m, 'lossless', bits => 4) FROM net WHERE name = 'drawn';
 SELECT compress(m, 'lossless', max_error => 0.1) FROM net WHERE name = 'drawn';
 SET client_min_messages = warning;

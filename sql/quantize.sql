@@ -134,6 +134,13 @@ SELECT quantize(NULL, 'int8') IS NULL AS null_;
 
 -- Once more.
 SELECT encoding, max(bytes) FROM zoo, tensors(quantize(quantize(m, 'int8'), 'int4', requantize => true)) WHERE name = 'a' GROUP BY encoding;
+-- Not where it would be larger than the codes that are there, whatever the dtype.
+SELECT type, bool_and(t.encoding = q.encoding AND t.bytes = q.bytes) AS stays FROM zoo, unnest('{int16,fp16,bf16}'::text[]) type,
+    LATERAL (SELECT quantize(m, 'int4') AS four) x, tensors(four) t JOIN LATERAL tensors(quantize(four, type, requantize => true)) q USING (name)
+WHERE t.encoding = 'affine' GROUP BY type ORDER BY type;
+SELECT d.note, count(*) FROM zoo, quantize_dry_run(quantize(m, 'int4'), 'bf16', requantize => true) d GROUP BY 1 ORDER BY 1;
+-- Zeros that are left out of what is stored stay out.
+SELECT b.encoding, b.bytes < a.bytes AS smaller FROM (SELECT prune(model_agg('x', numbers(64, 64)), 0.9) AS m) x, tensors(m) a, tensors(quantize(m, 'fp16')) b;
 
 -- Refusals.
 CREATE FUNCTION refusal(query text) RETURNS text LANGUAGE plpgsql AS $$
@@ -194,6 +201,12 @@ SELECT call, refusal(format('SELECT %s FROM odd', call)) FROM unnest(ARRAY[
     'quantize(m, ''int8'', include => ''{four}'', activation_ranges => ''{"x": [0]}'')',
     'quantize(m, ''int8'', include => ''{four}'', activation_ranges => ''{"x": [0, "1"]}'')'
 ]) call;
+-- Numbers that are finite, and no floats: 1, and 1e300 ever after.
+CREATE TABLE wide AS SELECT model_read('\x4800000000000000' || '{"x": {"dtype": "F64", "shape": [20, 30], "data_offsets": [0, 4800]}}   '::bytea ||
+    decode('000000000000f03f' || repeat('9c7500883ce4377e', 599), 'hex'), 'safetensors') AS m;
+SELECT call, refusal(format('SELECT %s FROM wide', call)) FROM unnest(ARRAY[
+    'quantize(m, ''int8'')', 'quantize(m, ''fp16'')', 'compress(m, ''cluster'', bits => 4)', 'compress(m, max_error => 1)']) call;
+DROP TABLE wide;
 \x
 
 CREATE TABLE mlp AS SELECT model_read(decode(:'mlp', 'base64')) AS m;
@@ -221,6 +234,19 @@ SELECT array_agg(v ORDER BY o) AS third_row FROM conv, unnest(tensor(model_read(
 SELECT length(model_write(compress(m, 'cluster', bits => 2), 'onnx')) > 0 AS written FROM mlp;
 SELECT length(model_write(compress(m, 'cluster', bits => 2, include => '{layer1.weight}'), 'onnx')) > 0 AS written FROM mlp;
 DROP TABLE conv;
+-- Columns that are longer than what is written at once: 70000 codes, and 16 that
+-- fill the last block up.
+CREATE TABLE long AS SELECT q, model_read(model_write(q, 'onnx')) AS f FROM (
+    SELECT quantize(set_graph(model_agg('l.weight', d), 'l:linear'), 'int4') AS q
+    FROM (SELECT array_agg(r) FROM (SELECT array_agg((sin(i) * o)::real ORDER BY i) AS r FROM generate_series(1, 70000) i, generate_series(1, 2) o GROUP BY o) rows) v (d)) x;
+SET enable_nestloop = off;
+SELECT count(*) AS elements, bool_and(x = (code - 8)::real * scale) AS same FROM long,
+    LATERAL (SELECT (o - 1) / 70000 AS r, (o - 1) % 70000 AS k, x FROM unnest(tensor(q, 'l.weight')) WITH ORDINALITY u (x, o)) e
+    JOIN LATERAL (SELECT ((o - 1) * 2 + half) / 70016 AS r, ((o - 1) * 2 + half) % 70016 AS k, bytes::int >> 4 * half & 15 AS code
+        FROM unnest(tensor(f, 'l.weight_quantized')) WITH ORDINALITY u (bytes, o), generate_series(0, 1) half) c USING (r, k)
+    JOIN LATERAL (SELECT o - 1 AS block, scale FROM unnest(tensor(f, 'l.weight_scale')) WITH ORDINALITY u (scale, o)) s ON block = r * 2188 + k / 32;
+RESET enable_nestloop;
+DROP TABLE long;
 -- Elsewhere it is decoded.
 SELECT format, model_set_metadata(model_read(model_write(q, format)), '{}') = decompress(q) AS same
 FROM zoo, quantize(m, 'int8') q, unnest('{safetensors, npz}'::text[]) format;

@@ -154,6 +154,7 @@ FROM modelopt.stat_info i, (VALUES
     ('modelopt.reset_stats(text,integer,name,name,boolean)', 'reset_stats(''secret'')', 'admin')) s (function, call, needs);
 INSERT INTO verb VALUES
     ('modelopt.stat_info()', 'stat_info()', 'none'),
+    ('modelopt.stat_versions()', 'stat_versions()', 'none'),
     ('modelopt.profile(text,bigint,boolean)', 'profile(''SELECT 1'')', 'none'),
     ('modelopt.set_reference(text,text,text,bigint)', 'set_reference(''secret#1'', ''SELECT 1'')', 'write'),
     ('modelopt.put_reference(text,jsonb,text)', 'put_reference(''secret#1'', (SELECT jsonb_agg(p) FROM modelopt.profile(''SELECT 1'') p))', 'write'),

@@ -18,6 +18,9 @@
 
 #define LEAST_BLOCK		16		/* of MatMulNBits */
 
+/* Codes of a column that are packed at once; even. */
+#define COLUMN_STRETCH	65536
+
 static OnnxNative *
 create(const Tensor *tensor, Payload *payload)
 {
@@ -120,7 +123,10 @@ onnx_native_scales(const OnnxNative *native, DType dtype)
 	(void) dtype_from_float(dtype, scales, n, stored);
 	dtype_to_float(dtype, stored, 0, n, back);
 	if (memcmp(scales, back, n * sizeof(float)) != 0)
+	{
+		pfree(stored);
 		stored = NULL;
+	}
 	pfree(scales);
 	pfree(back);
 	return stored;
@@ -439,6 +445,22 @@ in_blocks(OnnxNative *native, const OnnxSurvey *survey,
 	return native;
 }
 
+/* Codes first to first + n - 1 of a column; behind its end there are zeros. */
+static void
+get_column(const OnnxNative *native, const char *stored, int64 column,
+		   int64 first, int64 n, uint8 *codes)
+{
+	int64		own = Max(Min(n, native->rows - first), 0);
+
+	if (native->transposed)
+		unsigned_codes(native, stored, column * native->rows + first, own, codes);
+	else
+		for (int64 i = 0; i < own; i++)
+			unsigned_codes(native, stored,
+						   (first + i) * native->columns + column, 1, codes + i);
+	memset(codes + own, 0, n - own);
+}
+
 /* The codes of a column after another, the last block of each filled up. */
 static void
 put_blocks(const OnnxNative *native, Sink *sink, uint64 at)
@@ -446,30 +468,30 @@ put_blocks(const OnnxNative *native, Sink *sink, uint64 at)
 	const Affine *affine = &native->affine;
 	int			bits = dtype_bits(affine->codes);
 	int64		padded = blocks_of(native) * affine->group;
-	int64		row = padded * bits / 8;
 	char	   *stored = get_stored(native->payload, affine->codes_at,
 									dtype_bytes(affine->codes, affine->count));
-	uint8	   *column = palloc0(padded);
-	char	   *packed = palloc(row);
+	uint8	   *codes = palloc(COLUMN_STRETCH);
+	char	   *packed = palloc(COLUMN_STRETCH);
 
-	for (int64 n = 0; n < native->columns; n++)
+	for (int64 column = 0; column < native->columns; column++)
 	{
-		CHECK_FOR_INTERRUPTS();
-		if (native->transposed)
-			unsigned_codes(native, stored, n * native->rows, native->rows,
-						   column);
-		else
-			for (int64 k = 0; k < native->rows; k++)
-				unsigned_codes(native, stored, k * native->columns + n, 1,
-							   column + k);
-		if (bits == 4)
-			kernel_pack_nibbles((uint8 *) packed, column, padded);
-		else
-			memcpy(packed, column, padded);
-		sink->put(sink, at + n * row, packed, row);
+		for (int64 first = 0; first < padded; first += COLUMN_STRETCH)
+		{
+			int64		n = Min(padded - first, COLUMN_STRETCH);
+			int64		bytes = n * bits / 8;
+
+			CHECK_FOR_INTERRUPTS();
+			get_column(native, stored, column, first, n, codes);
+			if (bits == 4)
+				kernel_pack_nibbles((uint8 *) packed, codes, n);
+			else
+				memcpy(packed, codes, n);
+			sink->put(sink, at, packed, bytes);
+			at += bytes;
+		}
 	}
 	pfree(stored);
-	pfree(column);
+	pfree(codes);
 	pfree(packed);
 }
 

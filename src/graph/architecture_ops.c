@@ -14,6 +14,14 @@
 
 #define CURRENT (builder->current.name)
 
+/* A bias has an element for each row of its weight. */
+static void
+check_bias(const Step *step, const Tensor *bias, int64 n)
+{
+	if (bias != NULL && (bias->ndim != 1 || bias->dims[0] != n))
+		step_fail(step, "has a bias that does not fit its weight");
+}
+
 /* ---------- operators without tensors ---------- */
 
 static void
@@ -109,9 +117,9 @@ build_flatten(Builder *builder, const Step *step)
 	{
 		int64		dim = builder->current.dims[i];
 
-		/* Sizes are of at most 9 digits; what is larger is not known. */
-		features = features < 0 || dim < 0 || features > PG_INT32_MAX ? -1 :
-			features * dim;
+		/* What is larger is not known. */
+		features = features < 0 || dim < 0 || features > PG_INT32_MAX ||
+			dim > PG_INT32_MAX ? -1 : features * dim;
 	}
 	initStringInfo(&attributes);
 	onnx_put_attribute(&attributes, "axis", 1);
@@ -205,6 +213,7 @@ build_conv(Builder *builder, const Step *step)
 	StringInfoData attributes;
 
 	builder_check_tensor(step, weight, n + 2);
+	check_bias(step, bias, weight->dims[0]);
 	builder_check_rank(builder, step, n + 2);
 	if (weight->dims[0] % step->groups != 0 ||
 		weight->dims[1] > PG_INT32_MAX / step->groups)
@@ -291,14 +300,6 @@ multiply(Builder *builder, const Step *step, const char *weight,
 	sum[0] = CURRENT;
 	if (bias != NULL)
 		CURRENT = builder_node(builder, step, "Add", sum, NULL);
-}
-
-/* A bias has an element for each row of its weight. */
-static void
-check_bias(const Step *step, const Tensor *bias, int64 n)
-{
-	if (bias != NULL && (bias->ndim != 1 || bias->dims[0] != n))
-		step_fail(step, "has a bias that does not fit its weight");
 }
 
 static void

@@ -154,15 +154,14 @@ integer_value(const Step *step, StepOption option, const char *value,
 	return number;
 }
 
+/* ONNX has it as a float. */
 static double
 real_value(const Step *step, StepOption option, const char *value)
 {
 	char	   *end;
-	double		number;
+	double		number = strtod(value, &end);
 
-	errno = 0;
-	number = strtod(value, &end);
-	if (end == value || *end != '\0' || !isfinite(number) || number < 0)
+	if (end == value || *end != '\0' || !isfinite((float) number) || number < 0)
 		fail_value(step, option, value);
 	return number;
 }

@@ -39,7 +39,7 @@ typedef struct GraphInts
 	bool	   *known;			/* else the value may be a name, as in dims */
 	GraphLiteral *literals;		/* where they stand */
 	GraphOrigin *origins;
-	bool		is_wide;		/* i64, and not i32 or a float */
+	bool		is_wide;		/* i64, and not i32 */
 } GraphInts;
 
 /* A number of a dimension, a place or a node that is not known. */
@@ -160,6 +160,7 @@ typedef enum PinKind
 
 typedef struct Graph
 {
+	MemoryContext memory;		/* that all of it is in */
 	const Model *model;
 	OnnxBytes	message;		/* ModelProto, checked */
 	int64		opset;
@@ -169,6 +170,10 @@ typedef struct Graph
 	OnnxBytes  *names;
 	int			nnodes;
 	GraphNode  *nodes;			/* in the order in which they compute */
+
+	/* what values' integers are in, since the last walk over the nodes */
+	MemoryContext ints_memory;
+	int64		nints;
 
 	/* places, once graph_analyze has been called */
 	int			nplaces;
@@ -249,6 +254,26 @@ extern OnnxBytes graph_write(const Graph *graph);
 
 /* The value that is used instead of one, if it has been replaced. */
 extern int	graph_final(const Graph *graph, int value);
+
+/* ---------- what is multiplied (graph_observe.c) ---------- */
+
+/* A value that goes into a MatMul, Gemm or Conv, and is computed from inputs. */
+typedef struct GraphFeed
+{
+	int			value;
+	int			weight;			/* tensor of the model that it is multiplied with,
+								 * if it is known which of its features with
+								 * which, or -1 */
+	int			axis;			/* of features; -1 for the last one */
+	int64		groups;			/* of features that have weights of their own */
+} GraphFeed;
+
+/* All of them, in the current context. */
+extern GraphFeed *graph_feeds(const Graph *graph, int *n);
+
+/* The ModelProto with values as further outputs, which they may not be yet. */
+extern OnnxBytes graph_with_outputs(const Graph *graph, const int *values,
+									int n);
 
 /* ---------- a graph from a short text ---------- */
 

@@ -5,6 +5,7 @@
  * Exporters compute the shape of a reshape from the shapes of other values, so
  * a little arithmetic is done here, on few integers of which some may not be
  * known.  Where an integer stands in the graph as it is, that is remembered.
+ * Integers live until the next walk over the graph.
  */
 #include "postgres.h"
 
@@ -12,10 +13,14 @@
 #include "graph/operators.h"
 
 static GraphInts *
-make_ints(int n)
+make_ints(Graph *graph, int n)
 {
+	MemoryContext old = MemoryContextSwitchTo(graph->ints_memory);
 	GraphInts  *ints = palloc(sizeof(GraphInts));
 
+	graph->nints += Max(n, 1);
+	if (graph->nints > GRAPH_MAX_ENTRIES)
+		graph_too_large(GRAPH_MAX_ENTRIES, "integers to compute sizes with");
 	ints->n = n;
 	ints->is_wide = true;
 	ints->values = palloc0(Max(n, 1) * sizeof(int64));
@@ -27,6 +32,7 @@ make_ints(int n)
 		ints->literals[i].value = -1;
 		ints->origins[i].value = -1;
 	}
+	MemoryContextSwitchTo(old);
 	return ints;
 }
 
@@ -58,9 +64,10 @@ is_integer(DType dtype)
 }
 
 static GraphInts *
-decode_ints(DType dtype, int64 count, const char *bytes, int value)
+decode_ints(Graph *graph, DType dtype, int64 count, const char *bytes,
+			int value)
 {
-	GraphInts  *ints = make_ints(count);
+	GraphInts  *ints = make_ints(graph, count);
 
 	ints->is_wide = dtype == DTYPE_I64;
 	for (int i = 0; i < count; i++)
@@ -86,6 +93,7 @@ initializer_ints(Graph *graph, int value)
 	const GraphValue *v = &graph->values[value];
 	Payload    *payload = tensor_payload(graph->model,
 										 &graph->model->tensors[v->tensor]);
+	GraphInts  *ints;
 	char	   *bytes;
 
 	if (!is_integer(payload->dtype) || payload->count > GRAPH_MAX_INTS ||
@@ -93,12 +101,14 @@ initializer_ints(Graph *graph, int value)
 		return NULL;
 	bytes = palloc(dtype_bytes(payload->dtype, payload->count) + MODEL_ALIGNMENT);
 	payload_decode(payload, bytes);
-	return decode_ints(payload->dtype, payload->count, bytes, value);
+	ints = decode_ints(graph, payload->dtype, payload->count, bytes, value);
+	pfree(bytes);
+	return ints;
 }
 
 /* The tensor of a Constant node. */
 static GraphInts *
-tensor_ints(OnnxBytes message, int value)
+tensor_ints(Graph *graph, OnnxBytes message, int value)
 {
 	OnnxTensor	tensor;
 	char	   *bytes;
@@ -110,22 +120,23 @@ tensor_ints(OnnxBytes message, int value)
 	bytes = palloc(onnx_raw_size(&tensor) + MODEL_ALIGNMENT);
 	if (onnx_read_elements(&tensor, bytes) != NULL)
 		return NULL;
-	return decode_ints(tensor.type->dtype, tensor.count, bytes, value);
+	return decode_ints(graph, tensor.type->dtype, tensor.count, bytes, value);
 }
 
 static GraphInts *
-constant_ints(const GraphNode *node)
+constant_ints(Graph *graph, int index)
 {
+	const GraphNode *node = &graph->nodes[index];
 	OnnxBytes	tensor = onnx_get(graph_attribute(node, "value"), ATTRIBUTE_T);
 	int			n;
 	int64	   *values;
 	GraphInts  *ints;
 
 	if (tensor.data != NULL)
-		return tensor_ints(tensor, node->outputs[0]);
+		return tensor_ints(graph, tensor, node->outputs[0]);
 	if (graph_attribute(node, "value_int").data != NULL)
 	{
-		ints = make_ints(1);
+		ints = make_ints(graph, 1);
 		set_literal(ints, 0, graph_attribute_integer(node, "value_int", 0),
 					node->outputs[0]);
 		return ints;
@@ -133,7 +144,7 @@ constant_ints(const GraphNode *node)
 	values = graph_attribute_integers(node, "value_ints", &n);
 	if (values == NULL || n > GRAPH_MAX_INTS)
 		return NULL;
-	ints = make_ints(n);
+	ints = make_ints(graph, n);
 	for (int i = 0; i < n; i++)
 		set_literal(ints, i, values[i], node->outputs[0]);
 	return ints;
@@ -153,7 +164,7 @@ shape_ints(Graph *graph, int node)
 		return NULL;
 	start = start < 0 ? Max(start + rank, 0) : Min(start, rank);
 	end = end < 0 ? Max(end + rank, 0) : Min(end, rank);
-	ints = make_ints(Max(end - start, 0));
+	ints = make_ints(graph, Max(end - start, 0));
 	for (int i = 0; i < ints->n; i++)
 	{
 		ints->values[i] = graph->values[value].dims[start + i];
@@ -176,7 +187,7 @@ gather_ints(Graph *graph, int node)
 
 	if (data == NULL || index == NULL)
 		return NULL;
-	ints = make_ints(index->n);
+	ints = make_ints(graph, index->n);
 	for (int i = 0; i < index->n; i++)
 	{
 		int64		at = index->values[i] < 0 ? index->values[i] + data->n :
@@ -202,7 +213,7 @@ concat_ints(Graph *graph, int node)
 		if (part == NULL || (n += part->n) > GRAPH_MAX_INTS)
 			return NULL;
 	}
-	ints = make_ints(n);
+	ints = make_ints(graph, n);
 	n = 0;
 	for (int i = 0; i < graph->nodes[node].ninputs; i++)
 	{
@@ -221,18 +232,20 @@ slice_ints(Graph *graph, int node)
 	const GraphInts *start = graph_known_ints(graph, node_input(graph, node, 1));
 	const GraphInts *end = graph_known_ints(graph, node_input(graph, node, 2));
 	const GraphInts *step = graph_known_ints(graph, node_input(graph, node, 4));
+	bool		has_step = node_input(graph, node, 4) >= 0;
 	int64		from;
 	int64		to;
 	GraphInts  *ints;
 
 	if (data == NULL || start == NULL || end == NULL || start->n != 1 ||
-		end->n != 1 || (step != NULL && (step->n != 1 || step->values[0] != 1)))
+		end->n != 1 ||
+		(has_step && (step == NULL || step->n != 1 || step->values[0] != 1)))
 		return NULL;
 	from = start->values[0] < 0 ? Max(start->values[0] + data->n, 0) :
 		Min(start->values[0], data->n);
 	to = end->values[0] < 0 ? Max(end->values[0] + data->n, 0) :
 		Min(end->values[0], data->n);
-	ints = make_ints(Max(to - from, 0));
+	ints = make_ints(graph, Max(to - from, 0));
 	for (int i = 0; i < ints->n; i++)
 		copy_int(ints, i, data, from + i);
 	return ints;
@@ -278,7 +291,7 @@ arithmetic_ints(Graph *graph, int node)
 	if (a == NULL || b == NULL || a->n == 0 || b->n == 0 ||
 		(a->n != b->n && a->n != 1 && b->n != 1))
 		return NULL;
-	ints = make_ints(Max(a->n, b->n));
+	ints = make_ints(graph, Max(a->n, b->n));
 	ints->is_wide = a->is_wide && b->is_wide;
 	for (int i = 0; i < ints->n; i++)
 	{
@@ -320,20 +333,34 @@ same_ints(Graph *graph, int node)
 
 	if (from == NULL)
 		return NULL;
-	ints = make_ints(from->n);
+	ints = make_ints(graph, from->n);
 	for (int i = 0; i < from->n; i++)
 		copy_int(ints, i, from, i);
 	return ints;
 }
 
+/* Of more than one integer there would be two dimensions, and what follows
+ * would not know. */
+static GraphInts *
+unsqueeze_ints(Graph *graph, int node)
+{
+	const GraphInts *from = graph_some_ints(graph, node_input(graph, node, 0));
+
+	return from != NULL && from->n == 1 ? same_ints(graph, node) : NULL;
+}
+
+/* Floats do not compute as integers do: 7 / 2 is no 3. */
 static GraphInts *
 cast_ints(Graph *graph, int node)
 {
-	GraphInts  *ints = same_ints(graph, node);
+	int64		to = graph_attribute_integer(&graph->nodes[node], "to", 0);
+	GraphInts  *ints;
 
+	if (to != onnx_type_of(DTYPE_I64) && to != onnx_type_of(DTYPE_I32))
+		return NULL;
+	ints = same_ints(graph, node);
 	if (ints != NULL)
-		ints->is_wide = graph_attribute_integer(&graph->nodes[node], "to", 0) ==
-			onnx_type_of(DTYPE_I64);
+		ints->is_wide = to == onnx_type_of(DTYPE_I64);
 	return ints;
 }
 
@@ -353,7 +380,7 @@ static const struct
 	{"Sub", arithmetic_ints},
 	{"Mul", arithmetic_ints},
 	{"Div", arithmetic_ints},
-	{"Unsqueeze", same_ints},
+	{"Unsqueeze", unsqueeze_ints},
 	{"Squeeze", same_ints},
 	{"Identity", same_ints},
 	{"Cast", cast_ints},
@@ -368,7 +395,7 @@ graph_find_ints(Graph *graph, int node)
 	if (!n->is_standard || n->noutputs != 1 || n->outputs[0] < 0)
 		return;
 	if (onnx_equals(n->op_type, "Constant"))
-		ints = constant_ints(n);
+		ints = constant_ints(graph, node);
 	for (int i = 0; i < (int) lengthof(finders); i++)
 	{
 		if (onnx_equals(n->op_type, finders[i].name))

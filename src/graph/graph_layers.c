@@ -64,13 +64,18 @@ find_users(const Graph *graph)
 	return users;
 }
 
-/* "/layers.0/fc1/MatMul" is layers.0.fc1; NULL when that leaves nothing. */
+/* "/layers.0/fc1/MatMul" is layers.0.fc1; NULL when that leaves nothing, or the
+ * name is longer than a tensor's, of which the node may take many. */
 static char *
 layer_of_node(const GraphNode *node)
 {
-	char	   *name = onnx_string(node->name);
-	char	   *slash = strrchr(name, '/');
+	char	   *name;
+	char	   *slash;
 
+	if (node->name.size > MODEL_MAX_NAME)
+		return NULL;
+	name = onnx_string(node->name);
+	slash = strrchr(name, '/');
 	if (*name == '/')
 		name++;
 	if (slash != NULL && slash >= name)

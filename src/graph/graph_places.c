@@ -9,6 +9,7 @@
 
 #include "graph/operators.h"
 #include "miscadmin.h"
+#include "utils/memutils.h"
 
 /* Axes that a reshape tries at most. */
 #define GRAPH_MAX_CHOICES 4
@@ -21,6 +22,30 @@ graph_misfit(const Graph *graph, int node, const char *problem)
 			 errmsg("shapes in the model's graph do not fit"),
 			 errdetail("Node %s %s.", graph_node_title(graph, node), problem)));
 	pg_unreachable();
+}
+
+void
+graph_too_large(int most, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("graph of the model is too large"),
+			 errdetail("It has more than %d %s.", most, what)));
+	pg_unreachable();
+}
+
+/* Room for one more entry of an array, of which there are n. */
+static void *
+grow(Graph *graph, void *array, int n, int *allocated, size_t size)
+{
+	if (n < *allocated)
+		return array;
+	if (n >= GRAPH_MAX_ENTRIES)
+		graph_too_large(GRAPH_MAX_ENTRIES, "relations between axes");
+	*allocated = Max(64, 2 * n);
+	if (array != NULL)
+		return repalloc_huge(array, *allocated * size);
+	return MemoryContextAlloc(graph->memory, *allocated * size);
 }
 
 /* ---------- shapes ---------- */
@@ -59,7 +84,7 @@ graph_set_shape(Graph *graph, int node, int output, int rank,
 	if (rank > MODEL_MAX_DIMS)
 		graph_misfit(graph, node, psprintf("makes %d dimensions", rank));
 	if (value->rank == UNKNOWN)
-		graph_set_rank(value, rank);
+		graph_set_rank(graph, value, rank);
 	else if (value->rank != rank)
 		graph_misfit(graph, node,
 					 psprintf("makes %d dimensions, and \"%s\" has %d", rank,
@@ -83,26 +108,30 @@ graph_unit(Graph *graph, int place)
 	return place;
 }
 
+/* Sizes are only claimed, but for those of weights: a small model has no need
+ * of many places. */
+static int64
+most_places(const Graph *graph)
+{
+	return Min(GRAPH_MAX_PLACES, GRAPH_FREE_PLACES + model_parameters(graph->model));
+}
+
 static void
 grow_places(Graph *graph, int64 needed)
 {
 	int64		allocated = graph->places_allocated;
 
-	if (needed > GRAPH_MAX_PLACES)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("graph of the model is too large"),
-				 errdetail("Its axes have more than %d places in all.",
-						   GRAPH_MAX_PLACES)));
 	if (needed <= allocated)
 		return;
+	if (needed > most_places(graph))
+		graph_too_large(most_places(graph), "places along all axes");
 	if (allocated == 0)
 	{
 		allocated = Max(needed, 1024);
-		graph->parent = palloc(allocated * sizeof(int));
-		graph->pin = palloc(allocated);
-		graph->pin_node = palloc(allocated * sizeof(int));
-		graph->is_mixed = palloc(allocated);
+		graph->parent = MemoryContextAlloc(graph->memory, allocated * sizeof(int));
+		graph->pin = MemoryContextAlloc(graph->memory, allocated);
+		graph->pin_node = MemoryContextAlloc(graph->memory, allocated * sizeof(int));
+		graph->is_mixed = MemoryContextAlloc(graph->memory, allocated);
 	}
 	else
 	{
@@ -123,9 +152,7 @@ graph_make_places(Graph *graph, int value, int axis)
 
 	if (v->places[axis] != UNKNOWN || n < 0)
 		return;
-	if (n > GRAPH_MAX_PLACES)
-		grow_places(graph, n);	/* which raises */
-	grow_places(graph, graph->nplaces + n);
+	grow_places(graph, n > GRAPH_MAX_PLACES ? n : graph->nplaces + n);
 	v->places[axis] = graph->nplaces;
 	for (int64 i = 0; i < n; i++)
 	{
@@ -221,15 +248,8 @@ add_run(Graph *graph, int node, int from, int from_per, int to, int to_per,
 {
 	GraphRun   *run;
 
-	if (graph->nruns == graph->runs_allocated)
-	{
-		int64		allocated = Max(256, 2 * (int64) graph->runs_allocated);
-
-		graph->runs = graph->runs == NULL ?
-			palloc(allocated * sizeof(GraphRun)) :
-			repalloc_huge(graph->runs, allocated * sizeof(GraphRun));
-		graph->runs_allocated = allocated;
-	}
+	graph->runs = grow(graph, graph->runs, graph->nruns, &graph->runs_allocated,
+					   sizeof(GraphRun));
 	run = &graph->runs[graph->nruns++];
 	run->node = node;
 	run->from = from;
@@ -305,15 +325,8 @@ graph_derive_blocks(Graph *graph, int node, int input, int axis_in,
 static void
 add_patch(Graph *graph, GraphPatch patch)
 {
-	if (graph->npatches == graph->patches_allocated)
-	{
-		int64		allocated = Max(64, 2 * (int64) graph->patches_allocated);
-
-		graph->patches = graph->patches == NULL ?
-			palloc(allocated * sizeof(GraphPatch)) :
-			repalloc_huge(graph->patches, allocated * sizeof(GraphPatch));
-		graph->patches_allocated = allocated;
-	}
+	graph->patches = grow(graph, graph->patches, graph->npatches,
+						  &graph->patches_allocated, sizeof(GraphPatch));
 	graph->patches[graph->npatches++] = patch;
 }
 
@@ -345,15 +358,8 @@ graph_add_product(Graph *graph, int node)
 {
 	GraphProduct *product;
 
-	if (graph->nproducts == graph->products_allocated)
-	{
-		int64		allocated = Max(64, 2 * (int64) graph->products_allocated);
-
-		graph->products = graph->products == NULL ?
-			palloc(allocated * sizeof(GraphProduct)) :
-			repalloc_huge(graph->products, allocated * sizeof(GraphProduct));
-		graph->products_allocated = allocated;
-	}
+	graph->products = grow(graph, graph->products, graph->nproducts,
+						   &graph->products_allocated, sizeof(GraphProduct));
 	product = &graph->products[graph->nproducts++];
 	memset(product, 0, sizeof(GraphProduct));
 	product->node = node;
@@ -371,15 +377,8 @@ graph_copy_size(Graph *graph, int ints, int index, int value, int axis)
 
 	if (origin.value < 0)
 		return;
-	if (graph->ncopies == graph->copies_allocated)
-	{
-		int64		allocated = Max(64, 2 * (int64) graph->copies_allocated);
-
-		graph->copies = graph->copies == NULL ?
-			palloc(allocated * sizeof(GraphCopy)) :
-			repalloc_huge(graph->copies, allocated * sizeof(GraphCopy));
-		graph->copies_allocated = allocated;
-	}
+	graph->copies = grow(graph, graph->copies, graph->ncopies,
+						 &graph->copies_allocated, sizeof(GraphCopy));
 	copy = &graph->copies[graph->ncopies++];
 	copy->origin = origin;
 	copy->value = value;
@@ -489,7 +488,25 @@ apply_node(Graph *graph, int node)
 	}
 }
 
-/* Tensors that are tied stay so: they lose the same. */
+static bool
+has_shape_of(const GraphValue *value, const GraphValue *other)
+{
+	return value->rank == other->rank &&
+		memcmp(value->dims, other->dims, value->rank * sizeof(int64)) == 0;
+}
+
+static void
+pin_all(Graph *graph, int value)
+{
+	for (int axis = 0; axis < graph->values[value].rank; axis++)
+	{
+		(void) graph_places(graph, value, axis);
+		graph_pin(graph, value, axis, PIN_FIXED, -1);
+	}
+}
+
+/* Tensors that are tied stay so: they lose the same, or, where their shapes
+ * are different, nothing. */
 static void
 join_tied(Graph *graph)
 {
@@ -501,34 +518,23 @@ join_tied(Graph *graph)
 	for (int i = 0; i < graph->nvalues; i++)
 	{
 		const GraphValue *value = &graph->values[i];
-		const GraphValue *other;
-		int			payload;
+		int		   *other;
 
 		if (value->tensor < 0)
 			continue;
-		payload = model->tensors[value->tensor].payload;
-		if (first[payload] < 0)
+		other = &first[model->tensors[value->tensor].payload];
+		if (*other < 0)
+			*other = i;
+		else if (has_shape_of(value, &graph->values[*other]))
 		{
-			first[payload] = i;
-			continue;
-		}
-		other = &graph->values[first[payload]];
-		for (int axis = 0; axis < value->rank; axis++)
-		{
-			if (other->rank == value->rank &&
-				other->dims[axis] == value->dims[axis])
-				graph_join(graph, -1, i, axis, 0, first[payload], axis, 0,
+			for (int axis = 0; axis < value->rank; axis++)
+				graph_join(graph, -1, i, axis, 0, *other, axis, 0,
 						   value->dims[axis]);
-			else
-			{
-				(void) graph_places(graph, i, axis);
-				graph_pin(graph, i, axis, PIN_FIXED, -1);
-			}
 		}
-		for (int axis = 0; axis < other->rank && other->rank != value->rank; axis++)
+		else
 		{
-			(void) graph_places(graph, first[payload], axis);
-			graph_pin(graph, first[payload], axis, PIN_FIXED, -1);
+			pin_all(graph, i);
+			pin_all(graph, *other);
 		}
 	}
 	pfree(first);
@@ -570,18 +576,31 @@ forget_places(Graph *graph)
 		for (int axis = 0; axis < graph->values[i].rank; axis++)
 			graph->values[i].places[axis] = UNKNOWN;
 		graph->values[i].doubt = -1;
+		graph->values[i].ints = NULL;
 	}
+	MemoryContextReset(graph->ints_memory);
+	graph->nints = 0;
 }
 
+/* What a node needs for itself goes with it, be there many nodes or walks. */
 static void
 walk(Graph *graph)
 {
+	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext,
+											   "modelopt graph node",
+											   ALLOCSET_DEFAULT_SIZES);
+
 	forget_places(graph);
 	for (int i = 0; i < graph->nnodes; i++)
 	{
+		MemoryContext old = MemoryContextSwitchTo(work);
+
 		CHECK_FOR_INTERRUPTS();
 		apply_node(graph, i);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(work);
 	}
+	MemoryContextDelete(work);
 	join_tied(graph);
 	pin_copies(graph);
 	pin_ends(graph);

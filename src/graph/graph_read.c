@@ -12,6 +12,7 @@
 #include "graph/operators.h"
 #include "miscadmin.h"
 #include "model/model_sql.h"
+#include "utils/memutils.h"
 
 #define GRAPH_MAX_INTEGERS 4096
 
@@ -344,11 +345,13 @@ read_nodes(Graph *graph, OnnxBytes message)
 /* ---------- types ---------- */
 
 void
-graph_set_rank(GraphValue *value, int rank)
+graph_set_rank(Graph *graph, GraphValue *value, int rank)
 {
 	value->rank = rank;
-	value->dims = palloc(Max(rank, 1) * sizeof(int64));
-	value->places = palloc(Max(rank, 1) * sizeof(int));
+	value->dims = MemoryContextAlloc(graph->memory,
+									 Max(rank, 1) * sizeof(int64));
+	value->places = MemoryContextAlloc(graph->memory,
+									   Max(rank, 1) * sizeof(int));
 	for (int i = 0; i < rank; i++)
 	{
 		value->dims[i] = UNKNOWN;
@@ -387,7 +390,7 @@ read_type(Graph *graph, GraphValue *value, OnnxBytes info)
 		rank++;
 	if (rank > MODEL_MAX_DIMS)
 		return;
-	graph_set_rank(value, rank);
+	graph_set_rank(graph, value, rank);
 	reader = onnx_reader(shape);
 	for (int i = 0; onnx_next(&reader, SHAPE_DIM, &field); i++)
 	{
@@ -474,7 +477,7 @@ read_initializers(Graph *graph, OnnxBytes message)
 		onnx_scan_tensor(&tensor, onnx_bytes(&field));
 		value = &graph->values[graph_find(graph, tensor.name)];
 		value->is_constant = true;
-		graph_set_rank(value, tensor.ndim);
+		graph_set_rank(graph, value, tensor.ndim);
 		memcpy(value->dims, tensor.dims, tensor.ndim * sizeof(int64));
 		if (tensor.type->dtype != DTYPE_INVALID)
 			set_tensor(graph, sorted, &tensor);
@@ -537,6 +540,10 @@ graph_read(const Model *model)
 	graph->message = onnx_model_graph(model);
 	if (graph->message.data == NULL)
 		return NULL;
+	graph->memory = CurrentMemoryContext;
+	graph->ints_memory = AllocSetContextCreate(CurrentMemoryContext,
+											   "modelopt graph integers",
+											   ALLOCSET_SMALL_SIZES);
 	graph->names = palloc(GRAPH_MAX_NAMES * sizeof(OnnxBytes));
 	graph->opset = read_opset(graph->message);
 	message = onnx_get(graph->message, MODEL_GRAPH);

@@ -17,6 +17,11 @@
 
 /* Places of all axes together. */
 #define GRAPH_MAX_PLACES	(16 * 1024 * 1024)
+#define GRAPH_FREE_PLACES	(2 * 1024 * 1024)	/* that no weight need justify */
+
+/* Runs, products, patches and copies of a graph, of each kind, and integers of
+ * all values together: small graphs could ask for very many. */
+#define GRAPH_MAX_ENTRIES	(4 * 1024 * 1024)
 
 /* What an output is where inputs are zero. */
 typedef enum GraphZero
@@ -72,6 +77,9 @@ graph_axis(int rank, int64 axis)
 	return axis < 0 ? axis + rank : axis;
 }
 
+/* Raises 54000: what it has more of than so many. */
+pg_noreturn extern void graph_too_large(int most, const char *what);
+
 /* Raises 22023: shapes do not fit at a node; the rest of a sentence. */
 pg_noreturn extern void graph_misfit(const Graph *graph, int node,
 									 const char *problem);
@@ -79,7 +87,8 @@ pg_noreturn extern void graph_misfit(const Graph *graph, int node,
 /* The node is not understood: nothing that it takes or makes can go. */
 extern void graph_doubt(Graph *graph, int node);
 
-extern void graph_set_rank(GraphValue *value, int rank);	/* graph_read.c */
+/* graph_read.c */
+extern void graph_set_rank(Graph *graph, GraphValue *value, int rank);
 
 /* Says what shape an output has; raises when it is known otherwise. */
 extern void graph_set_shape(Graph *graph, int node, int output, int rank,

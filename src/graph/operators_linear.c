@@ -133,7 +133,7 @@ apply_gemm(Graph *graph, int node)
 	int64		dims[2];
 
 	if (value_rank(graph, x) == UNKNOWN && x >= 0)
-		graph_set_rank(&graph->values[x], 2);
+		graph_set_rank(graph, &graph->values[x], 2);
 	if (value_rank(graph, x) != 2 || value_rank(graph, w) != 2 || y < 0)
 	{
 		graph_doubt(graph, node);
@@ -359,7 +359,7 @@ apply_conv(Graph *graph, int node)
 	Window		window;
 
 	if (value_rank(graph, x) == UNKNOWN && x >= 0 && rank >= 3)
-		graph_set_rank(&graph->values[x], rank);
+		graph_set_rank(graph, &graph->values[x], rank);
 	if (rank < 3 || value_rank(graph, x) != rank || y < 0 ||
 		!is_sane(graph->values[w].dims[0]) || !is_sane(graph->values[w].dims[1]))
 	{

@@ -78,6 +78,7 @@ merge_axes(Graph *graph, int node, int x, int y, const Segment *segment)
 	int			kept = UNKNOWN;
 	int64		before;
 	int64		after;
+	int64		whole;
 	int64		n;
 
 	for (int i = segment->in; i < end && kept == UNKNOWN; i++)
@@ -99,12 +100,11 @@ merge_axes(Graph *graph, int node, int x, int y, const Segment *segment)
 	before = elements(dims, segment->in, kept);
 	after = elements(dims, kept + 1, end);
 	/* Sizes that are not known follow from the whole, when they come last. */
-	if (after == UNKNOWN && before == 1 && n > 0 &&
-		graph->values[y].dims[segment->out] % n == 0)
-		after = graph->values[y].dims[segment->out] / n;
-	if (before == UNKNOWN || after == UNKNOWN || after == 0 ||
-		before * n * after != graph->values[y].dims[segment->out] ||
-		before * n > GRAPH_MAX_PLACES)
+	whole = graph->values[y].dims[segment->out];
+	if (after == UNKNOWN && before == 1 && n > 0 && whole > 0 && whole % n == 0)
+		after = whole / n;
+	if (before == UNKNOWN || after < 1 || after > GRAPH_MAX_PLACES ||
+		before * n > GRAPH_MAX_PLACES || before * n * after != whole)
 	{
 		pin_segment(graph, x, y, segment);
 		return;
@@ -153,8 +153,8 @@ split_axis(Graph *graph, int node, int x, int y, const Segment *segment)
 	}
 	before = elements(dims, segment->out, chosen);
 	block = elements(dims, chosen + 1, end);
-	if (before < 1 || block < 1 || dims[chosen] < 0 ||
-		before * block * dims[chosen] != graph->values[x].dims[segment->in])
+	if (before < 1 || block < 1 ||
+		elements(dims, segment->out, end) != graph->values[x].dims[segment->in])
 	{
 		pin_segment(graph, x, y, segment);
 		return;

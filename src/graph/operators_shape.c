@@ -186,8 +186,10 @@ apply_expand(Graph *graph, int node)
 
 		if (own < 0)
 			continue;
+		/* A size that is known only when the model runs cannot follow. */
 		if (graph->values[x].dims[own] >= 0 &&
-			graph->values[x].dims[own] == graph->values[y].dims[i])
+			graph->values[x].dims[own] == graph->values[y].dims[i] &&
+			(wanted < 0 || shape->known[wanted]))
 		{
 			graph_derive_axis(graph, node, x, own, y, i);
 			if (wanted >= 0 && shape->known[wanted] && shape->values[wanted] > 1)
@@ -252,7 +254,10 @@ apply_concat(Graph *graph, int node)
 		int64		size = graph->values[n->inputs[i]].dims[along];
 
 		if (dims[along] < 0 || size < 0)
+		{
 			graph_pin(graph, n->inputs[i], along, PIN_FIXED, -1);
+			graph_pin(graph, y, along, PIN_FIXED, -1);
+		}
 		else
 			graph_derive(graph, node, n->inputs[i], along, 0, y, along, start,
 						 size);

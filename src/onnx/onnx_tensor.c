@@ -291,7 +291,7 @@ put_floats(Decoder *decoder, const PbField *field)
 {
 	if (field->wire == PB_BYTES)
 	{
-		memcpy(decoder->next, field->data, field->size);
+		elements_copy(decoder->next, field->data, field->size);
 		decoder->next += field->size;
 		return;
 	}

@@ -466,12 +466,15 @@ static const char *
 runner_load(uint32 number, int file, uint64 size, int threads,
 			uint64 *ports_size)
 {
+	uint64		bytes;
+
 	runner.exchange->size = size;
 	runner.exchange->threads = threads;
 	request(EXCHANGE_LOAD, number, file);
 	if (!runner.exchange->good)
 		engine_failed("load", copy_problem());
-	*ports_size = Min(runner.exchange->bytes, EXCHANGE_PART);
+	bytes = *(volatile uint64 *) &runner.exchange->bytes;
+	*ports_size = Min(bytes, EXCHANGE_PART);
 	return (char *) runner.exchange + EXCHANGE_OUTPUTS;
 }
 
@@ -488,40 +491,21 @@ runner_inputs(void)
 	return (char *) runner.exchange + EXCHANGE_INPUTS;
 }
 
-/* The runner's numbers are copied before they are looked at. */
 static void
-read_output(const ExchangeTensor *from, uint64 limit, ServedTensor *to)
+read_output(const PlacedTensor *from, uint64 limit, ServedTensor *to)
 {
-	ExchangeTensor tensor;
-	int64		count;
-	uint64		bytes;
+	char	   *memory = (char *) runner.exchange + EXCHANGE_OUTPUTS;
 
-	memcpy(&tensor, from, sizeof(tensor));
-	memset(to, 0, sizeof(*to));
-	if (tensor.shape.type == ELEMENT_NONE)
-		return;
-	if (!shape_elements(&tensor.shape, &count) ||
-		tensor.offset > limit || tensor.bytes > limit - tensor.offset ||
-		tensor.offset != EXCHANGE_ALIGN(tensor.offset))
-		elog(ERROR, "model runner gave a tensor that does not exist");
-	if (tensor.shape.type == ELEMENT_STRING ?
-		((uint64) count >= tensor.bytes / sizeof(uint64)) :
-		(!elements_bytes(tensor.shape.type, count, &bytes) || bytes != tensor.bytes))
-		elog(ERROR, "model runner gave a tensor of the wrong size");
-	to->shape = tensor.shape;
-	to->bytes = tensor.bytes;
-	to->data = (char *) runner.exchange + EXCHANGE_OUTPUTS + tensor.offset;
-	runner.used = Max(runner.used, tensor.offset + tensor.bytes);
+	if (!placed_read(from, memory, limit, to))
+		elog(ERROR, "model runner gave a value that does not exist");
+	if (to->data != NULL)
+		runner.used = Max(runner.used, (char *) to->data + to->bytes - memory);
 }
 
 static void
-write_input(const ServedTensor *from, ExchangeTensor *to)
+write_input(const ServedTensor *from, PlacedTensor *to)
 {
-	to->shape.type = from->shape.type;
-	to->shape.ndim = from->shape.ndim;
-	memcpy(to->shape.dims, from->shape.dims, from->shape.ndim * sizeof(int64));
-	to->bytes = from->bytes;
-	to->offset = (char *) from->data - runner_inputs();
+	placed_write(from, runner_inputs(), to);
 	runner.used = Max(runner.used, to->offset + to->bytes);
 }
 
@@ -539,7 +523,8 @@ runner_run(uint32 number, const ServedTensor *inputs, int ninputs,
 	request(EXCHANGE_RUN, number, -1);
 	if (!exchange->good)
 		engine_failed("run", copy_problem());
-	noutputs = Min(exchange->noutputs, ORT_MAX_PORTS);
+	noutputs = *(volatile uint32 *) &exchange->noutputs;
+	noutputs = Min(noutputs, ORT_MAX_PORTS);
 	for (uint32 i = 0; i < noutputs; i++)
 		read_output(&exchange->outputs[i], limit, &outputs[i]);
 	return noutputs;

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "model/elements.h"
 #include "model/planes.h"
 #include "transform/compress.h"
 
@@ -90,7 +91,7 @@ compress_lossless(const EncodeTarget *target, const void *request, Model *out)
 	size = pack(payload, &planes, packed, limit);
 	if (size == 0)
 		return "it would not become smaller";
-	memcpy(encode_new_payload(out, payload->dtype, ENCODING_PLANES,
-							  payload->count, size), packed, size);
+	elements_copy(encode_new_payload(out, payload->dtype, ENCODING_PLANES,
+									 payload->count, size), packed, size);
 	return NULL;
 }

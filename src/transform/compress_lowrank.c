@@ -7,7 +7,8 @@
  * with its own transpose, on the side where that is smaller.  In double
  * precision this loses nothing that matters here: what is below 1e-8 of the
  * largest singular value is cut off anyway.  Only as many eigenvectors are made
- * as are kept.
+ * as are kept.  Elements of 64 bits are worked on as multiples of a power of two
+ * near the largest of them, lest their squares be infinite or 0.
  *
  * The work is cut into panels and blocks, because a library cannot be
  * interrupted: between two looks for interrupts it takes a panel of PANEL
@@ -15,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "miscadmin.h"
@@ -28,10 +30,6 @@
 /* The largest matrix of eigenvectors, as LAPACK counts in int. */
 #define MOST_ROWS 32768
 
-/* Sums of squares of smaller elements, of which there are fewer than 2^42, are
- * finite. */
-#define MOST_MAGNITUDE 0x1p490
-
 typedef struct Factoring
 {
 	const EncodeTarget *target;
@@ -44,6 +42,7 @@ typedef struct Factoring
 	bool		tall;			/* columns are the smaller side */
 	int			n;				/* of it */
 	int			rank;
+	int			exponent;		/* elements are worked on times 2^-exponent */
 	double	   *gram;			/* n x n; later the reflectors */
 	double	   *diagonal;
 	double	   *beside;			/* the diagonal */
@@ -71,43 +70,72 @@ report_lapack(const char *routine, int info)
 
 /* ---------- elements ---------- */
 
-/* Rows first to first + n - 1 as doubles; all of them finite. */
+/* Elements from one on as doubles; all of them finite. */
+static void
+get_elements(Factoring *f, int64 start, int64 n, double *dst)
+{
+	double		scale = ldexp(1, -f->exponent);
+
+	dtype_to_double(f->target->payload->dtype, f->elements, start, n, dst);
+	for (int64 i = 0; i < n; i++)
+	{
+		if (!isfinite(dst[i]))
+			encode_check_finite(f->target, false);
+		dst[i] *= scale;
+	}
+}
+
+/* Rows first to first + n - 1. */
 static void
 get_rows(Factoring *f, int first, int n, double *dst)
 {
-	int64		start = (int64) first * f->columns;
-	int64		count = (int64) n * f->columns;
-
-	dtype_to_double(f->target->payload->dtype, f->elements, start, count, dst);
-	for (int64 i = 0; i < count; i++)
-	{
-		float		narrow = (float) dst[i];
-
-		if (!isfinite(dst[i]))
-			encode_check_finite(f->target, &narrow, start + i, 1);
-	}
+	get_elements(f, (int64) first * f->columns, (int64) n * f->columns, dst);
 }
 
 /* Columns first to first + n - 1 of all rows, a row after another. */
 static void
 get_columns(Factoring *f, int first, int n, double *dst)
 {
-	DType		dtype = f->target->payload->dtype;
+	for (int i = 0; i < f->rows; i++)
+		get_elements(f, (int64) i * f->columns + first, n, dst + (int64) i * n);
+}
 
+/* The largest magnitude of an element, and the first element that has it. */
+static double
+find_largest(Factoring *f, int64 *index)
+{
+	double	   *row = new_doubles(f->columns);
+	double		largest = 0;
+
+	*index = 0;
 	for (int i = 0; i < f->rows; i++)
 	{
-		int64		start = (int64) i * f->columns + first;
-		double	   *row = dst + (int64) i * n;
-
-		dtype_to_double(dtype, f->elements, start, n, row);
-		for (int j = 0; j < n; j++)
+		CHECK_FOR_INTERRUPTS();
+		get_rows(f, i, 1, row);
+		for (int j = 0; j < f->columns; j++)
 		{
-			float		narrow = (float) row[j];
-
-			if (!isfinite(row[j]))
-				encode_check_finite(f->target, &narrow, start + j, 1);
+			if (fabs(row[j]) <= largest)
+				continue;
+			largest = fabs(row[j]);
+			*index = (int64) i * f->columns + j;
 		}
 	}
+	pfree(row);
+	return largest;
+}
+
+/* Of smaller dtypes all squares are in the range of doubles. */
+static void
+find_exponent(Factoring *f)
+{
+	int64		index;
+	int			exponent;
+
+	if (f->target->payload->dtype != DTYPE_F64)
+		return;
+	(void) frexp(find_largest(f, &index), &exponent);
+	/* For denormal numbers the power itself would be infinite. */
+	f->exponent = Max(exponent, DBL_MIN_EXP);
 }
 
 /* ---------- eigenvalues ---------- */
@@ -135,38 +163,6 @@ make_gram(Factoring *f)
 						 f->tall ? &f->n : &k, &one, f->gram, &f->n);
 	}
 	pfree(block);
-}
-
-/* Raises for the first element whose square can make a sum overflow. */
-static void
-report_too_large(Factoring *f)
-{
-	double	   *row = new_doubles(f->columns);
-
-	for (int i = 0; i < f->rows; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		get_rows(f, i, 1, row);
-		for (int j = 0; j < f->columns; j++)
-		{
-			if (fabs(row[j]) >= MOST_MAGNITUDE)
-				encode_too_large(f->target, (int64) i * f->columns + j,
-								 "a product of two matrices");
-		}
-	}
-	elog(ERROR, "sum of squares is not finite, and no element is large");
-}
-
-/* No element of the product is larger than the largest of its diagonal. */
-static void
-check_gram(Factoring *f)
-{
-	double		trace = 0;
-
-	for (int64 i = 0; i < f->n; i++)
-		trace += f->gram[i * f->n + i];
-	if (!isfinite(trace))
-		report_too_large(f);
 }
 
 /* Orthogonal transformation to a tridiagonal matrix, panel by panel. */
@@ -312,6 +308,27 @@ order_vectors(Factoring *f)
 
 /* ---------- factors ---------- */
 
+/* A column of the left factor has a singular value in it, which may be larger
+ * than any number of the dtype. */
+static void
+check_fits(Factoring *f, double number)
+{
+	DType		dtype = f->target->payload->dtype;
+	float		narrow = (float) number;
+	char		element[sizeof(double)];
+	int64		index;
+
+	if (dtype != DTYPE_F64)
+	{
+		(void) dtype_from_float(dtype, &narrow, 1, element);
+		dtype_to_double(dtype, element, 0, 1, &number);
+	}
+	if (isfinite(number))
+		return;
+	(void) find_largest(f, &index);
+	encode_too_large(f->target, index, "a product of two matrices");
+}
+
 /* Stores doubles as elements. */
 static void
 store(const Factoring *f, const double *src, int64 n, char *dst)
@@ -392,7 +409,12 @@ put_factors(Factoring *f, const Lowrank *lowrank, char *payload)
 		}
 		sign = largest < 0 ? -1 : 1;
 		for (int i = 0; i < f->rows; i++)
-			left[(int64) i * f->rank + k] *= sign;
+		{
+			double	   *each = &left[(int64) i * f->rank + k];
+
+			*each = ldexp(sign * *each, f->exponent);
+		}
+		check_fits(f, ldexp(largest, f->exponent));
 		for (int j = 0; j < f->columns; j++)
 			line[j] = sign * (f->tall ? vector[j] :
 							  value > 0 ? product[(int64) j * f->rank + k] / value : 0);
@@ -415,8 +437,8 @@ factor(Factoring *f, Model *out)
 	.columns = f->columns};
 	char	   *bytes;
 
+	find_exponent(f);
 	make_gram(f);
-	check_gram(f);
 	tridiagonalize(f);
 	find_values(f);
 	f->rank = choose_rank(f);

@@ -94,7 +94,7 @@ CREATE FUNCTION cut_dead_nodes(model) RETURNS model
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000
     AS 'MODULE_PATHNAME', 'modelopt_cut_dead_nodes';
 COMMENT ON FUNCTION cut_dead_nodes(model) IS
-    'the model without the nodes that cannot change any output: those that only weights of zero or other dead nodes read, and those that are always zero because the weights and the bias that make them are; it computes the same, as long as what it computes is finite. Each layer keeps at least one node, and nodes whose neighbours are not understood stay. Asks for a graph, as cut_nodes does (22023)';
+    'the model without the nodes that cannot change any output: those that only weights of zero or other dead nodes read, and those that are always zero because the weights and the bias that make them are; it computes the same, as long as what it computes is finite. Each layer keeps at least one node, and nodes whose neighbours are not understood stay. Asks for a graph, as cut_nodes does (22023), and raises 54000 for one that takes its weights in very many ways';
 
 CREATE FUNCTION cut_dead_nodes_dry_run(
     model,

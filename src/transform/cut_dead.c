@@ -15,18 +15,30 @@
 #include "transform/cut.h"
 #include "transform/prune.h"
 
-/* Which weights of a product are not zero, for each output and input. */
+/*
+ * Which weights are not zero, for each output and input.  Products that take
+ * the same payload in the same way share the bits.
+ */
 typedef struct Connections
 {
+	Payload    *payload;
 	int64		nout;
 	int64		nin;
-	uint8	   *bits;
+	int64		out_run;		/* elements from an output to the next one */
+	int64		in_run;
+	uint8	   *bits;			/* NULL when nothing is known */
 } Connections;
+
+/*
+ * Bytes of all of them at most: as many as there are parameters, and some for
+ * a small model.  A weight needs an eighth of that for each way it is taken.
+ */
+#define BITS_ALLOWANCE	(64 * 1024)
 
 typedef struct Search
 {
 	CutPlan    *plan;
-	Connections *connections;	/* one for each product */
+	Connections **connections;	/* of each product */
 	bool	   *is_zero;		/* places that are always zero */
 	bool	   *is_live;		/* units that an output can hear of */
 } Search;
@@ -76,20 +88,12 @@ visit_nonzero(Payload *payload, VisitElement visit, void *arg)
 	pfree(x);
 }
 
-typedef struct Pairs
-{
-	Connections *connections;
-	int64		out_run;
-	int64		in_run;
-} Pairs;
-
 static void
 visit_pair(int64 index, void *arg)
 {
-	Pairs	   *pairs = arg;
-	Connections *c = pairs->connections;
-	int64		at = index / pairs->out_run % c->nout * c->nin +
-		index / pairs->in_run % c->nin;
+	Connections *c = arg;
+	int64		at = index / c->out_run % c->nout * c->nin +
+		index / c->in_run % c->nin;
 
 	c->bits[at / 8] |= 1 << (at % 8);
 }
@@ -102,23 +106,77 @@ payload_of(const Search *search, const GraphValue *value)
 	return tensor_payload(model, &model->tensors[value->tensor]);
 }
 
+/* How a product takes its weight, which the bits follow from. */
+static Connections
+describe(const Search *search, const GraphProduct *product)
+{
+	const GraphValue *weight = &search->plan->graph->values[product->weight];
+	Connections c = {0};
+
+	if (!product->is_lookup)
+		c.payload = payload_of(search, weight);
+	c.nout = weight->dims[product->out_axis];
+	c.nin = weight->dims[product->in_axis];
+	c.out_run = run_of(weight, product->out_axis);
+	c.in_run = run_of(weight, product->in_axis);
+	return c;
+}
+
+static int
+compare_connections(const void *a, const void *b)
+{
+	/* There are no gaps between the members. */
+	return memcmp(*(Connections *const *) a, *(Connections *const *) b,
+				  offsetof(Connections, bits));
+}
+
 static void
-find_connections(Search *search, int index)
+find_bits(Connections *c, int64 *allowed)
+{
+	int64		bytes = c->nout * c->nin / 8 + 1;
+
+	if (c->payload == NULL || c->payload->count == 0)
+		return;
+	*allowed -= bytes;
+	if (*allowed < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("graph of the model takes its weights in too many ways"),
+				 errdetail("Dead nodes are found with a bit for each pair of an output and an input of a weight, and these have more bytes than the model has parameters.")));
+	c->bits = palloc_extended(bytes, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	visit_nonzero(c->payload, visit_pair, c);
+}
+
+static void
+find_connections(Search *search)
 {
 	const Graph *graph = search->plan->graph;
-	const GraphProduct *product = &graph->products[index];
-	const GraphValue *weight = &graph->values[product->weight];
-	Connections *c = &search->connections[index];
-	Pairs		pairs = {c, run_of(weight, product->out_axis),
-	run_of(weight, product->in_axis)};
+	int			n = graph->nproducts;
+	int64		allowed = model_parameters(graph->model) + BITS_ALLOWANCE;
+	Connections *all = palloc_extended(Max(n, 1) * sizeof(Connections),
+									   MCXT_ALLOC_HUGE);
+	Connections **sorted = palloc_extended(Max(n, 1) * sizeof(Connections *),
+										   MCXT_ALLOC_HUGE);
+	Connections *first = NULL;
 
-	c->nout = weight->dims[product->out_axis];
-	c->nin = weight->dims[product->in_axis];
-	if (product->is_lookup || payload_of(search, weight)->count == 0)
-		return;
-	c->bits = palloc_extended(c->nout * c->nin / 8 + 1,
-							  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	visit_nonzero(payload_of(search, weight), visit_pair, &pairs);
+	search->connections = palloc_extended(Max(n, 1) * sizeof(Connections *),
+										  MCXT_ALLOC_HUGE);
+	for (int i = 0; i < n; i++)
+	{
+		all[i] = describe(search, &graph->products[i]);
+		sorted[i] = &all[i];
+	}
+	qsort(sorted, n, sizeof(Connections *), compare_connections);
+	for (int i = 0; i < n; i++)
+	{
+		if (first == NULL || compare_connections(&first, &sorted[i]) != 0)
+		{
+			first = sorted[i];
+			find_bits(first, &allowed);
+		}
+		search->connections[sorted[i] - all] = first;
+	}
+	pfree(sorted);
 }
 
 /* ---------- zeros ---------- */
@@ -177,7 +235,7 @@ static void
 find_zero_product(Search *search, int index)
 {
 	const GraphProduct *product = &search->plan->graph->products[index];
-	const Connections *c = &search->connections[index];
+	const Connections *c = search->connections[index];
 
 	if (product->y == UNKNOWN || c->bits == NULL || c->nout != product->ny)
 		return;
@@ -186,6 +244,7 @@ find_zero_product(Search *search, int index)
 		int64		group = out / (product->ny / product->groups);
 		bool		is_zero = has_no_bias(search, product, out);
 
+		CHECK_FOR_INTERRUPTS();
 		for (int64 in = 0; in < c->nin && is_zero; in++)
 			is_zero = !is_connected(c, out, in) ||
 				(product->x != UNKNOWN &&
@@ -276,7 +335,7 @@ mark_inputs(Search *search, int index, int64 out)
 {
 	Graph	   *graph = search->plan->graph;
 	const GraphProduct *product = &graph->products[index];
-	const Connections *c = &search->connections[index];
+	const Connections *c = search->connections[index];
 	int64		group = out / (product->ny / product->groups);
 	bool		changed = false;
 
@@ -301,10 +360,11 @@ mark_product(Search *search, int index)
 	const GraphProduct *product = &graph->products[index];
 	bool		changed = false;
 
-	if (product->x == UNKNOWN || search->connections[index].bits == NULL)
+	if (product->x == UNKNOWN || search->connections[index]->bits == NULL)
 		return false;
 	for (int64 out = 0; out < product->ny; out++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (product->y == UNKNOWN ||
 			search->is_live[graph_unit(graph, product->y + out)])
 			changed |= mark_inputs(search, index, out);
@@ -331,10 +391,7 @@ find_live(Search *search)
 	{
 		changed = false;
 		for (int i = graph->nproducts; i-- > 0;)
-		{
-			CHECK_FOR_INTERRUPTS();
 			changed |= mark_product(search, i);
-		}
 	}
 }
 
@@ -349,11 +406,9 @@ cut_find_dead(CutPlan *plan)
 	Search		search = {plan};
 	int64		ncut = 0;
 
-	search.connections = palloc0(Max(graph->nproducts, 1) * sizeof(Connections));
 	search.is_zero = palloc_extended(nplaces, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	search.is_live = palloc_extended(nplaces, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	for (int i = 0; i < graph->nproducts; i++)
-		find_connections(&search, i);
+	find_connections(&search);
 	find_zeros(&search);
 	find_live(&search);
 

@@ -213,7 +213,6 @@ cut_gather(Model *out, Payload *payload, int ndim, const int64 *dims,
 	int			last = ndim - 1;
 	char	   *copy;
 	const char *elements;
-	int			result;
 
 	if (cutter.width == 0)
 		ereport(ERROR,
@@ -251,6 +250,5 @@ cut_gather(Model *out, Payload *payload, int ndim, const int64 *dims,
 		if (cutter.indexes != NULL)
 			pfree(cutter.indexes);
 	}
-	result = payload_builder_finish(cutter.builder);
-	return result;
+	return payload_builder_finish(cutter.builder);
 }

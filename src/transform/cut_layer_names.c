@@ -52,19 +52,31 @@ block_number(const char *part, const char *end)
 
 /* ---------- stacks ---------- */
 
-/* A numbered part of a tensor's name. */
+/* A numbered part of a tensor's name, and what is before it: where it lies,
+ * since a long name has very many prefixes. */
 typedef struct Numbered
 {
-	const char *prefix;
+	const char *name;
+	int			length;			/* of the prefix, without the last dot */
 	int			number;
 } Numbered;
+
+/* As strcmp orders the prefixes. */
+static int
+compare_prefixes(const char *a, int a_length, const char *b, int b_length)
+{
+	int			order = memcmp(a, b, Min(a_length, b_length));
+
+	return order != 0 ? order : a_length - b_length;
+}
 
 static int
 compare_numbered(const void *a, const void *b)
 {
 	const Numbered *left = a;
 	const Numbered *right = b;
-	int			order = strcmp(left->prefix, right->prefix);
+	int			order = compare_prefixes(left->name, left->length,
+										 right->name, right->length);
 
 	return order != 0 ? order : left->number - right->number;
 }
@@ -92,7 +104,8 @@ find_numbered(const LayerPlan *plan, int *n)
 			{
 				if (*n == allocated)
 					found = repalloc_huge(found, (allocated *= 2) * sizeof(Numbered));
-				found[*n].prefix = pnstrdup(name, part - name - 1);
+				found[*n].name = name;
+				found[*n].length = part - name - 1;
 				found[(*n)++].number = number;
 			}
 			part = *end == '.' ? end + 1 : end;
@@ -109,14 +122,17 @@ find_stacks(LayerPlan *plan)
 	int			n;
 	Numbered   *found = find_numbered(plan, &n);
 
-	plan->stacks = palloc(Max(n, 1) * sizeof(CutStack));
+	plan->stacks = palloc_extended(Max(n, 1) * sizeof(CutStack),
+								   MCXT_ALLOC_HUGE);
 	for (int i = 0; i < n;)
 	{
-		const char *prefix = found[i].prefix;
+		const Numbered *first = &found[i];
 		int			next = 0;
 		bool		has_gap = false;
 
-		for (; i < n && strcmp(found[i].prefix, prefix) == 0; i++)
+		CHECK_FOR_INTERRUPTS();
+		for (; i < n && compare_prefixes(found[i].name, found[i].length,
+										 first->name, first->length) == 0; i++)
 		{
 			has_gap |= found[i].number > next;
 			if (found[i].number == next)
@@ -124,7 +140,7 @@ find_stacks(LayerPlan *plan)
 		}
 		if (has_gap || next < 2)
 			continue;
-		plan->stacks[plan->nstacks].prefix = prefix;
+		plan->stacks[plan->nstacks].prefix = pnstrdup(first->name, first->length);
 		plan->stacks[plan->nstacks++].nblocks = next;
 	}
 	pfree(found);
@@ -133,13 +149,18 @@ find_stacks(LayerPlan *plan)
 static int
 compare_stack(const void *a, const void *b)
 {
-	return strcmp(((const CutStack *) a)->prefix, ((const CutStack *) b)->prefix);
+	const Numbered *wanted = a;
+	const char *prefix = ((const CutStack *) b)->prefix;
+
+	return compare_prefixes(wanted->name, wanted->length, prefix,
+							strlen(prefix));
 }
 
+/* The stack whose prefix a name begins with, so many bytes of it. */
 static int
-find_stack(const LayerPlan *plan, const char *prefix)
+find_stack(const LayerPlan *plan, const char *name, int length)
 {
-	const CutStack key = {prefix, 0};
+	const Numbered key = {name, length, 0};
 	const CutStack *found = bsearch(&key, plan->stacks, plan->nstacks,
 									sizeof(CutStack), compare_stack);
 
@@ -220,8 +241,7 @@ add_names(const LayerPlan *plan, int tensor, NamedLayer *layers, int *n)
 
 		if (number >= 0)
 		{
-			char	   *prefix = pnstrdup(name, part - name - 1);
-			int			stack = find_stack(plan, prefix);
+			int			stack = find_stack(plan, name, part - name - 1);
 
 			if (stack >= 0)
 			{
@@ -230,7 +250,6 @@ add_names(const LayerPlan *plan, int tensor, NamedLayer *layers, int *n)
 				layers[*n].stack = stack;
 				layers[(*n)++].index = number;
 			}
-			pfree(prefix);
 		}
 		part = *end == '.' ? end + 1 : end;
 	}
@@ -260,7 +279,10 @@ find_choices(LayerPlan *plan)
 	int			kept = 0;
 
 	for (int i = 0; i < plan->model->ntensors; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		add_names(plan, i, layers, &n);
+	}
 	qsort(layers, n, sizeof(NamedLayer), compare_layer_names);
 	for (int i = 0; i < n; i++)
 	{
@@ -277,7 +299,8 @@ find_choices(LayerPlan *plan)
 		layers[kept++] = layers[i];
 	}
 	qsort(layers, kept, sizeof(NamedLayer), compare_layer_places);
-	plan->choices = palloc((kept + 1) * sizeof(LayerChoice));
+	plan->choices = palloc_extended((kept + 1) * sizeof(LayerChoice),
+									MCXT_ALLOC_HUGE);
 	for (int i = 0; i < kept; i++)
 	{
 		if (*layers[i].name != '\0')
@@ -433,8 +456,8 @@ name_module(LayerPlan *plan, const char *name)
 	}
 	if (choice == NULL)
 	{
-		plan->choices = repalloc(plan->choices,
-								 (plan->nchoices + 1) * sizeof(LayerChoice));
+		plan->choices = repalloc_huge(plan->choices,
+									  (plan->nchoices + 1) * sizeof(LayerChoice));
 		choice = add_choice(plan, pstrdup(name), -1, 0);
 		count_tensors(plan, choice);
 	}
@@ -453,13 +476,17 @@ name_range(LayerPlan *plan, const char *pattern)
 	if (open == NULL ||
 		sscanf(open, "[%6d-%6d]%n", &from, &to, &length) != 2 || length == 0)
 		return false;
-	if (from > to || to - from > MODEL_MAX_TENSORS)
+	/* No name is so long: there may be ranges in it without end. */
+	if (from > to || strlen(pattern) > MODEL_MAX_NAME)
 		report_unknown(pattern);
 	for (int i = from; i <= to; i++)
 	{
+		char	   *each = psprintf("%.*s%d%s", (int) (open - pattern), pattern,
+									i, open + length);
+
 		CHECK_FOR_INTERRUPTS();
-		layer_plan_name(plan, psprintf("%.*s%d%s", (int) (open - pattern),
-									   pattern, i, open + length));
+		layer_plan_name(plan, each);
+		pfree(each);
 	}
 	return true;
 }
@@ -545,5 +572,9 @@ layer_new_name(const LayerPlan *plan, const char *name)
 			appendStringInfoChar(&out, '.');
 		part = *end == '.' ? end + 1 : end;
 	}
-	return out.data;
+	/* Most names stay, and need no memory. */
+	if (strcmp(out.data, name) != 0)
+		return out.data;
+	pfree(out.data);
+	return name;
 }

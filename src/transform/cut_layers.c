@@ -24,11 +24,13 @@ static const Tensor *
 twin_tensor(const LayerPlan *plan, const Tensor **sorted,
 			const LayerChoice *choice, const char *other, int tensor)
 {
-	const char *name = plan->model->tensors[tensor].name;
+	char	   *name = psprintf("%s%s", other,
+								plan->model->tensors[tensor].name +
+								strlen(choice->name));
+	const Tensor *twin = model_find_sorted(sorted, plan->model->ntensors, name);
 
-	return model_find_sorted(sorted, plan->model->ntensors,
-							  psprintf("%s%s", other,
-									   name + strlen(choice->name)));
+	pfree(name);
+	return twin;
 }
 
 static bool
@@ -43,6 +45,7 @@ static bool
 is_twin(const LayerPlan *plan, const Tensor **sorted,
 		const LayerChoice *choice, const LayerChoice *other)
 {
+	CHECK_FOR_INTERRUPTS();
 	if (other->ntensors != choice->ntensors)
 		return false;
 	for (int i = 0; i < plan->model->ntensors; i++)
@@ -167,6 +170,7 @@ layer_plan_measure(LayerPlan *plan)
 		double		sum = 0;
 		double		n = 0;
 
+		CHECK_FOR_INTERRUPTS();
 		for (int j = 0; j < model->ntensors; j++)
 		{
 			const Payload *payload = tensor_payload(model, &model->tensors[j]);
@@ -225,6 +229,7 @@ find_candidates(const LayerPlan *plan, LayerChoice **candidates, bool *blocks)
 	{
 		for (int i = 0; i < plan->nchoices; i++)
 		{
+			CHECK_FOR_INTERRUPTS();
 			if (is_candidate(plan, &plan->choices[i], *blocks))
 				candidates[n++] = &plan->choices[i];
 		}
@@ -241,6 +246,7 @@ explain_others(LayerPlan *plan, bool blocks)
 	{
 		LayerChoice *choice = &plan->choices[i];
 
+		CHECK_FOR_INTERRUPTS();
 		if (choice->problem == NULL && !is_candidate(plan, choice, blocks))
 			choice->problem = isnan(choice->importance) ?
 				"it has nothing to be ranked by" :
@@ -252,7 +258,8 @@ explain_others(LayerPlan *plan, bool blocks)
 void
 layer_plan_cut_fraction(LayerPlan *plan, double fraction)
 {
-	LayerChoice **candidates = palloc((plan->nchoices + 1) * sizeof(LayerChoice *));
+	LayerChoice **candidates = palloc_extended((plan->nchoices + 1) * sizeof(LayerChoice *),
+											   MCXT_ALLOC_HUGE);
 	bool		blocks;
 	int			n = find_candidates(plan, candidates, &blocks);
 	int			k = (int) rint(fraction * n);
@@ -358,6 +365,7 @@ cut_names(LayerPlan *plan, bool *is_gone)
 		LayerChoice *choice = &plan->choices[i];
 		const char *problem;
 
+		CHECK_FOR_INTERRUPTS();
 		if (!choice->is_cut)
 			continue;
 		problem = choice_problem(plan, choice);
@@ -450,8 +458,10 @@ layer_plan_apply(LayerPlan *plan)
 		report_misfit(refused);
 	for (int i = 0; i < model->ntensors; i++)
 	{
-		const char *name = layer_new_name(plan, model->tensors[i].name);
+		const char *name;
 
+		CHECK_FOR_INTERRUPTS();
+		name = layer_new_name(plan, model->tensors[i].name);
 		names[i] = name != NULL ? name : model->tensors[i].name;
 		is_gone[i] |= name == NULL;
 	}

@@ -363,9 +363,11 @@ show_shape(const GraphValue *value)
 	if (value->rank == UNKNOWN)
 		return "of unknown shape";
 	initStringInfo(&out);
+	appendStringInfoChar(&out, '[');
 	for (int i = 0; i < value->rank; i++)
 	{
-		appendStringInfoString(&out, i == 0 ? "[" : ", ");
+		if (i > 0)
+			appendStringInfoString(&out, ", ");
 		if (value->dims[i] < 0)
 			appendStringInfoChar(&out, '?');
 		else
@@ -387,15 +389,18 @@ changes_sizes(const Region *region)
 		const GraphNode *node = &graph->nodes[i];
 		int			n;
 		int64	   *strides;
+		bool		steps = false;
 
 		if (!region->is_in[i])
 			continue;
 		strides = graph_attribute_integers(node, "strides", &n);
-		for (int j = 0; strides != NULL && j < n; j++)
-		{
-			if (strides[j] != 1)
-				return true;
-		}
+		if (strides == NULL)
+			continue;
+		for (int j = 0; j < n; j++)
+			steps |= strides[j] != 1;
+		pfree(strides);
+		if (steps)
+			return true;
 	}
 	return false;
 }

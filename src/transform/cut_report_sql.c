@@ -81,13 +81,17 @@ indexes_to_array(const CutPlan *plan, const CutLayer *layer, int *n)
 	int		   *indexes = palloc_extended(Max(layer->n, 1) * sizeof(int),
 										  MCXT_ALLOC_HUGE);
 	Datum	   *datums;
+	ArrayType  *array;
 
 	*n = cut_indexes(plan, layer, indexes);
 	datums = palloc_extended(Max(*n, 1) * sizeof(Datum), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < *n; i++)
 		datums[i] = Int32GetDatum(indexes[i]);
-	return PointerGetDatum(construct_array(datums, *n, INT4OID, sizeof(int32),
-										   true, TYPALIGN_INT));
+	array = construct_array(datums, *n, INT4OID, sizeof(int32), true,
+							TYPALIGN_INT);
+	pfree(indexes);
+	pfree(datums);
+	return PointerGetDatum(array);
 }
 
 static void

@@ -37,6 +37,7 @@ notice_nothing(const Encoder *encoder)
 			(errmsg("model has no tensors to %s", encoder->patterns.verb),
 			 encoder->patterns.nexclude > 0 ?
 			 errhint("Those that would be meant are excluded.") :
+			 encoder->patterns.all ? 0 :
 			 errhint("Only floating-point tensors of two or more dimensions are meant unless include names others in full.")));
 }
 
@@ -77,7 +78,7 @@ encode_model(const Model *source, const Encoder *encoder,
 											   ALLOCSET_DEFAULT_SIZES);
 	const char *kept_name = NULL;
 	const char *kept_why = NULL;
-	int			began = progress_begin(encoder->patterns.verb, "bytes", chosen_bytes(source, chosen));
+	int			began = progress_begin(encoder->operation, "bytes", chosen_bytes(source, chosen));
 
 	memset(totals, 0, sizeof(*totals));
 	for (int i = 0; i < source->npayloads; i++)
@@ -218,22 +219,42 @@ encode_append_rates(StringInfo out, const EncodeTotals *totals)
 
 /* ---------- errors ---------- */
 
-void
-encode_check_finite(const EncodeTarget *target, const float *x, int64 first,
-					int64 n)
+static void
+report_not_finite(const EncodeTarget *target, int64 index, double element)
 {
-	for (int64 i = 0; i < n; i++)
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("tensor \"%s\" has an element that is %s",
+					utf8_to_server(target->tensor->name),
+					isnan(element) ? "not a number" : "infinite"),
+			 errdetail("It is the element of index " INT64_FORMAT " of " INT64_FORMAT ".",
+					   index, target->payload->count),
+			 errhint("The tensor can be left out with exclude.")));
+}
+
+void
+encode_check_finite(const EncodeTarget *target, bool as_floats)
+{
+	PayloadReader *reader = payload_reader_create(target->payload);
+	double	   *x = palloc(PAYLOAD_CHUNK * sizeof(double));
+	const void *elements;
+	int64		first = 0;
+	int64		n;
+
+	while ((n = payload_reader_next(reader, &elements)) > 0)
 	{
-		if (!isfinite(x[i]))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("tensor \"%s\" has an element that is %s",
-							utf8_to_server(target->tensor->name),
-							isnan(x[i]) ? "not a number" : "infinite"),
-					 errdetail("It is the element of index " INT64_FORMAT " of " INT64_FORMAT ".",
-							   first + i, target->payload->count),
-					 errhint("The tensor can be left out with exclude.")));
+		dtype_to_double(target->payload->dtype, elements, 0, n, x);
+		for (int64 i = 0; i < n; i++)
+		{
+			if (!isfinite(x[i]))
+				report_not_finite(target, first + i, x[i]);
+			if (as_floats && !isfinite((float) x[i]))
+				encode_too_large(target, first + i, "a float of 32 bits");
+		}
+		first += n;
 	}
+	payload_reader_free(reader);
+	pfree(x);
 }
 
 void

@@ -32,6 +32,7 @@ typedef const char *(*EncodeFunction) (const EncodeTarget *target,
 
 typedef struct Encoder
 {
+	const char *operation;		/* that progress is told of */
 	Patterns	patterns;
 	EncodeFunction encode;
 	const void *request;
@@ -64,10 +65,10 @@ extern char *encode_new_payload(Model *out, DType dtype, Encoding encoding,
 /* Adds the key "rates" to a step of the recipe. */
 extern void encode_append_rates(StringInfo out, const EncodeTotals *totals);
 
-/* Raises 22023 when an element is not finite, with the tensor's name and the
- * element's index; first is the index of the first one of n. */
-extern void encode_check_finite(const EncodeTarget *target, const float *x,
-								int64 first, int64 n);
+/* Goes through the payload once more when something is wrong with it: raises
+ * 22023 for the first element that is not finite, or 22003 for one that is too
+ * large for a float, if that is what they are to become. */
+extern void encode_check_finite(const EncodeTarget *target, bool as_floats);
 
 /* Raises 22003: the element of that index is too large for what. */
 pg_noreturn extern void encode_too_large(const EncodeTarget *target,

@@ -44,7 +44,7 @@ line_open(Line *line, const EncodeTarget *target)
 			line->min = line->max = x[0];
 		kernel_range(x, n, &line->min, &line->max);
 		if (!isfinite(line->min) || !isfinite(line->max))
-			encode_check_finite(target, x, done, n);
+			encode_check_finite(target, true);
 		line->zeros += kernel_count_zero_floats(x, n, sizeof(float));
 	}
 }

@@ -120,24 +120,8 @@ find_ranges(Quantizer *quantizer, int64 first, int64 n)
 	}
 }
 
-/* Which element is not finite, once it is known that there is one. */
 static void
-report_not_finite(Quantizer *quantizer, int64 first, int64 n)
-{
-	for (int64 done = 0; done < n; done += PIECE)
-	{
-		int64		m = Min(n - done, PIECE);
-
-		CHECK_FOR_INTERRUPTS();
-		encode_check_finite(quantizer->target,
-							piece(quantizer, first + done, m), first + done,
-							m);
-	}
-	elog(ERROR, "range is not finite, and all elements are");
-}
-
-static void
-set_scales(Quantizer *quantizer, int64 first, int64 n)
+set_scales(Quantizer *quantizer, int64 first)
 {
 	DType		dtype = quantizer->target->payload->dtype;
 
@@ -147,7 +131,10 @@ set_scales(Quantizer *quantizer, int64 first, int64 n)
 		float		max = quantizer->maxs[i];
 
 		if (!isfinite(min) || !isfinite(max))
-			report_not_finite(quantizer, first, n);
+		{
+			encode_check_finite(quantizer->target, true);
+			elog(ERROR, "range is not finite, and all elements are");
+		}
 		if (!quantize_parameters(quantizer->request, dtype, min, max,
 								 &quantizer->scales[quantizer->base + i],
 								 &quantizer->zeros[quantizer->base + i]))
@@ -229,7 +216,7 @@ quantize_slab(Quantizer *quantizer, int64 first, int64 n)
 	for (int64 i = 0; i < quantizer->nscales; i++)
 		quantizer->mins[i] = quantizer->maxs[i] = 0;
 	find_ranges(quantizer, first, n);
-	set_scales(quantizer, first, n);
+	set_scales(quantizer, first);
 	make_codes(quantizer, first, n);
 	quantizer->base += quantizer->nscales;
 }

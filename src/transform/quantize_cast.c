@@ -27,18 +27,6 @@ as_floats(DType dtype, const void *elements, int64 n, Stage *stage)
 	return stage->floats;
 }
 
-/* Raises for the first element that is not finite. */
-static void
-check_finite(const EncodeTarget *target, const float *x, int64 first, int64 n)
-{
-	float		min = 0;
-	float		max = 0;
-
-	kernel_range(x, n, &min, &max);
-	if (!isfinite(min) || !isfinite(max))
-		encode_check_finite(target, x, first, n);
-}
-
 /* ---------- floats ---------- */
 
 /* Halfway from the largest number to the next one there would be: from there
@@ -71,7 +59,7 @@ check_range(const EncodeTarget *target, const QuantizeType *type,
 	kernel_range(x, n, &min, &max);
 	if (-min < overflow && max < overflow)
 		return;
-	encode_check_finite(target, x, first, n);
+	encode_check_finite(target, false);
 	for (int64 i = 0; i < n; i++)
 	{
 		if (!(fabsf(x[i]) < overflow))
@@ -87,7 +75,9 @@ quantize_float(const EncodeTarget *target, const void *arg, Model *out)
 	Payload    *payload = target->payload;
 	PayloadReader *reader;
 	PayloadBuilder *builder;
+	Model	   *trial;
 	Stage	   *stage;
+	bool		is_smaller;
 	const void *elements;
 	int64		first = 0;
 	int64		n;
@@ -99,7 +89,8 @@ quantize_float(const EncodeTarget *target, const void *arg, Model *out)
 		encode_refuse_lossy(target, "quantize",
 							"With requantize => true it is quantized once more.");
 	stage = palloc(sizeof(Stage));
-	builder = payload_builder_create(out, type->dtype, payload->count, -1);
+	trial = model_create(CurrentMemoryContext);
+	builder = payload_builder_create(trial, type->dtype, payload->count, -1);
 	reader = payload_reader_create(payload);
 	while ((n = payload_reader_next(reader, &elements)) > 0)
 	{
@@ -113,7 +104,12 @@ quantize_float(const EncodeTarget *target, const void *arg, Model *out)
 	payload_reader_free(reader);
 	(void) payload_builder_finish(builder);
 	pfree(stage);
-	return NULL;
+	/* What has another encoding may be smaller as it is. */
+	is_smaller = trial->payloads[0]->stored < payload->stored;
+	if (is_smaller)
+		model_share_payload(out, trial->payloads[0]);
+	model_free(trial);
+	return is_smaller ? NULL : "it would not become smaller";
 }
 
 /* ---------- blocks ---------- */
@@ -126,7 +122,7 @@ report_block(const EncodeTarget *target, const QuantizeType *type,
 	int			kind = encoding_info(type->encoding)->block;
 	int			size = kernel_block_elements(kind);
 
-	check_finite(target, x, first, n);
+	encode_check_finite(target, true);
 	for (int64 i = 0; i < n; i += size)
 	{
 		if (!kernel_block_encode(kind, stage->converted, x + i, 1))

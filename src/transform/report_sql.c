@@ -186,6 +186,7 @@ put_rows(ReturnSetInfo *result, const Model *original, const Model *now,
 {
 	bool	   *seen = palloc0(Max(original->npayloads, 1));
 	bool	   *seen_now = palloc0(Max(now->npayloads, 1));
+	const Tensor **sorted = model_sort_tensors(now);
 	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext,
 											   "modelopt report",
 											   ALLOCSET_DEFAULT_SIZES);
@@ -195,15 +196,14 @@ put_rows(ReturnSetInfo *result, const Model *original, const Model *now,
 	for (int i = 0; i < original->ntensors; i++)
 	{
 		const Tensor *a = &original->tensors[i];
-		int			b = model_find_tensor(now, a->name);
+		const Tensor *b = model_find_sorted(sorted, now->ntensors, a->name);
 
-		if (b >= 0)
-			seen_now[now->tensors[b].payload] = true;
+		if (b != NULL)
+			seen_now[b->payload] = true;
 		if (!is_first(original, i, seen))
 			continue;
 		CHECK_FOR_INTERRUPTS();
-		compare_tensors(original, a, now, b < 0 ? NULL : &now->tensors[b],
-						&row);
+		compare_tensors(original, a, now, b, &row);
 		put_row(result, &row);
 		add_to_totals(totals, &row);
 		MemoryContextReset(work);

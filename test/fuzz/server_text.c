@@ -302,10 +302,10 @@ GetDatabaseEncoding(void)
 
 /* ---------- comparing and sorting ---------- */
 
-static int
-lower(unsigned char c)
+unsigned char
+pg_ascii_tolower(unsigned char ch)
 {
-	return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
+	return ch >= 'A' && ch <= 'Z' ? ch + 'a' - 'A' : ch;
 }
 
 int
@@ -313,7 +313,7 @@ pg_strncasecmp(const char *s1, const char *s2, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 	{
-		int			order = lower(s1[i]) - lower(s2[i]);
+		int			order = pg_ascii_tolower(s1[i]) - pg_ascii_tolower(s2[i]);
 
 		if (order != 0 || s1[i] == '\0')
 			return order;

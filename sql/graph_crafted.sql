@@ -1,0 +1,122 @@
+-- Graphs, names and metadata that nobody's exporter writes: what they say is
+-- understood or left alone, and they get no more memory than they have a right
+-- to (test/t/115_graph_memory.pl measures it).
+
+CREATE SCHEMA graph_crafted;
+SET search_path = graph_crafted, public;
+\set SHOW_CONTEXT never
+
+-- Messages of ONNX: a field with bytes, and the parts of a model.
+CREATE FUNCTION varint(n int) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT string_agg(set_byte('\x00', 0, (n >> 7 * i & 127) | CASE WHEN n >> 7 * (i + 1) > 0 THEN 128 ELSE 0 END), '' ORDER BY i)
+   FROM generate_series(0, 3) i WHERE i = 0 OR n >> 7 * i > 0 $$;
+CREATE FUNCTION field(number int, content bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT varint(number << 3 | 2) || varint(length(content)) || content $$;
+CREATE FUNCTION field(number int, content text) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT field(number, convert_to(content, 'UTF8')) $$;
+CREATE FUNCTION node(op text, inputs text, outputs text, attributes bytea DEFAULT '') RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT field(1, (SELECT string_agg(field(1, x), '' ORDER BY at) FROM regexp_split_to_table(inputs, ' ') WITH ORDINALITY u (x, at) WHERE inputs <> '')
+       || (SELECT string_agg(field(2, x), '' ORDER BY at) FROM regexp_split_to_table(outputs, ' ') WITH ORDINALITY u (x, at)) || field(4, op) || attributes) $$;
+CREATE FUNCTION node_of_none(op text, outputs text, attributes bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT field(1, field(2, outputs) || field(4, op) || attributes) $$;
+-- An attribute that is an integer, or integers of at most 127.
+CREATE FUNCTION attribute(name text, value int) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT field(5, field(1, name) || '\x18' || varint(value) || '\xa00102') $$;
+CREATE FUNCTION attribute(name text, value int[]) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT field(5, field(1, name) || field(8, (SELECT string_agg(varint(v), '' ORDER BY at) FROM unnest(value) WITH ORDINALITY u (v, at))) || '\xa00107') $$;
+CREATE FUNCTION constant(name text, value int[]) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT node_of_none('Constant', name, attribute('value_ints', value)) $$;
+-- A value of floats; sizes are numbers or names.
+CREATE FUNCTION value(number int, name text, dims text) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT field(number, field(1, name) || field(2, field(1, '\x0801'::bytea || field(2, (
+       SELECT string_agg(field(1, CASE WHEN d ~ '^\d' THEN '\x08'::bytea || varint(d::int) ELSE field(2, d) END), '' ORDER BY at)
+       FROM regexp_split_to_table(dims, ' ') WITH ORDINALITY u (d, at)))))) $$;
+CREATE FUNCTION weight(name text, rows int, columns int) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT field(5, '\x08'::bytea || varint(rows) || '\x08' || varint(columns) || '\x1001' || field(8, name) ||
+       field(9, decode(repeat('0000803f', rows * columns), 'hex'))) $$;
+CREATE FUNCTION onnx(graph bytea) RETURNS model LANGUAGE sql IMMUTABLE AS
+$$ SELECT model_read('\x0808' || field(7, graph || field(2, 'g')) || field(8, '\x1012'::bytea), 'onnx') $$;
+
+-- ---------- integers ----------
+
+-- 7 / 2 * 2, computed by floats: 7 elements are reshaped to 7, not to 6.
+SELECT d.layer, d.nodes, d.stays_because FROM cut_dead_nodes_dry_run(onnx(
+    node('MatMul', 'x w', 'h') || constant('seven', '{7}') || constant('two', '{2}') ||
+    node('Cast', 'seven', 'seven_float', attribute('to', 1)) || node('Cast', 'two', 'two_float', attribute('to', 1)) ||
+    node('Div', 'seven_float two_float', 'half') || node('Mul', 'half two_float', 'whole') ||
+    node('Cast', 'whole', 'shape', attribute('to', 7)) || node('Reshape', 'h shape', 'y') ||
+    weight('w', 3, 7) || value(11, 'x', '1 3') || value(12, 'y', '7'))) d;
+-- The first row of [[1, 7], [7, 1]] is a shape of two dimensions.
+SELECT d.layer, d.nodes, d.stays_because FROM cut_dead_nodes_dry_run(onnx(
+    node('MatMul', 'x w', 'h') || constant('a', '{1, 7}') || constant('b', '{7, 1}') || constant('one', '{1}') ||
+    node_of_none('Constant', 'first', attribute('value_int', 0)) ||
+    node('Unsqueeze', 'a one', 'a2') || node('Unsqueeze', 'b one', 'b2') || node('Concat', 'a2 b2', 'rows', attribute('axis', 1)) ||
+    node('Gather', 'rows first', 'shape') || node('Reshape', 'h shape', 'y') ||
+    weight('w', 3, 7) || value(11, 'x', '1 3') || value(12, 'y', '1 7'))) d;
+
+-- ---------- sizes that are not known ----------
+
+-- Nodes must not go from what is expanded to a size that comes with the input,
+CREATE TABLE expanded AS SELECT onnx(
+    node('MatMul', 'x w', 'h') || node('Shape', 'z', 'shape') || node('Expand', 'h shape', 'e') || node('MatMul', 'e v', 'y') ||
+    weight('w', 3, 4) || weight('v', 4, 2) || value(11, 'x', '1 3') || value(11, 'z', 'a b') || value(12, 'y', 'a 2')) AS m;
+SELECT d.layer, d.nodes, d.stays_because FROM expanded, cut_dead_nodes_dry_run(m) d;
+-- nor from what is added to something that is in part as long as the input,
+SELECT d.layer, d.nodes, d.stays_because FROM cut_dead_nodes_dry_run(onnx(
+    node('MatMul', 'x w', 'h') || node('Concat', 'h z', 'c', attribute('axis', 1)) || node('MatMul', 'x u', 'e') ||
+    node('Add', 'c e', 'sum') || node('MatMul', 'sum v', 'y') ||
+    weight('w', 3, 4) || weight('u', 3, 6) || weight('v', 6, 2) ||
+    value(11, 'x', '1 3') || value(11, 'z', '1 k') || value(13, 'c', '1 6') || value(12, 'y', '1 2'))) d;
+-- nor from what is flattened to a size that has a name, whatever its number.
+SELECT d.layer, d.nodes, d.stays_because FROM cut_dead_nodes_dry_run(onnx(
+    node('MatMul', 'x w', 'h') || node('Transpose', 'h', 't', attribute('perm', '{1, 0}'::int[])) ||
+    node('Shape', 'z', 'shape', attribute('start', 8) || attribute('end', 9)) || node('Reshape', 't shape', 'y') ||
+    weight('w', 3, 5) || value(11, 'z', 'a b c d e f g h i') || value(11, 'x', 'n 3') || value(12, 'y', 'm'))) d;
+
+-- ---------- limits ----------
+
+-- So many Identities of 64 integers.
+CREATE FUNCTION identities(n int) RETURNS model LANGUAGE sql AS
+$$ SELECT onnx(constant('i10000', array_fill(1, '{64}')) ||
+       (SELECT convert_to(string_agg(format(E'\n\x1a\n\x06i%s\x12\x06i%s"\x08Identity', 10000 + i - 1, 10000 + i), '' ORDER BY i), 'UTF8') FROM generate_series(1, n) i) ||
+       node('MatMul', 'x w', 'y') || weight('w', 3, 4) || value(11, 'x', '1 3') || value(12, 'y', '1 4')) $$;
+SELECT count(*) FROM cut_dead_nodes_dry_run(identities(1000));
+SELECT count(*) FROM cut_dead_nodes_dry_run(identities(65536));
+
+-- Seventeen weights over the same zeros, each in another shape.
+\set tied `cat test/data/tied_shapes.model`
+CREATE TABLE tied AS SELECT set_graph(:'tied'::model, 'input(1) l0:linear ' || string_agg(CASE i WHEN 1 THEN 's1:concat(input, input) ' ELSE
+    format('s%s:concat(s%s, s%s) ', i, i - 1, i - 1) END || format('l%s:linear(from=s%s) ', i, i), '' ORDER BY i)) AS m FROM generate_series(1, 16) i;
+SELECT cut_nodes(m, 0.5) FROM tied;
+SELECT cut_dead_nodes(m) FROM tied;
+-- One weight, however often it is taken, has its bits once.
+SELECT d.cut, count(*) FROM cut_dead_nodes_dry_run(onnx(
+    (SELECT string_agg(node('MatMul', 'x w', 'y' || i), '' ORDER BY i) FROM generate_series(1, 300) i) ||
+    weight('w', 300, 300) || value(11, 'x', '1 300') || value(12, 'y1', '1 300'))) d GROUP BY 1 ORDER BY 1;
+
+-- ---------- names ----------
+
+CREATE FUNCTION refusal(query text) RETURNS text LANGUAGE plpgsql AS
+$$
+BEGIN
+    EXECUTE query;
+    RETURN 'not refused';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE || ' ' || left(SQLERRM, 60);
+END
+$$;
+CREATE TABLE blocks AS SELECT model_agg(name, array_fill(1::real, '{2, 2}') ORDER BY name) AS m FROM unnest('{a.0.weight,a.1.weight,a.2.weight,b.0.0.weight,b.0.1.weight}'::text[]) name;
+SELECT t.name FROM blocks, tensors(cut_layers(m, 'a.[0-1]')) t;
+SELECT refusal($$SELECT cut_layers(m, 'a.[1-3]') FROM blocks$$);
+-- Ranges without end.
+SELECT refusal(format('SELECT cut_layers(m, %L) FROM blocks', 'a.' || repeat('[0-0]', 30000)));
+
+-- ---------- architectures ----------
+
+CREATE TABLE conv AS SELECT model_agg(name, data ORDER BY name) AS m FROM (VALUES
+    ('c.weight', array_fill(1::real, '{2, 1, 3, 3}')), ('c.bias', array_fill(1::real, '{3}'))) v (name, data);
+SELECT set_graph(m, 'c:conv2d') FROM conv;
+SELECT set_graph(m, 'c:conv2d leaky_relu(1e39)') FROM conv;
+
+SET client_min_messages = warning;
+DROP SCHEMA graph_crafted CASCADE;

@@ -23,9 +23,11 @@ REPO_SQL = access audit refs commit served models history lineage diff merge tra
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 	src/format/onnx.sql src/graph/graph.sql src/transform/prune.sql src/transform/cut.sql \
 	src/transform/quantize.sql src/transform/compress.sql src/transform/report.sql \
-	src/serve/predict.sql src/repo/tables.sql src/monitor/tables.sql src/repo/kept.sql \
+	src/serve/predict.sql src/serve/evaluate.sql src/repo/tables.sql \
+	src/monitor/tables.sql src/repo/kept.sql \
 	$(REPO_SQL:%=src/repo/%.sql) src/monitor/stats.sql src/monitor/drift.sql \
-	src/repo/publish.sql src/monitor/reference.sql src/repo/views.sql src/monitor/views.sql src/serve/cache.sql
+	src/repo/publish.sql src/monitor/reference.sql src/repo/views.sql src/monitor/views.sql src/monitor/prom.sql \
+	src/serve/cache.sql src/serve/calibrate.sql src/serve/optimize.sql
 DATA_built = modelopt--$(EXTVERSION).sql
 DATA = $(patsubst $(HERE)/%,%,$(wildcard $(HERE)/modelopt--*--*.sql))
 
@@ -36,7 +38,7 @@ REGRESS = model inspect tensor spill prune prune_structured prune_errors \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
 	hostile_gguf hostile_npz \
 	repo_audit repo_sign repo_track repo_load repo_commit repo_diff repo_blame repo_merge \
-	repo_gc repo_verify repo_encodings repo_float8 serve_predict serve_json repo_access
+	repo_gc repo_verify repo_encodings repo_float8 serve_predict serve_json serve_evaluate serve_calibrate serve_optimize repo_access
 REGRESS_OPTS = --load-extension=modelopt
 ISOLATION = $(patsubst $(HERE)/test/isolation/specs/%.spec,%,$(wildcard $(HERE)/test/isolation/specs/*.spec))
 ISOLATION_OPTS = --inputdir=$(HERE)/test/isolation --load-extension=modelopt
@@ -86,7 +88,8 @@ $(OBJ_DIRS):
 	$(MKDIR_P) $@
 
 # The program that models run in, beside the library that starts it.
-RUNNER_SOURCES = src/serve/runner/runner.c src/serve/runner/prison.c src/serve/ort.c src/serve/ports.c
+RUNNER_SOURCES = src/serve/runner/runner.c src/serve/runner/prison.c $(addprefix src/serve/, \
+	ort.c ort_ports.c ort_values.c ports.c value.c)
 RUNNER_OBJS = $(patsubst src/%.c,runner/%.o,$(RUNNER_SOURCES))
 RUNNER_COPT = $(COPT)
 RUNNER_CFLAGS = -std=gnu11 -O2 -g -fstack-protector-strong -Wall -Wextra -Wshadow \

@@ -98,7 +98,7 @@ def make_model(folder, session, name):
 def make_tables(session, rows):
     session.run("""
         CREATE TABLE samples AS SELECT i::bigint AS id,
-            (SELECT array_agg(sin(i * 7919 + j * j)::real)
+            (SELECT array_agg(sin(i * 7919.0 + j * j)::real)
              FROM generate_series(1, %d) j) AS features
             FROM generate_series(1, %d) i;
         CREATE TABLE scores (id bigint, score real);
@@ -202,17 +202,14 @@ class Bench:
         rows = self.statement(
             "INSERT INTO scores SELECT id, prediction[1] FROM predict_rows("
             "'small', 'SELECT id, features FROM samples');")
-        one_by_one = self.statement(
-            "INSERT INTO scores SELECT id, (predict('small', features))[1] "
-            "FROM samples;")
         theirs = {
             "psycopg, ONNX Runtime": ("direct", "rows", 5),
             "psycopg, HTTP service": ("service", "rows", 5),
             "psycopg COPY + numpy, ONNX Runtime": ("direct", "copy", None),
             "psycopg COPY + numpy, HTTP service": ("service", "copy", None)}
         try:
-            ours, single, *others = harness.alternate(
-                self.repeats, *map(self.emptied, [rows, one_by_one] + [
+            ours, *others = harness.alternate(
+                self.repeats, *map(self.emptied, [rows] + [
                     lambda way=way, form=form: client.seconds(way, form,
                                                               REQUEST)
                     for way, form, _ in theirs.values()]))
@@ -224,8 +221,6 @@ class Bench:
         for (against, (_, _, goal)), other in zip(theirs.items(), others):
             self.report.add("predict_rows, " + what, ours, against, other,
                             faster=goal)
-        self.report.add("predict, " + what, single, "psycopg, ONNX Runtime",
-                        others[0])
         return request
 
     def emptied(self, way):

@@ -1,7 +1,8 @@
 -- The story that "make demo" shows.  The server has digits_mlp.pth in its data
 -- folder: a perceptron trained on scikit-learn's handwritten digits, saved by
 -- torch.save; digits_mlp.onnx: the same, exported with its graph; and
--- digits_test.csv: a hundred digits that it never saw.
+-- digits_test.csv: a hundred digits that it never saw.  The variable runs says
+-- whether there is ONNX Runtime, which models run in.
 
 \set ECHO none
 \pset footer off
@@ -66,7 +67,7 @@ SELECT jsonb_pretty(model_metadata(m) -> 'recipe') AS recipe FROM zoo WHERE name
 \echo
 
 CREATE TABLE digits AS
-SELECT fields[1]::int AS label, fields[2:]::real[] AS pixels
+SELECT row_number() OVER () AS id, fields[1]::int AS label, fields[2:]::real[] AS pixels
 FROM regexp_split_to_table(pg_read_file('digits_test.csv'), E'\n') line,
      string_to_array(trim(line), ',') fields
 WHERE line ~ '^\d';
@@ -142,6 +143,35 @@ FROM zoo, LATERAL (VALUES ('quantize int8', quantize(m, 'int8')), ('quantize int
     ('compress lossless', compress(m, 'lossless'))) smaller (what, s)
 WHERE name = 'digits';
 
+\if :runs
+\echo
+\echo '==== What each of them costs: the model runs where the data is ===='
+\echo
+
+CREATE VIEW holdout AS
+SELECT (SELECT array_agg((p / 16)::real) FROM unnest(pixels) p) AS pixels, label, id FROM digits;
+
+SELECT e.* FROM zoo, evaluate(m, 'SELECT pixels, label FROM holdout') e WHERE name = 'with a graph';
+
+\set ECHO none
+SET client_min_messages = warning;
+\set ECHO queries
+SELECT what, model_size(s) AS bytes, num_parameters(s) AS parameters, accuracy, log_loss
+FROM zoo, calibrate(m, 'SELECT pixels FROM holdout') c, LATERAL (VALUES
+    (1, 'as trained', m), (2, 'prune half', prune(m, 0.5)), (3, 'prune half, wanda', prune(m, 0.5, 'wanda', activation_norms => c.activation_norms)),
+    (4, 'prune 2 of 4', prune(m, method => 'n:m', n => 2, m_of => 4)), (5, 'cut a quarter of layer1''s nodes', cut_nodes(m, 0.25, include => '{layer1}')),
+    (6, 'cut half of all nodes', cut_nodes(m, 0.5)), (7, 'quantize int8', quantize(m, 'int8')),
+    (8, 'quantize int8, activations too', quantize(m, 'int8', activation_ranges => c.activation_ranges)),
+    (9, 'quantize int4', quantize(m, 'int4', group_size => 32)), (10, 'compress cluster, 8 values', compress(m, 'cluster', bits => 3)),
+    (11, 'compress lowrank', compress(m, 'lowrank', energy => 0.9))) v (number, what, s),
+    LATERAL (SELECT max(value) FILTER (WHERE metric = 'accuracy') AS accuracy, max(value) FILTER (WHERE metric = 'log_loss') AS log_loss
+             FROM evaluate(s, 'SELECT pixels, label FROM holdout')) e
+WHERE name = 'with a graph' ORDER BY number;
+\set ECHO none
+RESET client_min_messages;
+\set ECHO queries
+\endif
+
 \echo
 \echo '==== A name, versions, and what each of them is ===='
 \echo
@@ -174,3 +204,50 @@ SELECT name, old_version, new_version, operation, reason, actor FROM modelopt.re
 SELECT number, operation, details ->> 'after' AS after, left(hash, 16) AS hash FROM modelopt.audit ORDER BY number;
 
 SELECT * FROM modelopt.audit_verify();
+
+\if :runs
+\echo
+\echo '==== Predictions, next to the data ===='
+\echo
+
+-- The champion gets a graph, so that it can run.
+SELECT modelopt.commit('reader', m, 'with its graph') AS version FROM zoo WHERE name = 'with a graph';
+SELECT modelopt.alias('reader', 'champion', 'reader#1', reason => 'reads well');
+
+SELECT id, label AS truth, (classify('reader@champion', pixels)).* FROM holdout LIMIT 3;
+
+SELECT id, prediction[1:3] AS first_scores FROM predict_rows('reader@champion', 'SELECT id, pixels FROM holdout') LIMIT 3;
+
+SELECT count(*) FILTER (WHERE (classify('reader@champion', pixels)).label = label::text) AS digits_read_of_100 FROM holdout;
+
+SELECT * FROM evaluate('reader@champion', 'SELECT pixels, label FROM holdout');
+
+\echo
+\echo '==== What the versions do, and whether their input is still what it was ===='
+\echo
+
+SELECT modelopt.set_reference('reader@champion', 'SELECT pixels FROM holdout') AS rows;
+
+-- The same digits, and then all of them with the light on.
+SELECT count(*) FROM predict_rows('reader@champion', 'SELECT id, pixels FROM holdout, generate_series(1, 5)');
+SELECT count(*) FROM predict_rows('reader@champion', 'SELECT id, ARRAY(SELECT p + 0.5 FROM unnest(pixels) p) FROM holdout, generate_series(1, 5)');
+
+SELECT model_name, version, calls, rows, errors, round(mean_time::numeric, 3) AS mean_ms, round(p99_time::numeric, 3) AS p99_ms, cache_hits
+FROM modelopt.stat_models ORDER BY 1, 2;
+
+SELECT status, count(*) AS features, round(max(psi)::numeric, 2) AS most_psi, round(max(psi_noise_floor)::numeric, 2) AS noise_floor
+FROM modelopt.stat_drift WHERE model_name = 'reader' GROUP BY status ORDER BY status;
+
+\echo
+\echo '==== So it can be asked what may go, and take that ===='
+\echo
+
+SELECT layer, amount, value AS accuracy, "drop" FROM zoo, sensitivity(m, 'SELECT pixels, label FROM holdout') WHERE name = 'with a graph';
+
+SELECT modelopt.commit('smaller', m, 'as trained') AS version FROM zoo WHERE name = 'with a graph';
+
+SELECT step, recipe, value, "drop", bytes, version
+FROM optimize('smaller', 'SELECT pixels, label FROM holdout', max_drop => 0.01) WHERE kept;
+
+SELECT version, message, relation FROM modelopt.log('smaller');
+\endif

@@ -41,13 +41,18 @@ make_scratch() {
 use_server() {
 	"$REPO/scripts/server" start "$@" || die 'the private server did not start'
 	PGHOST=$1 PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
-	PATH=$("$PG_CONFIG" --bindir):$PATH
+	PATH=$("$PG_CONFIG" --bindir):$PATH:$PROMETHEUS_CACHE
 	export PGHOST PGPORT PGUSER PGDATABASE PATH PGCLIENTENCODING=UTF8
 	unset PGSERVICE PGSERVICEFILE PGOPTIONS PGHOSTADDR PGPASSFILE
 	# Empty where there is none: what models compute is not tested there.
 	ONNXRUNTIME_LIBRARY=$(onnxruntime_library || true)
 	export ONNXRUNTIME_LIBRARY
 }
+
+# Where scripts/fetch_prometheus keeps programs that are not installed, for all
+# clones.
+PROMETHEUS_CACHE=${XDG_CACHE_HOME:-~/.cache}/modelopt/prometheus
+PROMETHEUS_PROGRAMS=(prometheus promtool prometheus-postgres-exporter prometheus-sql-exporter)
 
 # What scripts/fetch_onnxruntime keeps outside of the repository, for all clones.
 ONNXRUNTIME_CACHE=${XDG_CACHE_HOME:-~/.cache}/modelopt

@@ -13,6 +13,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/tuplesort.h"
 #include "utils/tuplestore.h"
 
 #if PG_VERSION_NUM < 160000
@@ -41,6 +42,26 @@ typedef char CodedByte;
 #include "storage/backendid.h"
 #define MyBackendSlot ((int) MyBackendId - 1)
 #endif
+
+/* Copies the next item of a sort of fixed-length datums that are pointers. */
+static inline bool
+tuplesort_take_datum(Tuplesortstate *state, void *item, Size size)
+{
+	Datum		value;
+	bool		is_null;
+
+#if PG_VERSION_NUM >= 160000
+	if (!tuplesort_getdatum(state, true, false, &value, &is_null, NULL))
+		return false;
+	memcpy(item, DatumGetPointer(value), size);
+#else
+	if (!tuplesort_getdatum(state, true, &value, &is_null, NULL))
+		return false;
+	memcpy(item, DatumGetPointer(value), size);
+	pfree(DatumGetPointer(value));
+#endif
+	return true;
+}
 
 #if PG_VERSION_NUM < 150000
 

@@ -255,6 +255,26 @@ extern OnnxBytes graph_write(const Graph *graph);
 /* The value that is used instead of one, if it has been replaced. */
 extern int	graph_final(const Graph *graph, int value);
 
+/* ---------- what is multiplied (graph_observe.c) ---------- */
+
+/* A value that goes into a MatMul, Gemm or Conv, and is computed from inputs. */
+typedef struct GraphFeed
+{
+	int			value;
+	int			weight;			/* tensor of the model that it is multiplied with,
+								 * if it is known which of its features with
+								 * which, or -1 */
+	int			axis;			/* of features; -1 for the last one */
+	int64		groups;			/* of features that have weights of their own */
+} GraphFeed;
+
+/* All of them, in the current context. */
+extern GraphFeed *graph_feeds(const Graph *graph, int *n);
+
+/* The ModelProto with values as further outputs, which they may not be yet. */
+extern OnnxBytes graph_with_outputs(const Graph *graph, const int *values,
+									int n);
+
 /* ---------- a graph from a short text ---------- */
 
 /* Steps, each an operator on what the one before it made; architecture.h has

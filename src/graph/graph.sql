@@ -13,6 +13,12 @@ CREATE FUNCTION layers(
 COMMENT ON FUNCTION layers(model) IS
     'tensors grouped by layer, in order of first appearance: by their names up to the last dot, or by the node of the model''s graph that takes them where a name has no dot; kind is what the metadata''s object "layer_kinds" says, else what the graph computes with them, else recognized by names and shapes (a transposed convolution looks like a convolution, a group norm like a layer norm), else null; parameters and bytes of tied tensors count in the first layer that has them; reads no weights';
 
+CREATE FUNCTION layer_tensors(model, OUT layer text, OUT tensor text) RETURNS SETOF record
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 100
+    AS 'MODULE_PATHNAME', 'modelopt_layer_tensors';
+COMMENT ON FUNCTION layer_tensors(model) IS
+    'the tensors of each layer that layers() has, in the same order; reads no weights';
+
 CREATE FUNCTION set_graph(m model, architecture text) RETURNS model
     LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1000
     AS 'MODULE_PATHNAME', 'modelopt_set_graph_text';

@@ -108,15 +108,23 @@ graph_unit(Graph *graph, int place)
 	return place;
 }
 
+/* Sizes are only claimed, but for those of weights: a small model has no need
+ * of many places. */
+static int64
+most_places(const Graph *graph)
+{
+	return Min(GRAPH_MAX_PLACES, GRAPH_FREE_PLACES + model_parameters(graph->model));
+}
+
 static void
 grow_places(Graph *graph, int64 needed)
 {
 	int64		allocated = graph->places_allocated;
 
-	if (needed > GRAPH_MAX_PLACES)
-		graph_too_large(GRAPH_MAX_PLACES, "places along all axes");
 	if (needed <= allocated)
 		return;
+	if (needed > most_places(graph))
+		graph_too_large(most_places(graph), "places along all axes");
 	if (allocated == 0)
 	{
 		allocated = Max(needed, 1024);
@@ -144,9 +152,7 @@ graph_make_places(Graph *graph, int value, int axis)
 
 	if (v->places[axis] != UNKNOWN || n < 0)
 		return;
-	if (n > GRAPH_MAX_PLACES)
-		grow_places(graph, n);	/* which raises */
-	grow_places(graph, graph->nplaces + n);
+	grow_places(graph, n > GRAPH_MAX_PLACES ? n : graph->nplaces + n);
 	v->places[axis] = graph->nplaces;
 	for (int64 i = 0; i < n; i++)
 	{

@@ -1,6 +1,6 @@
 /*
  * layers_sql.c
- *		The SQL function layers.
+ *		The SQL functions layers and layer_tensors.
  */
 #include "postgres.h"
 
@@ -9,6 +9,7 @@
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(modelopt_layers);
+PG_FUNCTION_INFO_V1(modelopt_layer_tensors);
 
 /* Counts and sizes; a payload counts in the first layer that has it. */
 static void
@@ -73,5 +74,30 @@ modelopt_layers(PG_FUNCTION_ARGS)
 	}
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(row_context);
+	return (Datum) 0;
+}
+
+Datum
+modelopt_layer_tensors(PG_FUNCTION_ARGS)
+{
+	Model	   *model = PG_GETARG_MODEL(0);
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int			nlayers;
+	ModelLayer *layers = graph_layers(model, &nlayers);
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < nlayers; i++)
+	{
+		Datum		values[2] = {PointerGetDatum(utf8_to_text(layers[i].name))};
+		bool		nulls[2] = {false};
+
+		CHECK_FOR_INTERRUPTS();
+		for (int k = 0; k < layers[i].ntensors; k++)
+		{
+			values[1] = PointerGetDatum(utf8_to_text(model->tensors[layers[i].tensors[k]].name));
+			tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+			pfree(DatumGetPointer(values[1]));
+		}
+	}
 	return (Datum) 0;
 }

@@ -17,6 +17,7 @@
 
 /* Places of all axes together. */
 #define GRAPH_MAX_PLACES	(16 * 1024 * 1024)
+#define GRAPH_FREE_PLACES	(2 * 1024 * 1024)	/* that no weight need justify */
 
 /* Runs, products, patches and copies of a graph, of each kind, and integers of
  * all values together: small graphs could ask for very many. */

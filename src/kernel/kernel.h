@@ -4,10 +4,10 @@
  *
  * Pure C without the server: no allocation, no errors, no globals but the
  * choice of CPU variant.  Every function here gives the same bits on every
- * machine (but for KERNEL_NORM_P, which calls the C library's pow); the plain
- * loop is the specification, and a vector variant must equal it.  Callers hand
- * over chunks of at most a few hundred kilobytes and
- * check for interrupts between them.
+ * machine (but for KERNEL_NORM_P, latency.c and drift.c, which call the C
+ * library's pow, log and the like); the plain loop is the specification, and a
+ * vector variant must equal it.  Callers hand over chunks of at most a few
+ * hundred kilobytes and check for interrupts between them.
  */
 #ifndef MODELOPT_KERNEL_H
 #define MODELOPT_KERNEL_H
@@ -135,6 +135,13 @@ extern void kernel_stats_finish(KernelStats *stats);
 
 /* Floats of width 1, 2, 4 or 8 that are +0 or -0. */
 extern size_t kernel_count_zero_floats(const void *src, size_t n, int width);
+
+/* ---------- histogram.c: bins of equal width ---------- */
+
+/* Adds to the counts of bins, of which the first begins with low and the last
+ * ends with high, both finite; what is outside, or a NaN, is not counted. */
+extern void kernel_histogram_f64(int64_t *counts, int bins, double low,
+								 double high, const double *x, size_t n);
 
 /* ---------- sparse.c: bitmask and values ---------- */
 

@@ -36,75 +36,71 @@ monitor_clock_time(int64 clock)
 
 /* ---------- this backend's slot ---------- */
 
-static ActivitySlot *
-own_slot(void)
+/* NULL in a process that is none of MaxBackends. */
+static ActivitySlot *own = NULL;
+
+void
+activity_init(void)
 {
 	int			slot = MyBackendSlot;
 
-	if (slot < 0 || slot >= monitor_shared->slots)
-		return NULL;
-	return &monitor_slots[slot];
+	if (slot >= 0 && slot < monitor_shared->slots)
+		own = &monitor_slots[slot];
 }
 
-static void
-begin_change(ActivitySlot *slot)
+static inline void
+begin_change(void)
 {
-	slot->changes++;
+	own->changes++;
 	pg_write_barrier();
 }
 
-static void
-end_change(ActivitySlot *slot)
+static inline void
+end_change(void)
 {
 	pg_write_barrier();
-	slot->changes++;
+	own->changes++;
 }
 
 void
 activity_begin(const MonitorCall *call)
 {
-	ActivitySlot *slot = own_slot();
-
-	if (slot == NULL)
+	if (own == NULL)
 		return;
-	begin_change(slot);
-	slot->pid = MyProcPid;
-	slot->database = MyDatabaseId;
-	slot->user = GetUserId();
-	slot->running = true;
-	slot->phase = MONITOR_NO_PHASE;
-	slot->model_id = 0;
-	slot->version = 0;
-	slot->rows = 0;
-	slot->began = call->began;
-	end_change(slot);
+	begin_change();
+	own->pid = MyProcPid;
+	own->database = MyDatabaseId;
+	own->user = GetUserId();
+	own->running = true;
+	own->phase = MONITOR_NO_PHASE;
+	own->model_id = 0;
+	own->version = 0;
+	own->rows = 0;
+	own->began = call->began;
+	end_change();
 }
 
 void
 activity_update(const MonitorCall *call)
 {
-	ActivitySlot *slot = own_slot();
-
-	if (slot == NULL)
+	if (own == NULL)
 		return;
-	begin_change(slot);
-	slot->phase = call->phase;
-	slot->model_id = call->model_id;
-	slot->version = call->version;
-	slot->rows = call->counts[MONITOR_ROWS];
-	end_change(slot);
+	begin_change();
+	own->phase = call->phase;
+	own->model_id = call->model_id;
+	own->version = call->version;
+	own->rows = call->counts[MONITOR_ROWS];
+	end_change();
 }
 
 void
 activity_end(void)
 {
-	ActivitySlot *slot = own_slot();
-
-	if (slot == NULL || !slot->running)
+	if (own == NULL || !own->running)
 		return;
-	begin_change(slot);
-	slot->running = false;
-	end_change(slot);
+	begin_change();
+	own->running = false;
+	end_change();
 }
 
 /* ---------- reading ---------- */

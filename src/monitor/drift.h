@@ -121,6 +121,9 @@ extern bool drift_restore(bool (*get) (void *file, void *bytes, Size n), void *f
 extern void drift_flush(bool wait);
 extern bool drift_has_pending(void);
 
+/* Frees references that nobody can have any more. */
+extern void drift_at_transaction_end(void);
+
 /* ---------- drift_profile.c ---------- */
 
 /* What a feature is like: a row of drift_feature. */

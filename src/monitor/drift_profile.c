@@ -115,6 +115,7 @@ count_classes(DriftProfile *profile, const double *sorted, int64 n)
 static void
 summarize(DriftProfile *profile, const double *sorted, int64 n)
 {
+	double		sum = 0;
 	double		squares = 0;
 
 	profile->count = n;
@@ -123,12 +124,10 @@ summarize(DriftProfile *profile, const double *sorted, int64 n)
 	profile->minimum = sorted[0];
 	profile->maximum = sorted[n - 1];
 	for (int64 i = 0; i < n; i++)
-	{
-		double		delta = sorted[i] - profile->mean;
-
-		profile->mean += delta / (double) (i + 1);
-		squares += delta * (sorted[i] - profile->mean);
-	}
+		sum += sorted[i];
+	profile->mean = sum / (double) n;
+	for (int64 i = 0; i < n; i++)
+		squares += (sorted[i] - profile->mean) * (sorted[i] - profile->mean);
 	profile->deviation = sqrt(squares / (double) n);
 }
 
@@ -538,7 +537,7 @@ run_query(const char *query, int64 max_rows, int *ncolumns)
 	SPI_finish();
 	if (rows == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the query of a reference gave no rows")));
 	return columns;
 }

@@ -21,19 +21,17 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include <math.h>
 
-/* References that are kept; when there are more, all are read again. */
-#define MAX_REFERENCES 64
-
 /* Values of a feature that wait to be collected. */
 #define PENDING_VALUES 256
 
-/* Rows after which counts are shown at the end of a transaction. */
+/* Rows, of inputs or of outputs, that are shown at the end of a transaction. */
 #define SHOWN_ROWS 64
 
 /* Columns of drift_reference and drift_feature. */
@@ -79,22 +77,37 @@ typedef struct Feature
 	double	   *values;
 } Feature;
 
-struct MonitorDrift
+/* Hashed as bytes: unused is always 0. */
+typedef struct DriftVersion
 {
 	int64		model_id;
 	int32		version;
+	int32		unused;
+} DriftVersion;
+
+struct MonitorDrift
+{
+	DriftVersion served;		/* where the hash table looks */
+	bool		loaded;
 	int64		reference;		/* 0: there is none */
 	int			wanted;			/* rows to collect, or 0 */
 	int64		pending_rows;
+	MonitorDrift *next_pending; /* of those that have some */
 	int			ninputs;
 	int			noutputs;
 	Feature    *inputs;
 	Feature    *outputs;
 };
 
-static MemoryContext context = NULL;	/* of all that follows */
-static MonitorDrift *references = NULL;
-static int	nreferences = 0;
+/*
+ * Who serves keeps a reference while an invocation lasts, within which others
+ * are made: so what is read anew leaves the old ones until the transaction ends.
+ */
+static MemoryContext context = NULL;	/* of references */
+static MemoryContext retired = NULL;	/* parent of contexts that are left */
+static bool has_retired = false;
+static HTAB *references = NULL;
+static MonitorDrift *pending = NULL;	/* a list */
 static Oid	reference_table = InvalidOid;
 static bool stale = false;
 static int64 pending_rows = 0;
@@ -232,9 +245,9 @@ read_reference(MonitorDrift *drift)
 
 	reference_table = RelationGetRelid(table);
 	ScanKeyInit(&keys[0], REFERENCE_MODEL_ID, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(drift->model_id));
+				Int64GetDatum(drift->served.model_id));
 	ScanKeyInit(&keys[1], REFERENCE_VERSION, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(drift->version));
+				Int32GetDatum(drift->served.version));
 	scan = systable_beginscan(table, repo_relation("drift_reference_served"), true, NULL, 2, keys);
 	row = systable_getnext(scan);
 	if (row != NULL)
@@ -298,43 +311,63 @@ at_invalidation(Datum argument, Oid relation)
 }
 
 static void
-forget_all(void)
+begin_anew(void)
 {
+	HASHCTL		layout = {
+		.keysize = sizeof(DriftVersion),
+		.entrysize = sizeof(MonitorDrift),
+	};
+
 	drift_flush(true);
-	MemoryContextReset(context);
-	references = MemoryContextAllocZero(context, MAX_REFERENCES * sizeof(MonitorDrift));
-	nreferences = 0;
+	pending = NULL;
 	pending_rows = 0;
+	if (context != NULL)
+	{
+		MemoryContextSetParent(context, retired);
+		has_retired = true;
+	}
+	context = AllocSetContextCreate(TopMemoryContext, "modelopt drift", ALLOCSET_DEFAULT_SIZES);
+	layout.hcxt = context;
+	references = hash_create("modelopt drift references", 16, &layout,
+							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	stale = false;
 }
 
 static void
 prepare(void)
 {
-	if (context == NULL)
+	if (retired == NULL)
 	{
-		context = AllocSetContextCreate(TopMemoryContext, "modelopt drift", ALLOCSET_DEFAULT_SIZES);
+		retired = AllocSetContextCreate(TopMemoryContext, "modelopt retired drift", ALLOCSET_SMALL_SIZES);
 		CacheRegisterRelcacheCallback(at_invalidation, (Datum) 0);
 		stale = true;
 	}
-	if (stale || nreferences == MAX_REFERENCES)
-		forget_all();
+	if (stale)
+		begin_anew();
 }
 
-static MonitorDrift *
-read_new(int64 model_id, int32 version)
+void
+drift_at_transaction_end(void)
+{
+	if (!has_retired)
+		return;
+	drift_flush(true);
+	MemoryContextReset(retired);
+	has_retired = false;
+}
+
+static void
+load(MonitorDrift *drift)
 {
 	MemoryContext old_context = MemoryContextSwitchTo(context);
-	MonitorDrift *drift = &references[nreferences];
+	DriftVersion served = drift->served;
 
+	/* An earlier attempt may have failed half-way. */
 	memset(drift, 0, sizeof(MonitorDrift));
-	drift->model_id = model_id;
-	drift->version = version;
+	drift->served = served;
 	load_reference(drift);
-	/* Not before, so that what could not be read is read again. */
-	nreferences++;
+	drift->loaded = true;
 	MemoryContextSwitchTo(old_context);
-	return drift;
 }
 
 /* Whether this invocation is one of those that are looked at. */
@@ -351,16 +384,16 @@ is_sampled(void)
 MonitorDrift *
 monitor_do_find_drift(int64 model_id, int32 version)
 {
-	MonitorDrift *drift = NULL;
+	DriftVersion served = {model_id, version, 0};
+	MonitorDrift *drift;
+	bool		found;
 
 	prepare();
-	for (int i = 0; i < nreferences && drift == NULL; i++)
-	{
-		if (references[i].model_id == model_id && references[i].version == version)
-			drift = &references[i];
-	}
-	if (drift == NULL)
-		drift = read_new(model_id, version);
+	drift = hash_search(references, &served, HASH_ENTER, &found);
+	if (!found)
+		drift->loaded = false;
+	if (!drift->loaded)
+		load(drift);
 	return drift->reference != 0 && is_sampled() ? drift : NULL;
 }
 
@@ -489,10 +522,13 @@ find_feature(MonitorDrift *drift, bool outputs, int number)
 }
 
 static void
-count_rows(MonitorDrift *drift, bool outputs, int first, int64 rows)
+count_rows(MonitorDrift *drift, int64 rows)
 {
-	if (outputs || first != 1)
-		return;
+	if (drift->pending_rows == 0)
+	{
+		drift->next_pending = pending;
+		pending = drift;
+	}
 	drift->pending_rows += rows;
 	pending_rows += rows;
 }
@@ -522,7 +558,7 @@ observe(MonitorDrift *drift, Feature *feature, double value, bool isnull)
 					nulls != NULL && nulls[place]); \
 		} \
 	} \
-	count_rows(drift, outputs, first, rows)
+	count_rows(drift, rows)
 
 void
 monitor_observe_floats(MonitorDrift *drift, bool outputs, int first, const float *values,
@@ -549,7 +585,7 @@ monitor_observe_text(MonitorDrift *drift, bool outputs, int number, const char *
 		feature->cells[feature->bins + DRIFT_NULLS].count++;
 	else
 		feature->cells[category_of_text(feature, value, length)].count++;
-	count_rows(drift, outputs, number, 1);
+	count_rows(drift, 1);
 }
 
 /* ---------- to shared memory ---------- */
@@ -590,33 +626,35 @@ flush_reference(MonitorDrift *drift, TimestampTz now, bool wait)
 bool
 drift_has_pending(void)
 {
-	return pending_rows > 0;
+	return pending != NULL;
 }
 
 /* Few rows are worth no lock for each feature: they wait for more. */
 void
 drift_flush(bool wait)
 {
+	MonitorDrift *drift = pending;
 	TimestampTz now;
 	int64		clock;
 
-	if (pending_rows == 0)
+	if (drift == NULL)
 		return;
 	clock = monitor_clock();
 	if (!wait && pending_rows < SHOWN_ROWS &&
 		clock - last_flush < monitor_flush_interval * INT64CONST(1000000))
 		return;
 	now = GetCurrentTimestamp();
+	pending = NULL;
 	pending_rows = 0;
-	for (int i = 0; i < nreferences; i++)
+	while (drift != NULL)
 	{
-		MonitorDrift *drift = &references[i];
+		MonitorDrift *next = drift->next_pending;
+		int64		rows = drift->pending_rows;
 
-		if (drift->pending_rows == 0)
-			continue;
-		if (flush_reference(drift, now, wait))
-			drift->pending_rows = 0;
-		pending_rows += drift->pending_rows;
+		drift->pending_rows = 0;
+		if (!flush_reference(drift, now, wait))
+			count_rows(drift, rows);
+		drift = next;
 	}
 	last_flush = clock;
 }

@@ -175,7 +175,7 @@ monitor_fail(MonitorCall *call)
 
 /* ---------- drift (drift_reference.c) ---------- */
 
-/* What a version is compared with, until the next of these calls. */
+/* What a version is compared with, until the transaction ends. */
 typedef struct MonitorDrift MonitorDrift;
 
 extern PGDLLEXPORT bool monitor_drift_enabled;

@@ -134,6 +134,7 @@ at_transaction_event(XactEvent event, void *argument)
 			if (monitor_depth > 0)
 				forget_invocations();
 			flush_soon();
+			drift_at_transaction_end();
 			break;
 	}
 }
@@ -166,6 +167,7 @@ make_pendings(void)
 
 	for (int i = 0; i < MAX_PENDING; i++)
 		clear_pending(&made[i]);
+	activity_init();
 	before_shmem_exit(at_exit, (Datum) 0);
 	last_flush = monitor_clock();
 	pendings = made;

@@ -181,6 +181,9 @@ extern void drops_init(void);
 
 extern int64 monitor_clock(void);
 
+/* Once in a process. */
+extern void activity_init(void);
+
 extern void activity_begin(const MonitorCall *call);
 extern void activity_update(const MonitorCall *call);
 extern void activity_end(void);

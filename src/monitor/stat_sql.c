@@ -10,6 +10,7 @@
 #include "compat.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "monitor/drift.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -21,8 +22,10 @@ PG_FUNCTION_INFO_V1(modelopt_stat_info);
 PG_FUNCTION_INFO_V1(modelopt_require_preloaded);
 PG_FUNCTION_INFO_V1(modelopt_read_activity);
 PG_FUNCTION_INFO_V1(modelopt_reset_entries);
+PG_FUNCTION_INFO_V1(modelopt_forget_database);
 PG_FUNCTION_INFO_V1(modelopt_histogram_percentile);
 PG_FUNCTION_INFO_V1(modelopt_histogram_bounds);
+PG_FUNCTION_INFO_V1(modelopt_histogram_cumulative);
 
 #define NS_PER_MS 1e6
 #define MS_PER_SECOND 1e3
@@ -277,6 +280,18 @@ modelopt_reset_entries(PG_FUNCTION_ARGS)
 	PG_RETURN_TIMESTAMPTZ(stat_reset(&scope, PG_GETARG_BOOL(4)));
 }
 
+Datum
+modelopt_forget_database(PG_FUNCTION_ARGS)
+{
+	StatScope	scope = {.database = MyDatabaseId, .any_model = true};
+
+	if (!monitor_preloaded)
+		PG_RETURN_VOID();
+	(void) stat_reset(&scope, false);
+	drift_keep_only(NULL, 0);
+	PG_RETURN_VOID();
+}
+
 /* ---------- the whole ---------- */
 
 enum
@@ -391,30 +406,17 @@ modelopt_read_activity(PG_FUNCTION_ARGS)
 /* ---------- histograms ---------- */
 
 /* The counts of a histogram that somebody made or added up. */
-static int64 *
+static const int64 *
 get_histogram(ArrayType *array)
 {
+	const int64 *counts = (const int64 *) ARR_DATA_PTR(array);
+
 	if (ARR_NDIM(array) != 1 || ARR_DIMS(array)[0] != KERNEL_LATENCY_BUCKETS ||
 		array_contains_nulls(array))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a histogram of latencies is an array of %d counts",
 						KERNEL_LATENCY_BUCKETS)));
-	return (int64 *) ARR_DATA_PTR(array);
-}
-
-/* histogram_percentile(buckets, fractions) */
-Datum
-modelopt_histogram_percentile(PG_FUNCTION_ARGS)
-{
-	int64	   *counts = get_histogram(PG_GETARG_ARRAYTYPE_P(0));
-	ArrayType  *fractions = PG_GETARG_ARRAYTYPE_P(1);
-	Datum	   *values;
-	bool	   *nulls;
-	int			n;
-	int			dims[1];
-	int			first[1] = {1};
-
 	for (int i = 0; i < KERNEL_LATENCY_BUCKETS; i++)
 	{
 		if (counts[i] < 0)
@@ -422,6 +424,21 @@ modelopt_histogram_percentile(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("a histogram of latencies has no negative counts")));
 	}
+	return counts;
+}
+
+/* histogram_percentile(buckets, fractions) */
+Datum
+modelopt_histogram_percentile(PG_FUNCTION_ARGS)
+{
+	const int64 *counts = get_histogram(PG_GETARG_ARRAYTYPE_P(0));
+	ArrayType  *fractions = PG_GETARG_ARRAYTYPE_P(1);
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+	int			dims[1];
+	int			first[1] = {1};
+
 	deconstruct_array(fractions, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL,
 					  TYPALIGN_DOUBLE, &values, &nulls, &n);
 	if (n == 0)
@@ -442,6 +459,30 @@ modelopt_histogram_percentile(PG_FUNCTION_ARGS)
 	dims[0] = n;
 	PG_RETURN_ARRAYTYPE_P(construct_md_array(values, nulls, 1, dims, first, FLOAT8OID,
 											 sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/* histogram_cumulative(buckets, step) */
+Datum
+modelopt_histogram_cumulative(PG_FUNCTION_ARGS)
+{
+	const int64 *counts = get_histogram(PG_GETARG_ARRAYTYPE_P(0));
+	int			step = PG_GETARG_INT32(1);
+	Datum		cumulated[KERNEL_LATENCY_BUCKETS];
+	int64		sum = 0;
+	int			n = 0;
+
+	if (step < 1 || step > KERNEL_LATENCY_BUCKETS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("step must be between 1 and %d", KERNEL_LATENCY_BUCKETS)));
+	for (int i = 0; i < KERNEL_LATENCY_BUCKETS; i++)
+	{
+		sum += counts[i];
+		if (i % step == 0)
+			cumulated[n++] = Int64GetDatum(sum);
+	}
+	PG_RETURN_ARRAYTYPE_P(construct_array(cumulated, n, INT8OID, sizeof(int64),
+										  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 Datum

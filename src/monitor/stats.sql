@@ -136,11 +136,23 @@ CREATE FUNCTION modelopt_private.histogram_bounds() RETURNS double precision[]
 COMMENT ON FUNCTION modelopt_private.histogram_bounds() IS
     'the upper bounds, in milliseconds, of the buckets of a histogram of latencies: eight an octave, from a microsecond to two minutes; the last has none';
 
+CREATE FUNCTION modelopt_private.histogram_cumulative(buckets bigint[], step integer DEFAULT 1) RETURNS bigint[]
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_histogram_cumulative';
+COMMENT ON FUNCTION modelopt_private.histogram_cumulative(bigint[], integer) IS
+    'how many of what a histogram has counted took no longer than the first bound, the one that is step further, and so on: with 8, bounds are powers of two of a second, from 2^-20 to 2^7';
+
 -- ---------- forgetting ----------
 
 CREATE FUNCTION modelopt_private.reset_entries(dbid oid, userid oid, model_id bigint, version integer, minmax_only boolean) RETURNS timestamptz
     LANGUAGE C
     AS 'MODULE_PATHNAME', 'modelopt_reset_entries';
+
+-- Numbers of models begin anew with the extension, and so do their statistics.
+CREATE FUNCTION modelopt_private.forget_database() RETURNS void
+    LANGUAGE C
+    AS 'MODULE_PATHNAME', 'modelopt_forget_database';
+SELECT modelopt_private.forget_database();
 
 CREATE FUNCTION modelopt_private.reset_stats(model text DEFAULT NULL, version integer DEFAULT NULL, role name DEFAULT NULL,
     database name DEFAULT NULL, minmax_only boolean DEFAULT false) RETURNS timestamptz

@@ -23,8 +23,7 @@ COMMENT ON VIEW modelopt.stat_summary IS 'what each model version did for all us
 CREATE VIEW modelopt.stat_latency WITH (security_barrier) AS
 SELECT e.dbid, e.model_id, e.model_name, e.version, b.le_ms, b.count, b.cumulative
 FROM modelopt.stat_entries(false) e,
-    LATERAL (SELECT u.le_ms, u.count, sum(u.count) OVER (ORDER BY u.le_ms)::bigint AS cumulative
-             FROM unnest(modelopt.histogram_bounds(), e.histogram) u (le_ms, count)) b
+    LATERAL unnest(modelopt.histogram_bounds(), e.histogram, modelopt.histogram_cumulative(e.histogram)) b (le_ms, count, cumulative)
 WHERE b.count > 0;
 COMMENT ON VIEW modelopt.stat_latency IS 'histogram of how long invocations of each model version took; buckets that have counted something';
 
@@ -202,5 +201,3 @@ BEGIN
     END LOOP;
 END
 $$;
-
-GRANT SELECT ON ALL TABLES IN SCHEMA modelopt TO PUBLIC;

@@ -54,10 +54,25 @@ classes_softmax(const float *scores, int n, double *probabilities)
 		probabilities[i] /= sum;
 }
 
+/* Of one of the classes that have a score each. */
+static double
+class_probability(const float *scores, int n, int class)
+{
+	double	   *probabilities;
+	double		probability;
+
+	if (classes_are_probabilities(scores, n))
+		return scores[class];
+	probabilities = palloc(n * sizeof(double));
+	classes_softmax(scores, n, probabilities);
+	probability = probabilities[class];
+	pfree(probabilities);
+	return probability;
+}
+
 int
 classes_best(const float *scores, int n, double *probability)
 {
-	double	   *probabilities;
 	int			best = 0;
 
 	if (n == 1)
@@ -70,13 +85,7 @@ classes_best(const float *scores, int n, double *probability)
 	for (int i = 1; i < n; i++)
 		if (scores[i] > scores[best])
 			best = i;
-	*probability = scores[best];
-	if (classes_are_probabilities(scores, n))
-		return best;
-	probabilities = palloc(n * sizeof(double));
-	classes_softmax(scores, n, probabilities);
-	*probability = probabilities[best];
-	pfree(probabilities);
+	*probability = class_probability(scores, n, best);
 	return best;
 }
 
@@ -127,23 +136,7 @@ classes_label_of_output(const RowOutput *output, int row)
 	return psprintf("%.0f", value);
 }
 
-/* ---------- the function ---------- */
-
-static char *
-given_label(ArrayType *labels, int nclasses, int best)
-{
-	Datum	   *values;
-	bool	   *nulls;
-	int			n;
-
-	deconstruct_array(labels, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
-	if (n != (nclasses == 1 ? 2 : nclasses))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%d labels for a model that tells %d classes apart", n,
-						nclasses == 1 ? 2 : nclasses)));
-	return nulls[best] ? NULL : TextDatumGetCString(values[best]);
-}
+/* ---------- a row ---------- */
 
 static void
 run_row(RowBatch *batch, ArrayType *features)
@@ -159,21 +152,169 @@ run_row(RowBatch *batch, ArrayType *features)
 	rows_run(batch);
 }
 
-static char *
-find_label(const RowBatch *batch, int label_output, ArrayType *labels,
-		   int nclasses, int best)
+/* What the model says of a row. */
+typedef struct Answer
+{
+	int			nclasses;		/* that have a score */
+	int			best;			/* the class that it is */
+	double		probability;
+	char	   *label;			/* the model's, or NULL when it gives none */
+	char	  **names;			/* of classes, or NULL when they have numbers */
+} Answer;
+
+static void
+read_scores(const RowBatch *batch, int scores_output, Answer *answer)
 {
 	RowOutput	output;
-	char	   *label = NULL;
+	float	   *scores;
 
+	rows_output(batch, scores_output, &output);
+	if (output.width < 1 || output.width > PG_INT16_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("output \"%s\" has " INT64_FORMAT " values for a row, which are no scores of classes",
+						utf8_to_server(output.port->name), output.width)));
+	scores = palloc(output.width * sizeof(float));
+	elements_to_floats(output.tensor->shape.type, output.tensor->data, 0, output.width, scores,
+					   utf8_to_server(output.port->name));
+	answer->nclasses = output.width;
+	answer->best = classes_best(scores, output.width, &answer->probability);
+}
+
+/* ---------- scores by name ---------- */
+
+/* The map of a type that is one, or a sequence of them, with scores as values;
+ * else NULL. */
+static const Port *
+score_map(const Port *port)
+{
+	if (port->kind == PORT_SEQUENCE)
+		port = port->of;
+	return port->kind == PORT_MAP && port->of->kind == PORT_TENSOR &&
+		is_float_type(port->of->type) ? port : NULL;
+}
+
+static int
+find_score_map(const Session *session)
+{
+	for (int i = 0; i < session->noutputs; i++)
+		if (score_map(&session->outputs[i]) != NULL)
+			return i;
+	return -1;
+}
+
+static char **
+read_names(const Port *map, const ServedTensor *keys, int n)
+{
+	char	  **names = palloc(n * sizeof(char *));
+
+	for (int i = 0; i < n; i++)
+		names[i] = map->type == ELEMENT_STRING ? string_element(keys, n, i) :
+			psprintf(INT64_FORMAT, ((const int64 *) keys->data)[i]);
+	return names;
+}
+
+/* The class that has the highest score, unless the model says that it is another
+ * one. */
+static int
+find_class(const Answer *answer, const float *scores)
+{
+	int			best = 0;
+
+	for (int i = 0; i < answer->nclasses; i++)
+	{
+		if (answer->label != NULL && strcmp(answer->names[i], answer->label) == 0)
+			return i;
+		if (scores[i] > scores[best])
+			best = i;
+	}
+	return best;
+}
+
+static void
+read_score_map(const RowBatch *batch, int scores_output, Answer *answer)
+{
+	const Port *port = &batch->session->outputs[scores_output];
+	const Port *map = score_map(port);
+	ServedTensor row = *session_output(batch->session, scores_output);
+	ServedTensor keys,
+				values;
+	int64		count = 0;
+	float	   *scores;
+
+	if (row.shape.type != ELEMENT_NONE && map != port)
+		session_part(&row, 0, ELEMENT_VALUE, &row);
+	if (row.shape.type != ELEMENT_NONE)
+		count = session_map(map, &row, &keys, &values);
+	if (count < 1 || count > PG_INT16_MAX ||
+		(map->type != ELEMENT_STRING && map->type != ELEMENT_I64))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("output \"%s\" has no scores of classes", utf8_to_server(port->name))));
+	answer->nclasses = count;
+	answer->names = read_names(map, &keys, count);
+	scores = palloc(count * sizeof(float));
+	elements_to_floats(map->of->type, values.data, 0, count, scores, utf8_to_server(port->name));
+	answer->best = find_class(answer, scores);
+	answer->probability = class_probability(scores, count, answer->best);
+}
+
+/* ---------- the function ---------- */
+
+static char *
+given_label(ArrayType *labels, const Answer *answer)
+{
+	int			nclasses = answer->nclasses == 1 && answer->names == NULL ? 2 : answer->nclasses;
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+
+	deconstruct_array(labels, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
+	if (n != nclasses)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%d labels for a model that tells %d classes apart", n, nclasses)));
+	return nulls[answer->best] ? NULL : TextDatumGetCString(values[answer->best]);
+}
+
+/* A name for the class; a label that the model gives is its own. */
+static char *
+find_label(const Answer *answer, ArrayType *labels)
+{
 	if (labels != NULL)
-		return given_label(labels, nclasses, best);
-	if (label_output >= 0)
+		return given_label(labels, answer);
+	if (answer->label != NULL)
+		return answer->label;
+	return answer->names != NULL ? answer->names[answer->best] : psprintf("%d", answer->best);
+}
+
+static void
+ask(Session *session, ArrayType *features, bool has_labels, Answer *answer)
+{
+	int			scores_output,
+				label_output;
+	bool		by_number = classes_find_outputs(session, &scores_output, &label_output);
+	RowBatch   *batch;
+	RowOutput	output;
+
+	if (!by_number)
+		scores_output = find_score_map(session);
+	if (scores_output < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("model gives no scores of classes"),
+				 errdetail("It gives %s.", describe_ports(session->outputs, session->noutputs))));
+	batch = rows_prepare(session, ArrayGetNItems(ARR_NDIM(features), ARR_DIMS(features)), NULL);
+	run_row(batch, features);
+	if (label_output >= 0 && !(by_number && has_labels))
 	{
 		rows_output(batch, label_output, &output);
-		label = classes_label_of_output(&output, 0);
+		answer->label = classes_label_of_output(&output, 0);
 	}
-	return label != NULL ? label : psprintf("%d", best);
+	if (by_number)
+		read_scores(batch, scores_output, answer);
+	else
+		read_score_map(batch, scores_output, answer);
 }
 
 /* classify(model or name, features, labels) */
@@ -181,14 +322,8 @@ static Datum
 classify(FunctionCallInfo fcinfo)
 {
 	ArrayType  *features;
-	Session    *session;
-	RowBatch   *batch;
-	RowOutput	output;
-	int			scores_output,
-				label_output;
-	float	   *scores;
-	double		probability;
-	int			best;
+	ArrayType  *labels;
+	Answer		answer = {0};
 	char	   *label;
 	TupleDesc	columns;
 	Datum		values[2];
@@ -201,29 +336,12 @@ classify(FunctionCallInfo fcinfo)
 		PG_RETURN_NULL();
 	if (get_call_result_type(fcinfo, NULL, &columns) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	session = target_session(call_target(fcinfo, 0));
-	if (!classes_find_outputs(session, &scores_output, &label_output))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("model gives no scores of classes"),
-				 errdetail("It gives %s.", describe_ports(session->outputs, session->noutputs))));
-	batch = rows_prepare(session, ArrayGetNItems(ARR_NDIM(features), ARR_DIMS(features)), NULL);
-	run_row(batch, features);
-	rows_output(batch, scores_output, &output);
-	if (output.width < 1 || output.width > PG_INT16_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("output \"%s\" has " INT64_FORMAT " values for a row, which are no scores of classes",
-						utf8_to_server(output.port->name), output.width)));
-	scores = palloc(output.width * sizeof(float));
-	elements_to_floats(output.tensor->shape.type, output.tensor->data, 0, output.width, scores,
-					   utf8_to_server(output.port->name));
-	best = classes_best(scores, output.width, &probability);
-	label = find_label(batch, label_output, PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2),
-					   output.width, best);
+	labels = PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2);
+	ask(target_session(call_target(fcinfo, 0)), features, labels != NULL, &answer);
+	label = find_label(&answer, labels);
 	nulls[0] = label == NULL;
 	values[0] = label == NULL ? (Datum) 0 : CStringGetTextDatum(label);
-	values[1] = Float4GetDatum(probability);
+	values[1] = Float4GetDatum(answer.probability);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(columns), values, nulls)));
 }
 

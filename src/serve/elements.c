@@ -51,34 +51,53 @@ element_name(int type)
 		dtype == DTYPE_INVALID ? "of another type" : dtype_name(dtype);
 }
 
-SourceKind
-source_kind(Oid type)
+static bool
+find_kind(Oid type, SourceKind *kind)
 {
-	switch (getBaseType(type))
+	switch (type)
 	{
 		case FLOAT4OID:
-			return SOURCE_F32;
+			*kind = SOURCE_F32;
+			return true;
 		case FLOAT8OID:
-			return SOURCE_F64;
+			*kind = SOURCE_F64;
+			return true;
 		case INT2OID:
-			return SOURCE_I16;
+			*kind = SOURCE_I16;
+			return true;
 		case INT4OID:
-			return SOURCE_I32;
+			*kind = SOURCE_I32;
+			return true;
 		case INT8OID:
-			return SOURCE_I64;
+			*kind = SOURCE_I64;
+			return true;
 		case BOOLOID:
-			return SOURCE_BOOL;
+			*kind = SOURCE_BOOL;
+			return true;
 		case NUMERICOID:
-			return SOURCE_NUMERIC;
+			*kind = SOURCE_NUMERIC;
+			return true;
 		case TEXTOID:
 		case VARCHAROID:
 		case BPCHAROID:
-			return SOURCE_TEXT;
+			*kind = SOURCE_TEXT;
+			return true;
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("values of type %s cannot be features", format_type_be(type)),
-			 errhint("Features are numbers, booleans or texts.")));
+	return false;
+}
+
+SourceKind
+source_kind(Oid type)
+{
+	SourceKind	kind;
+
+	/* Domains are rare, and looking what they are of costs. */
+	if (!find_kind(type, &kind) && !find_kind(getBaseType(type), &kind))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("values of type %s cannot be features", format_type_be(type)),
+				 errhint("Features are numbers, booleans or texts.")));
+	return kind;
 }
 
 int
@@ -198,6 +217,17 @@ elements_complaint(SourceKind kind, const void *values, int64 i, int type,
 					digits, strlen(digits) > 40 ? "..." : "", name, element_name(type));
 }
 
+/* The digits of a number that is whole, or NULL. */
+static char *
+whole_digits(Datum number)
+{
+	Datum		whole = DirectFunctionCall2(numeric_trunc, number, Int32GetDatum(0));
+
+	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, number, whole)))
+		return NULL;
+	return DatumGetCString(DirectFunctionCall1(numeric_out, whole));
+}
+
 /* Whether it is one.  Integers beyond 2^53 are not to be rounded on their way. */
 static bool
 value_as_integer(SourceKind kind, const void *values, int64 i, int64 *result)
@@ -211,14 +241,11 @@ value_as_integer(SourceKind kind, const void *values, int64 i, int64 *result)
 	}
 	if (kind == SOURCE_NUMERIC)
 	{
-		Datum		numeric = ((const Datum *) values)[i];
-		Datum		whole = DirectFunctionCall2(numeric_trunc, numeric, Int32GetDatum(0));
-		char	   *digits;
+		char	   *digits = whole_digits(((const Datum *) values)[i]);
 		char	   *end;
 
-		if (!DatumGetBool(DirectFunctionCall2(numeric_eq, numeric, whole)))
+		if (digits == NULL)
 			return false;
-		digits = DatumGetCString(DirectFunctionCall1(numeric_out, whole));
 		errno = 0;
 		*result = strtoi64(digits, &end, 10);
 		return errno == 0 && end != digits && *end == '\0';
@@ -274,23 +301,48 @@ write_integers(SourceKind kind, const void *values, int64 n, int type,
 	return -1;
 }
 
+/* Only numerics reach the upper half. */
+static int64
+write_u64(const Datum *values, int64 n, uint64 *dst)
+{
+	for (int64 i = 0; i < n; i++)
+	{
+		char	   *digits = whole_digits(values[i]);
+		char	   *end;
+
+		if (digits == NULL || digits[0] == '-')
+			return i;
+		errno = 0;
+		dst[i] = strtou64(digits, &end, 10);
+		if (errno != 0 || end == digits || *end != '\0')
+			return i;
+	}
+	return -1;
+}
+
 /* Small floats by way of floats, as everybody does. */
-static void
+static int64
 write_small_floats(SourceKind kind, const void *values, int64 n, int type,
 				   void *dst)
 {
 	float		chunk[256];
+	float		written[256];
 	DType		dtype = element_dtype(type);
 
 	for (int64 first = 0; first < n; first += lengthof(chunk))
 	{
 		int64		length = Min(n - first, lengthof(chunk));
+		void	   *place = (char *) dst + dtype_bytes(dtype, first);
 
 		for (int64 i = 0; i < length; i++)
 			chunk[i] = source_as_double(kind, values, first + i);
-		(void) dtype_from_float(dtype, chunk, length,
-								(char *) dst + dtype_bytes(dtype, first));
+		(void) dtype_from_float(dtype, chunk, length, place);
+		dtype_to_float(dtype, place, 0, length, written);
+		for (int64 i = 0; i < length; i++)
+			if (!isfinite(written[i]) && isfinite(chunk[i]))
+				return first + i;
 	}
+	return -1;
 }
 
 /* Numbers do not become infinite on their way. */
@@ -347,8 +399,7 @@ write_stretch(SourceKind kind, const void *values, int64 n, int type,
 		case ELEMENT_F8E4M3FNUZ:
 		case ELEMENT_F8E5M2:
 		case ELEMENT_F8E5M2FNUZ:
-			write_small_floats(kind, values, n, type, dst);
-			return -1;
+			return write_small_floats(kind, values, n, type, dst);
 		case ELEMENT_U8:
 		case ELEMENT_I8:
 		case ELEMENT_U16:
@@ -357,7 +408,10 @@ write_stretch(SourceKind kind, const void *values, int64 n, int type,
 		case ELEMENT_I64:
 		case ELEMENT_BOOL:
 		case ELEMENT_U32:
+			return write_integers(kind, values, n, type, dst);
 		case ELEMENT_U64:
+			if (kind == SOURCE_NUMERIC)
+				return write_u64(values, n, dst);
 			return write_integers(kind, values, n, type, dst);
 	}
 	ereport(ERROR,
@@ -439,9 +493,9 @@ elements_to_floats(int type, const void *elements, int64 first, int64 n,
 char *
 string_element(const ServedTensor *tensor, int64 count, int64 i)
 {
-	/* The runner could change them any time, so each is taken once. */
+	/* The runner could change them after they are checked. */
 	const volatile uint64 *offsets = tensor->data;
-	const char *bytes = (const char *) tensor->data + (count + 1) * sizeof(uint64);
+	const char *bytes = (const char *) (offsets + count + 1);
 	uint64		size = tensor->bytes - (count + 1) * sizeof(uint64);
 	uint64		start = offsets[i];
 	uint64		end = offsets[i + 1];

@@ -38,14 +38,6 @@ typedef enum ExchangeCommand
 	EXCHANGE_RUN,				/* number, inputs */
 } ExchangeCommand;
 
-/* A tensor in the shared memory. */
-typedef struct ExchangeTensor
-{
-	TensorShape shape;
-	uint64_t	offset;			/* from the start of the part it is in */
-	uint64_t	bytes;
-} ExchangeTensor;
-
 typedef struct Exchange
 {
 	atomic_uint request;
@@ -67,8 +59,8 @@ typedef struct Exchange
 	uint64_t	bytes;			/* of the ports of a loaded model */
 	Problem		problem;
 
-	ExchangeTensor inputs[ORT_MAX_PORTS];
-	ExchangeTensor outputs[ORT_MAX_PORTS];
+	PlacedTensor inputs[ORT_MAX_PORTS]; /* in the parts */
+	PlacedTensor outputs[ORT_MAX_PORTS];
 } Exchange;
 
 /* Where the parts start, and where the memory ends: it is reserved, and taken
@@ -79,9 +71,6 @@ typedef struct Exchange
 #define EXCHANGE_SIZE	(EXCHANGE_OUTPUTS + EXCHANGE_PART)
 
 _Static_assert(sizeof(Exchange) <= EXCHANGE_INPUTS, "the struct fits before the parts");
-
-/* Elements of strings are read as numbers, of 64 bits at most. */
-#define EXCHANGE_ALIGN(offset) (((offset) + 63) & ~(uint64_t) 63)
 
 /* How long to look again and again before waiting: about what a small model
  * takes, and less than what it takes to wait and be woken. */

@@ -284,7 +284,7 @@ static void *
 take_place(TensorPlace *place, uint64_t bytes)
 {
 	LocalPlace *output = (LocalPlace *) place;
-	uint64		start = EXCHANGE_ALIGN(output->used);
+	uint64		start = PLACE_ALIGN(output->used);
 
 	if (start > output->limit || bytes > output->limit - start)
 		return NULL;

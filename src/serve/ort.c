@@ -1,6 +1,6 @@
 /*
  * ort.c
- *		The binding to ONNX Runtime.
+ *		The binding to ONNX Runtime: the library, and models in it.
  *
  * One environment and one allocator in a process.  The settings are the ones
  * that leave a model the least room: no telemetry, no other format than
@@ -15,26 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "serve/ort_api.h"
+#include "serve/ort_inside.h"
 
 /* The oldest library whose optimizer keeps to the allocator's limit. */
 #define FIRST_BOUNDED_OPTIMIZER 24
 
-static struct
-{
-#define MEMBER(slot, result, name, arguments) result (*name) arguments;
-	ORT_FUNCTIONS(MEMBER)
-#undef MEMBER
-}			api;
-
-static struct
-{
-	OrtEnv	   *env;
-	OrtMemoryInfo *memory;
-	OrtAllocator *allocator;	/* the default one, for names and strings */
-	const char *version;
-	int			minor;
-}			runtime;
+OrtFunctions ort_api;
+OrtRuntime	ort_runtime;
 
 struct OrtModel
 {
@@ -44,13 +31,14 @@ struct OrtModel
 	int			noutputs;
 	Port	   *ports;			/* inputs, then outputs */
 	const char **names;			/* of the ports */
+	const char **given;			/* of inputs that have a value, during a run */
 	OrtValue  **values;			/* likewise, during a run */
 };
 
 /* ---------- failures ---------- */
 
-static bool
-fail(Problem *problem, const char *text)
+bool
+ort_fail(Problem *problem, const char *text)
 {
 	problem->code = 0;
 	snprintf(problem->text, sizeof(problem->text), "%s", text);
@@ -58,61 +46,16 @@ fail(Problem *problem, const char *text)
 }
 
 /* Whether a call went well; frees its status. */
-static bool
-succeeded(OrtStatus *status, Problem *problem)
+bool
+ort_succeeded(OrtStatus *status, Problem *problem)
 {
 	if (status == NULL)
 		return true;
-	problem->code = api.GetErrorCode(status);
+	problem->code = ort_api.GetErrorCode(status);
 	snprintf(problem->text, sizeof(problem->text), "%s",
-			 api.GetErrorMessage(status));
-	api.ReleaseStatus(status);
+			 ort_api.GetErrorMessage(status));
+	ort_api.ReleaseStatus(status);
 	return false;
-}
-
-/* ---------- sizes ---------- */
-
-int
-element_bits(int type)
-{
-	static const unsigned char bits[] = {
-		[ELEMENT_F32] = 32,[ELEMENT_U8] = 8,[ELEMENT_I8] = 8,
-		[ELEMENT_U16] = 16,[ELEMENT_I16] = 16,[ELEMENT_I32] = 32,
-		[ELEMENT_I64] = 64,[ELEMENT_BOOL] = 8,[ELEMENT_F16] = 16,
-		[ELEMENT_F64] = 64,[ELEMENT_U32] = 32,[ELEMENT_U64] = 64,
-		[ELEMENT_BF16] = 16,[ELEMENT_F8E4M3FN] = 8,
-		[ELEMENT_F8E4M3FNUZ] = 8,[ELEMENT_F8E5M2] = 8,
-		[ELEMENT_F8E5M2FNUZ] = 8,[ELEMENT_U4] = 4,[ELEMENT_I4] = 4,
-	};
-
-	return type > 0 && type < (int) sizeof(bits) ? bits[type] : 0;
-}
-
-bool
-shape_elements(const TensorShape *shape, int64_t *count)
-{
-	int64_t		n = 1;
-
-	if (shape->ndim < 0 || shape->ndim > ORT_MAX_DIMS)
-		return false;
-	for (int i = 0; i < shape->ndim; i++)
-		if (shape->dims[i] < 0 ||
-			__builtin_mul_overflow(n, shape->dims[i], &n))
-			return false;
-	*count = n;
-	return true;
-}
-
-bool
-elements_bytes(int type, int64_t count, uint64_t *bytes)
-{
-	uint64_t	bits;
-
-	if (element_bits(type) == 0 ||
-		__builtin_mul_overflow((uint64_t) count, (uint64_t) element_bits(type), &bits))
-		return false;
-	*bytes = bits / 8 + (bits % 8 != 0);
-	return true;
 }
 
 /* ---------- the library ---------- */
@@ -137,26 +80,26 @@ bind_library(const char *library, Problem *problem)
 
 	handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
 	if (handle == NULL)
-		return fail(problem, dlerror());
+		return ort_fail(problem, dlerror());
 	*(void **) &get_base = dlsym(handle, "OrtGetApiBase");
 	if (get_base == NULL)
-		return fail(problem, "it is not ONNX Runtime: it has no function OrtGetApiBase");
+		return ort_fail(problem, "it is not ONNX Runtime: it has no function OrtGetApiBase");
 	base = get_base();
-	runtime.version = base->GetVersionString();
-	if (sscanf(runtime.version, "1.%d", &runtime.minor) != 1 ||
-		runtime.minor < ORT_API_VERSION)
+	ort_runtime.version = base->GetVersionString();
+	if (sscanf(ort_runtime.version, "1.%d", &ort_runtime.minor) != 1 ||
+		ort_runtime.minor < ORT_API_VERSION)
 	{
 		snprintf(problem->text, sizeof(problem->text),
 				 "its version is %s, and at least 1.%d is needed",
-				 runtime.version, ORT_API_VERSION);
+				 ort_runtime.version, ORT_API_VERSION);
 		problem->code = 0;
 		return false;
 	}
 	table = base->GetApi(ORT_API_VERSION);
 	if (table == NULL)
-		return fail(problem, "it has not the version of the API that it should have");
+		return ort_fail(problem, "it has not the version of the API that it should have");
 #define BIND(slot, result, name, arguments) \
-	memcpy(&api.name, &table[slot], sizeof(void *));
+	memcpy(&ort_api.name, &table[slot], sizeof(void *));
 	ORT_FUNCTIONS(BIND)
 #undef BIND
 	return true;
@@ -173,14 +116,14 @@ make_allocator(uint64_t memory_limit, Problem *problem)
 	OrtMemoryInfo *arena = NULL;
 	bool		good;
 
-	if (!succeeded(api.CreateArenaCfgV2(keys, values, 2, &config), problem))
+	if (!ort_succeeded(ort_api.CreateArenaCfgV2(keys, values, 2, &config), problem))
 		return false;
-	good = succeeded(api.CreateCpuMemoryInfo(ORT_ARENA_ALLOCATOR,
-											 ORT_MEMORY_DEFAULT, &arena), problem) &&
-		succeeded(api.CreateAndRegisterAllocator(runtime.env, arena, config), problem);
+	good = ort_succeeded(ort_api.CreateCpuMemoryInfo(ORT_ARENA_ALLOCATOR,
+													 ORT_MEMORY_DEFAULT, &arena), problem) &&
+		ort_succeeded(ort_api.CreateAndRegisterAllocator(ort_runtime.env, arena, config), problem);
 	if (arena != NULL)
-		api.ReleaseMemoryInfo(arena);
-	api.ReleaseArenaCfg(config);
+		ort_api.ReleaseMemoryInfo(arena);
+	ort_api.ReleaseArenaCfg(config);
 	return good;
 }
 
@@ -190,15 +133,15 @@ make_environment(uint64_t memory_limit, Problem *problem)
 	OrtEnv	   *env;
 	Problem		ignored;
 
-	if (!succeeded(api.CreateEnvWithCustomLogger(ignore_log, NULL, ORT_LOG_ERROR,
-												 "modelopt", &env), problem))
+	if (!ort_succeeded(ort_api.CreateEnvWithCustomLogger(ignore_log, NULL, ORT_LOG_ERROR,
+														 "modelopt", &env), problem))
 		return false;
-	runtime.env = env;
-	(void) succeeded(api.DisableTelemetryEvents(env), &ignored);
+	ort_runtime.env = env;
+	(void) ort_succeeded(ort_api.DisableTelemetryEvents(env), &ignored);
 	return make_allocator(memory_limit, problem) &&
-		succeeded(api.GetAllocatorWithDefaultOptions(&runtime.allocator), problem) &&
-		succeeded(api.CreateCpuMemoryInfo(ORT_DEVICE_ALLOCATOR,
-										  ORT_MEMORY_DEFAULT, &runtime.memory), problem);
+		ort_succeeded(ort_api.GetAllocatorWithDefaultOptions(&ort_runtime.allocator), problem) &&
+		ort_succeeded(ort_api.CreateCpuMemoryInfo(ORT_DEVICE_ALLOCATOR,
+												  ORT_MEMORY_DEFAULT, &ort_runtime.memory), problem);
 }
 
 /*
@@ -231,7 +174,7 @@ ort_open(const char *library, uint64_t memory_limit, Problem *problem)
 	bool		good = true;
 
 	block_signals(0, &signals);
-	if (runtime.memory == NULL)
+	if (ort_runtime.memory == NULL)
 		good = bind_library(library, problem) &&
 			make_environment(memory_limit, problem);
 	restore_signals(&signals);
@@ -241,64 +184,10 @@ ort_open(const char *library, uint64_t memory_limit, Problem *problem)
 const char *
 ort_version(void)
 {
-	return runtime.version;
+	return ort_runtime.version;
 }
 
 /* ---------- loading ---------- */
-
-static bool
-describe_tensor(const OrtTypeInfo *info, Port *port, Problem *problem)
-{
-	const OrtTensorInfo *tensor;
-	const char *symbols[ORT_MAX_DIMS];	/* belong to the type, which goes */
-	size_t		ndim;
-
-	if (!succeeded(api.CastTypeInfoToTensorInfo(info, &tensor), problem) ||
-		!succeeded(api.GetTensorElementType(tensor, &port->type), problem) ||
-		!succeeded(api.GetDimensionsCount(tensor, &ndim), problem))
-		return false;
-	if (ndim > ORT_MAX_DIMS)
-		return fail(problem, "a tensor of the model has too many dimensions");
-	port->ndim = ndim;
-	port->dims = calloc(ndim + 1, sizeof(int64_t));
-	port->symbols = calloc(ndim + 1, sizeof(char *));
-	if (port->dims == NULL || port->symbols == NULL)
-		return fail(problem, "out of memory");
-	if (!succeeded(api.GetDimensions(tensor, port->dims, ndim), problem) ||
-		!succeeded(api.GetSymbolicDimensions(tensor, symbols, ndim), problem))
-		return false;
-	for (size_t i = 0; i < ndim; i++)
-	{
-		port->symbols[i] = strdup(symbols[i] != NULL ? symbols[i] : "");
-		if (port->symbols[i] == NULL)
-			return fail(problem, "out of memory");
-	}
-	return true;
-}
-
-static bool
-describe_port(const OrtModel *model, bool output, int i, Port *port,
-			  Problem *problem)
-{
-	OrtTypeInfo *info;
-	char	   *name;
-	bool		good;
-
-	if (!succeeded((output ? api.SessionGetOutputName : api.SessionGetInputName)
-				   (model->session, i, runtime.allocator, &name), problem))
-		return false;
-	port->name = strdup(name);
-	(void) succeeded(api.AllocatorFree(runtime.allocator, name), problem);
-	if (port->name == NULL)
-		return fail(problem, "out of memory");
-	if (!succeeded((output ? api.SessionGetOutputTypeInfo : api.SessionGetInputTypeInfo)
-				   (model->session, i, &info), problem))
-		return false;
-	good = succeeded(api.GetOnnxTypeFromTypeInfo(info, &port->kind), problem) &&
-		(port->kind != PORT_TENSOR || describe_tensor(info, port, problem));
-	api.ReleaseTypeInfo(info);
-	return good;
-}
 
 static bool
 describe_ports(OrtModel *model, Problem *problem)
@@ -306,24 +195,26 @@ describe_ports(OrtModel *model, Problem *problem)
 	size_t		ninputs,
 				noutputs;
 
-	if (!succeeded(api.SessionGetInputCount(model->session, &ninputs), problem) ||
-		!succeeded(api.SessionGetOutputCount(model->session, &noutputs), problem))
+	if (!ort_succeeded(ort_api.SessionGetInputCount(model->session, &ninputs), problem) ||
+		!ort_succeeded(ort_api.SessionGetOutputCount(model->session, &noutputs), problem))
 		return false;
 	if (ninputs > ORT_MAX_PORTS || noutputs > ORT_MAX_PORTS)
-		return fail(problem, "the model has too many inputs or outputs");
+		return ort_fail(problem, "the model has too many inputs or outputs");
 	model->ports = calloc(ninputs + noutputs + 1, sizeof(Port));
 	model->names = calloc(ninputs + noutputs + 1, sizeof(char *));
+	model->given = calloc(ninputs + 1, sizeof(char *));
 	model->values = calloc(ninputs + noutputs + 1, sizeof(OrtValue *));
-	if (model->ports == NULL || model->names == NULL || model->values == NULL)
-		return fail(problem, "out of memory");
+	if (model->ports == NULL || model->names == NULL || model->given == NULL ||
+		model->values == NULL)
+		return ort_fail(problem, "out of memory");
 	model->ninputs = ninputs;
 	model->noutputs = noutputs;
 	for (int i = 0; i < model->ninputs + model->noutputs; i++)
 	{
 		bool		output = i >= model->ninputs;
 
-		if (!describe_port(model, output, output ? i - model->ninputs : i,
-						   &model->ports[i], problem))
+		if (!ort_describe_port(model->session, output, output ? i - model->ninputs : i,
+							   &model->ports[i], problem))
 			return false;
 		model->names[i] = model->ports[i].name;
 	}
@@ -333,32 +224,32 @@ describe_ports(OrtModel *model, Problem *problem)
 static bool
 set_up(OrtSessionOptions *options, int threads, Problem *problem)
 {
-	return succeeded(api.SetSessionExecutionMode(options, ORT_SEQUENTIAL), problem) &&
-		succeeded(api.SetIntraOpNumThreads(options, threads), problem) &&
-		succeeded(api.SetInterOpNumThreads(options, 1), problem) &&
-		succeeded(api.SetSessionLogSeverityLevel(options, ORT_LOG_ERROR), problem) &&
-		succeeded(api.SetSessionGraphOptimizationLevel(options,
-													   runtime.minor < FIRST_BOUNDED_OPTIMIZER ?
-													   ORT_OPTIMIZE_NOTHING : ORT_OPTIMIZE_EXTENDED), problem) &&
-		succeeded(api.AddSessionConfigEntry(options, "session.load_model_format", "ONNX"), problem) &&
-		succeeded(api.AddSessionConfigEntry(options, "session.use_env_allocators", "1"), problem) &&
-		succeeded(api.AddSessionConfigEntry(options, "session.intra_op.allow_spinning", "0"), problem);
+	return ort_succeeded(ort_api.SetSessionExecutionMode(options, ORT_SEQUENTIAL), problem) &&
+		ort_succeeded(ort_api.SetIntraOpNumThreads(options, threads), problem) &&
+		ort_succeeded(ort_api.SetInterOpNumThreads(options, 1), problem) &&
+		ort_succeeded(ort_api.SetSessionLogSeverityLevel(options, ORT_LOG_ERROR), problem) &&
+		ort_succeeded(ort_api.SetSessionGraphOptimizationLevel(options,
+															   ort_runtime.minor < FIRST_BOUNDED_OPTIMIZER ?
+															   ORT_OPTIMIZE_NOTHING : ORT_OPTIMIZE_EXTENDED), problem) &&
+		ort_succeeded(ort_api.AddSessionConfigEntry(options, "session.load_model_format", "ONNX"), problem) &&
+		ort_succeeded(ort_api.AddSessionConfigEntry(options, "session.use_env_allocators", "1"), problem) &&
+		ort_succeeded(ort_api.AddSessionConfigEntry(options, "session.intra_op.allow_spinning", "0"), problem);
 }
 
-static bool
-create_session(OrtModel *model, const void *bytes, size_t size, int threads,
-			   Problem *problem)
+bool
+ort_create_session(const void *bytes, size_t size, int threads,
+				   OrtSession **session, Problem *problem)
 {
 	OrtSessionOptions *options;
 	bool		good;
 
-	if (!succeeded(api.CreateSessionOptions(&options), problem))
+	if (!ort_succeeded(ort_api.CreateSessionOptions(&options), problem))
 		return false;
 	good = set_up(options, threads, problem) &&
-		succeeded(api.CreateSessionFromArray(runtime.env, bytes, size, options,
-											 &model->session), problem);
-	api.ReleaseSessionOptions(options);
-	return good && succeeded(api.CreateRunOptions(&model->options), problem);
+		ort_succeeded(ort_api.CreateSessionFromArray(ort_runtime.env, bytes, size, options,
+													 session), problem);
+	ort_api.ReleaseSessionOptions(options);
+	return good;
 }
 
 OrtModel *
@@ -370,11 +261,12 @@ ort_load(const void *bytes, size_t size, int threads, Problem *problem)
 
 	if (model == NULL)
 	{
-		fail(problem, "out of memory");
+		ort_fail(problem, "out of memory");
 		return NULL;
 	}
 	block_signals(threads, &signals);
-	good = create_session(model, bytes, size, threads, problem) &&
+	good = ort_create_session(bytes, size, threads, &model->session, problem) &&
+		ort_succeeded(ort_api.CreateRunOptions(&model->options), problem) &&
 		describe_ports(model, problem);
 	restore_signals(&signals);
 	if (good)
@@ -383,30 +275,20 @@ ort_load(const void *bytes, size_t size, int threads, Problem *problem)
 	return NULL;
 }
 
-static void
-free_port(Port *port)
-{
-	free((void *) port->name);
-	if (port->symbols != NULL)
-		for (int i = 0; i < port->ndim; i++)
-			free((void *) port->symbols[i]);
-	free(port->symbols);
-	free(port->dims);
-}
-
 void
 ort_unload(OrtModel *model)
 {
 	if (model->ports != NULL)
 		for (int i = 0; i < model->ninputs + model->noutputs; i++)
-			free_port(&model->ports[i]);
+			ort_free_port(&model->ports[i]);
 	free(model->ports);
 	free(model->names);
+	free(model->given);
 	free(model->values);
 	if (model->options != NULL)
-		api.ReleaseRunOptions(model->options);
+		ort_api.ReleaseRunOptions(model->options);
 	if (model->session != NULL)
-		api.ReleaseSession(model->session);
+		ort_api.ReleaseSession(model->session);
 	free(model);
 }
 
@@ -419,124 +301,21 @@ ort_ports(const OrtModel *model, bool outputs, const Port **ports)
 
 /* ---------- running ---------- */
 
+/* The runtime takes an optional value that is absent for one that is not given. */
 static bool
-fill_strings(OrtValue *value, const ServedTensor *tensor, int64_t count,
-			 Problem *problem)
-{
-	const uint64_t *offsets = tensor->data;
-	const char *bytes = (const char *) (offsets + count + 1);
-	const char **strings = calloc(count + 1, sizeof(char *));
-	bool		good;
-
-	if (strings == NULL)
-		return fail(problem, "out of memory");
-	for (int64_t i = 0; i < count; i++)
-		strings[i] = bytes + offsets[i];
-	good = succeeded(api.FillStringTensor(value, strings, count), problem);
-	free(strings);
-	return good;
-}
-
-static bool
-make_input(const ServedTensor *tensor, OrtValue **value, Problem *problem)
-{
-	const TensorShape *shape = &tensor->shape;
-	int64_t		count;
-
-	if (!shape_elements(shape, &count))
-		return fail(problem, "an input has no shape");
-	if (shape->type != ELEMENT_STRING)
-		return succeeded(api.CreateTensorWithDataAsOrtValue(runtime.memory,
-															tensor->data,
-															tensor->bytes,
-															shape->dims, shape->ndim,
-															shape->type, value), problem);
-	return succeeded(api.CreateTensorAsOrtValue(runtime.allocator, shape->dims,
-												shape->ndim, shape->type, value), problem) &&
-		fill_strings(*value, tensor, count, problem);
-}
-
-/* The runtime gives offsets without the last one, which is where all end. */
-static bool
-take_strings(OrtValue *value, int64_t count, ServedTensor *tensor,
-			 TensorPlace *place, Problem *problem)
-{
-	size_t		length;
-	uint64_t	head;
-	uint64_t   *offsets;
-
-	if (!succeeded(api.GetStringTensorDataLength(value, &length), problem))
-		return false;
-	if (__builtin_mul_overflow((uint64_t) count + 1, sizeof(uint64_t), &head) ||
-		__builtin_add_overflow(head, (uint64_t) length, &tensor->bytes))
-		return fail(problem, "an output is too large");
-	offsets = tensor->data = place->take(place, tensor->bytes);
-	if (offsets == NULL)
-		return fail(problem, "an output is larger than modelopt.max_output_bytes allows");
-	offsets[count] = length;
-	return count == 0 ||
-		succeeded(api.GetStringTensorContent(value, (char *) offsets + head,
-											 length, (size_t *) offsets, count), problem);
-}
-
-static bool
-take_elements(OrtValue *value, int64_t count, ServedTensor *tensor,
-			  TensorPlace *place, Problem *problem)
-{
-	void	   *data;
-
-	if (!elements_bytes(tensor->shape.type, count, &tensor->bytes))
-		return fail(problem, "an output has elements of a type that is not supported");
-	if (!succeeded(api.GetTensorMutableData(value, &data), problem))
-		return false;
-	tensor->data = place->take(place, tensor->bytes);
-	if (tensor->data == NULL)
-		return fail(problem, "an output is larger than modelopt.max_output_bytes allows");
-	if (tensor->bytes > 0)
-		memcpy(tensor->data, data, tensor->bytes);
-	return true;
-}
-
-static bool
-read_shape(OrtValue *value, TensorShape *shape, Problem *problem)
-{
-	OrtTensorInfo *info;
-	size_t		ndim = 0;
-	bool		good;
-
-	if (!succeeded(api.GetTensorTypeAndShape(value, &info), problem))
-		return false;
-	good = succeeded(api.GetTensorElementType(info, &shape->type), problem) &&
-		succeeded(api.GetDimensionsCount(info, &ndim), problem);
-	if (good && ndim > ORT_MAX_DIMS)
-		good = fail(problem, "an output has too many dimensions");
-	shape->ndim = ndim;
-	good = good && succeeded(api.GetDimensions(info, shape->dims, ndim), problem);
-	api.ReleaseTensorTypeAndShapeInfo(info);
-	return good;
-}
-
-static bool
-take_output(OrtValue *value, ServedTensor *tensor, TensorPlace *place,
+make_inputs(OrtModel *model, const ServedTensor *inputs, int *ngiven,
 			Problem *problem)
 {
-	int			kind = 0;
-	int64_t		count;
-
-	memset(tensor, 0, sizeof(*tensor));
-	if (value == NULL)
-		return true;
-	if (!succeeded(api.GetValueType(value, &kind), problem))
-		return false;
-	if (kind != PORT_TENSOR)
-		return true;
-	if (!read_shape(value, &tensor->shape, problem))
-		return false;
-	if (!shape_elements(&tensor->shape, &count))
-		return fail(problem, "an output is too large");
-	if (tensor->shape.type == ELEMENT_STRING)
-		return take_strings(value, count, tensor, place, problem);
-	return take_elements(value, count, tensor, place, problem);
+	*ngiven = 0;
+	for (int i = 0; i < model->ninputs; i++)
+	{
+		if (inputs[i].shape.type == ELEMENT_NONE)
+			continue;
+		model->given[*ngiven] = model->names[i];
+		if (!ort_make_value(&inputs[i], &model->ports[i], &model->values[(*ngiven)++], problem))
+			return false;
+	}
+	return true;
 }
 
 bool
@@ -545,19 +324,20 @@ ort_run(OrtModel *model, const ServedTensor *inputs, ServedTensor *outputs,
 {
 	OrtValue  **in = model->values;
 	OrtValue  **out = in + model->ninputs;
-	bool		good = true;
+	int			ngiven;
+	bool		good;
 
-	for (int i = 0; good && i < model->ninputs; i++)
-		good = make_input(&inputs[i], &in[i], problem);
-	good = good && succeeded(api.Run(model->session, model->options, model->names,
-									 (const OrtValue *const *) in, model->ninputs,
-									 model->names + model->ninputs, model->noutputs, out), problem);
+	good = make_inputs(model, inputs, &ngiven, problem) &&
+		ort_succeeded(ort_api.Run(model->session, model->options, model->given,
+								  (const OrtValue *const *) in, ngiven,
+								  model->names + model->ninputs, model->noutputs, out), problem);
 	for (int i = 0; good && i < model->noutputs; i++)
-		good = take_output(out[i], &outputs[i], place, problem);
+		good = ort_take_value(out[i], &model->ports[model->ninputs + i],
+							  &outputs[i], place, problem);
 	for (int i = 0; i < model->ninputs + model->noutputs; i++)
 	{
 		if (in[i] != NULL)
-			api.ReleaseValue(in[i]);
+			ort_api.ReleaseValue(in[i]);
 		in[i] = NULL;
 	}
 	return good;
@@ -568,7 +348,7 @@ ort_terminate(OrtModel *model)
 {
 	Problem		ignored;
 
-	(void) succeeded(api.RunOptionsSetTerminate(model->options), &ignored);
+	(void) ort_succeeded(ort_api.RunOptionsSetTerminate(model->options), &ignored);
 }
 
 void
@@ -576,5 +356,5 @@ ort_resume(OrtModel *model)
 {
 	Problem		ignored;
 
-	(void) succeeded(api.RunOptionsUnsetTerminate(model->options), &ignored);
+	(void) ort_succeeded(ort_api.RunOptionsUnsetTerminate(model->options), &ignored);
 }

@@ -11,11 +11,8 @@
 #ifndef MODELOPT_SERVE_ORT_H
 #define MODELOPT_SERVE_ORT_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "serve/value.h"
 
-#define ORT_MAX_DIMS	32
 #define ORT_MAX_PORTS	1024	/* inputs, or outputs, of a model */
 #define ORT_MAX_TEXT	2000
 
@@ -25,80 +22,43 @@ typedef struct Problem
 	char		text[ORT_MAX_TEXT];
 } Problem;
 
-/* Element types, with ONNX's numbers. */
-typedef enum ElementType
-{
-	ELEMENT_NONE = 0,
-	ELEMENT_F32 = 1,
-	ELEMENT_U8 = 2,
-	ELEMENT_I8 = 3,
-	ELEMENT_U16 = 4,
-	ELEMENT_I16 = 5,
-	ELEMENT_I32 = 6,
-	ELEMENT_I64 = 7,
-	ELEMENT_STRING = 8,
-	ELEMENT_BOOL = 9,
-	ELEMENT_F16 = 10,
-	ELEMENT_F64 = 11,
-	ELEMENT_U32 = 12,
-	ELEMENT_U64 = 13,
-	ELEMENT_BF16 = 16,
-	ELEMENT_F8E4M3FN = 17,
-	ELEMENT_F8E4M3FNUZ = 18,
-	ELEMENT_F8E5M2 = 19,
-	ELEMENT_F8E5M2FNUZ = 20,
-	ELEMENT_U4 = 21,
-	ELEMENT_I4 = 22,
-} ElementType;
-
-/* Bits of an element, or 0 for strings and what has no number here. */
-extern int	element_bits(int type);
-
-/*
- * A tensor that goes in or out.  Elements lie one after another, in C's order;
- * of strings there are count + 1 offsets (uint64) from the end of the offsets,
- * and then their bytes.
- */
-typedef struct TensorShape
-{
-	int32_t		type;			/* ElementType */
-	int32_t		ndim;
-	int64_t		dims[ORT_MAX_DIMS];
-} TensorShape;
-
-typedef struct ServedTensor
-{
-	TensorShape shape;
-	uint64_t	bytes;
-	void	   *data;
-} ServedTensor;
-
-/* Elements of a shape; false when it is none or they are too many. */
-extern bool shape_elements(const TensorShape *shape, int64_t *count);
-
-/* Bytes of so many elements that are no strings; false when they are too many
- * or the type has no number here. */
-extern bool elements_bytes(int type, int64_t count, uint64_t *bytes);
-
-/* Where the elements of outputs go: memory for that many bytes, or NULL when
- * there is none.  May not jump away. */
+/* Where outputs go: memory for that many bytes, or NULL when there is none.
+ * What is taken later lies behind what is taken before, at a place as
+ * PLACE_ALIGN has it.  May not jump away. */
 typedef struct TensorPlace
 {
 	void	   *(*take) (struct TensorPlace *place, uint64_t bytes);
 } TensorPlace;
 
-/* What a model takes or gives. */
+/* Kinds of values, with the runtime's numbers. */
+typedef enum PortKind
+{
+	PORT_TENSOR = 1,
+	PORT_SEQUENCE = 2,
+	PORT_MAP = 3,
+	PORT_OPTIONAL = 6,
+} PortKind;
+
+#define PORT_MAX_DEPTH	8		/* of a type in types */
+
+/* What a model takes or gives, or a type in one of these. */
 typedef struct Port
 {
-	const char *name;
-	int32_t		kind;			/* 1 for a tensor; else sequence, map, ... */
-	int32_t		type;			/* ElementType, of a tensor */
-	int32_t		ndim;
+	const char *name;			/* NULL inside */
+	int32_t		kind;			/* PortKind, or one that has nothing here */
+	int32_t		type;			/* ElementType, of a tensor or a map's keys */
+	int32_t		ndim;			/* of a tensor */
 	int64_t    *dims;			/* -1 where it may be any */
 	const char **symbols;		/* names of dimensions, "" for none */
+	struct Port *of;			/* what a sequence, a map or an optional value has
+								 * in it, else NULL */
 } Port;
 
-#define PORT_TENSOR 1
+/* Whether values of a kind have others in them. */
+extern bool port_is_wrap(int kind);
+
+/* The element type that values have, or ELEMENT_NONE where there are none. */
+extern int	port_element_type(const Port *port);
 
 typedef struct OrtModel OrtModel;
 
@@ -123,8 +83,8 @@ extern int	ort_ports(const OrtModel *model, bool outputs,
 
 /*
  * Runs a model once with all of its inputs, in its order.  Fills all outputs,
- * whose data lies in the place's memory; one that is no tensor, or is absent,
- * has the type ELEMENT_NONE.
+ * whose data lies in the place's memory; one that is absent, or of a kind that
+ * has nothing here, has the type ELEMENT_NONE.
  */
 extern bool ort_run(OrtModel *model, const ServedTensor *inputs,
 					ServedTensor *outputs, TensorPlace *place,

@@ -4,7 +4,7 @@
  *
  * The API is a table of functions that only grows at its end, so a function's
  * place in it is as good as its name: library 1.N answers versions 1 to N, and
- * ORT_API_VERSION is the oldest that has all of these.  Private to ort.c.
+ * ORT_API_VERSION is the oldest that has all of these.  Private to ort*.c.
  */
 #ifndef MODELOPT_SERVE_ORT_API_H
 #define MODELOPT_SERVE_ORT_API_H
@@ -22,6 +22,9 @@ typedef struct OrtRunOptions OrtRunOptions;
 typedef struct OrtValue OrtValue;
 typedef struct OrtTypeInfo OrtTypeInfo;
 typedef struct OrtTensorInfo OrtTensorInfo;
+typedef struct OrtSequenceInfo OrtSequenceInfo;
+typedef struct OrtMapInfo OrtMapInfo;
+typedef struct OrtOptionalInfo OrtOptionalInfo;
 typedef struct OrtMemoryInfo OrtMemoryInfo;
 typedef struct OrtAllocator OrtAllocator;
 typedef struct OrtArenaCfg OrtArenaCfg;
@@ -89,10 +92,12 @@ enum
 	X(62, OrtStatus *, GetDimensions, (const OrtTensorInfo *, int64_t *, size_t)) \
 	X(63, OrtStatus *, GetSymbolicDimensions, (const OrtTensorInfo *, const char **, size_t)) \
 	X(65, OrtStatus *, GetTensorTypeAndShape, (const OrtValue *, OrtTensorInfo **)) \
-	X(67, OrtStatus *, GetValueType, (const OrtValue *, int *)) \
 	X(69, OrtStatus *, CreateCpuMemoryInfo, (int, int, OrtMemoryInfo **)) \
 	X(76, OrtStatus *, AllocatorFree, (OrtAllocator *, void *)) \
 	X(78, OrtStatus *, GetAllocatorWithDefaultOptions, (OrtAllocator **)) \
+	X(80, OrtStatus *, GetValue, (const OrtValue *, int, OrtAllocator *, OrtValue **)) \
+	X(81, OrtStatus *, GetValueCount, (const OrtValue *, size_t *)) \
+	X(82, OrtStatus *, CreateValue, (const OrtValue *const *, size_t, int, OrtValue **)) \
 	X(93, void, ReleaseStatus, (OrtStatus *)) \
 	X(94, void, ReleaseMemoryInfo, (OrtMemoryInfo *)) \
 	X(95, void, ReleaseSession, (OrtSession *)) \
@@ -101,9 +106,19 @@ enum
 	X(98, void, ReleaseTypeInfo, (OrtTypeInfo *)) \
 	X(99, void, ReleaseTensorTypeAndShapeInfo, (OrtTensorInfo *)) \
 	X(100, void, ReleaseSessionOptions, (OrtSessionOptions *)) \
+	X(103, OrtStatus *, CastTypeInfoToMapTypeInfo, (const OrtTypeInfo *, const OrtMapInfo **)) \
+	X(104, OrtStatus *, CastTypeInfoToSequenceTypeInfo, \
+	  (const OrtTypeInfo *, const OrtSequenceInfo **)) \
+	X(105, OrtStatus *, GetMapKeyType, (const OrtMapInfo *, int *)) \
+	X(106, OrtStatus *, GetMapValueType, (const OrtMapInfo *, OrtTypeInfo **)) \
+	X(107, OrtStatus *, GetSequenceElementType, (const OrtSequenceInfo *, OrtTypeInfo **)) \
 	X(130, OrtStatus *, AddSessionConfigEntry, (OrtSessionOptions *, const char *, const char *)) \
 	X(144, OrtStatus *, CreateAndRegisterAllocator, (OrtEnv *, const OrtMemoryInfo *, const OrtArenaCfg *)) \
 	X(157, void, ReleaseArenaCfg, (OrtArenaCfg *)) \
-	X(164, OrtStatus *, CreateArenaCfgV2, (const char *const *, const size_t *, size_t, OrtArenaCfg **))
+	X(164, OrtStatus *, CreateArenaCfgV2, (const char *const *, const size_t *, size_t, OrtArenaCfg **)) \
+	X(192, OrtStatus *, HasValue, (const OrtValue *, int *)) \
+	X(250, OrtStatus *, CastTypeInfoToOptionalTypeInfo, \
+	  (const OrtTypeInfo *, const OrtOptionalInfo **)) \
+	X(251, OrtStatus *, GetOptionalContainedTypeInfo, (const OrtOptionalInfo *, OrtTypeInfo **))
 
 #endif							/* MODELOPT_SERVE_ORT_API_H */

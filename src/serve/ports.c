@@ -2,9 +2,10 @@
  * ports.c
  *		What a loaded model takes and gives, as bytes.
  *
- * A port is its kind, type and rank, and then its dimensions, the names of
- * these, and its own; a name is a length and bytes.  One routine walks them
- * for counting and for writing.
+ * A port is its name and its type.  A type is its kind, element type and rank,
+ * then dimensions and the names of these, and then the type that is in it, if
+ * its kind has one; a name is a length and bytes.  One routine walks them for
+ * counting and for writing.
  */
 #include "serve/ports.h"
 
@@ -40,6 +41,19 @@ put_name(Packer *packer, const char *name)
 }
 
 static void
+put_type(Packer *packer, const Port *port)
+{
+	put_int(packer, port->kind);
+	put_int(packer, port->type);
+	put_int(packer, port->ndim);
+	put(packer, port->dims, port->ndim * sizeof(int64_t));
+	for (int d = 0; d < port->ndim; d++)
+		put_name(packer, port->symbols[d]);
+	if (port->of != NULL)
+		put_type(packer, port->of);
+}
+
+static void
 put_ports(Packer *packer, const OrtModel *model, bool outputs)
 {
 	const Port *ports;
@@ -48,13 +62,8 @@ put_ports(Packer *packer, const OrtModel *model, bool outputs)
 	put_int(packer, n);
 	for (int i = 0; i < n; i++)
 	{
-		put_int(packer, ports[i].kind);
-		put_int(packer, ports[i].type);
-		put_int(packer, ports[i].ndim);
-		put(packer, ports[i].dims, ports[i].ndim * sizeof(int64_t));
-		for (int d = 0; d < ports[i].ndim; d++)
-			put_name(packer, ports[i].symbols[d]);
 		put_name(packer, ports[i].name);
+		put_type(packer, &ports[i]);
 	}
 }
 
@@ -119,7 +128,7 @@ get_name(Unpacker *unpacker, const char **name)
 }
 
 static bool
-get_port(Unpacker *unpacker, Port *port)
+get_type(Unpacker *unpacker, int depth, Port *port)
 {
 	if (!get_int(unpacker, &port->kind, INT32_MAX) ||
 		!get_int(unpacker, &port->type, INT32_MAX) ||
@@ -132,7 +141,14 @@ get_port(Unpacker *unpacker, Port *port)
 	for (int d = 0; d < port->ndim; d++)
 		if (!get_name(unpacker, &port->symbols[d]))
 			return false;
-	return get_name(unpacker, &port->name);
+	port->of = NULL;
+	if (!port_is_wrap(port->kind))
+		return true;
+	if (depth == PORT_MAX_DEPTH)
+		return false;
+	port->of = unpacker->allocate(sizeof(Port));
+	port->of->name = NULL;
+	return get_type(unpacker, depth + 1, port->of);
 }
 
 static bool
@@ -144,7 +160,8 @@ get_ports(Unpacker *unpacker, Port **ports, int *n)
 		return false;
 	*ports = unpacker->allocate((count + 1) * sizeof(Port));
 	for (*n = 0; *n < count; (*n)++)
-		if (!get_port(unpacker, &(*ports)[*n]))
+		if (!get_name(unpacker, &(*ports)[*n].name) ||
+			!get_type(unpacker, 0, &(*ports)[*n]))
 			return false;
 	return true;
 }

@@ -27,6 +27,7 @@ typedef struct RowsCall
 	FmgrInfo	id_out;
 	Oid			id_param;
 	bool		casts_id;
+	bool		widens_id;		/* from integer to bigint, as is common */
 
 	/* predictions of the batch at work, by number of good row */
 	float	   *values;
@@ -65,6 +66,8 @@ convert_id(RowsCall *call, Datum id)
 {
 	if (!call->casts_id)
 		return id;
+	if (call->widens_id)
+		return Int64GetDatum(DatumGetInt32(id));
 	return InputFunctionCall(&call->id_in, OutputFunctionCall(&call->id_out, id),
 							 call->id_param, -1);
 }
@@ -135,7 +138,8 @@ prepare_id(RowsCall *call)
 
 	call->id_type = TupleDescAttr(call->result->setDesc, 0)->atttypid;
 	call->casts_id = given != call->id_type;
-	if (!call->casts_id)
+	call->widens_id = given == INT4OID && call->id_type == INT8OID;
+	if (!call->casts_id || call->widens_id)
 		return;
 	getTypeOutputInfo(given, &function, &is_varlena);
 	fmgr_info(function, &call->id_out);
@@ -185,6 +189,7 @@ predict_rows(FunctionCallInfo fcinfo, int first)
 	call.query = query_rows_open(target, text_to_cstring(PG_GETARG_TEXT_PP(1)), 1, 0,
 								 batch_size,
 								 keeps_bad_rows(text_to_cstring(PG_GETARG_TEXT_PP(first + 2))));
+	call.query->hint = "on_error => 'null' goes on with the other rows.";
 	prepare_id(&call);
 	work = progress_begin("predict_rows", "rows", 0);
 	while (query_rows_next(call.query, take_predictions, &call))

@@ -181,7 +181,7 @@ refuse_row(QueryRows *query, int row, const char *problem)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s", problem),
 				 errdetail("It is row " INT64_FORMAT " of the query.", query->done + row + 1),
-				 errhint("on_error => 'null' goes on with the other rows.")));
+				 query->hint != NULL ? errhint("%s", query->hint) : 0));
 	invocation_count(MONITOR_REJECTED_ROWS, 1);
 	query->problems[row] = MemoryContextStrdup(query->batch_context, problem);
 }
@@ -261,6 +261,7 @@ static RowValues *
 read_rows(QueryRows *query)
 {
 	RowValues  *values = palloc0(query->nrows * sizeof(RowValues));
+	ArraySource *sources = palloc0((Size) query->nrows * query->ncolumns * sizeof(ArraySource));
 
 	query->ngood = 0;
 	for (int i = 0; i < query->nrows; i++)
@@ -268,7 +269,7 @@ read_rows(QueryRows *query)
 		char	   *problem;
 
 		CHECK_FOR_INTERRUPTS();
-		values[i].sources = palloc0(query->ncolumns * sizeof(ArraySource));
+		values[i].sources = sources + (Size) i * query->ncolumns;
 		read_row(query, query->rows->vals[i], &values[i]);
 		if (values[i].has_null)
 		{

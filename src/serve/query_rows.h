@@ -33,6 +33,7 @@ typedef struct QueryRows
 	MemoryContext batch_context;	/* reset per batch */
 	RowBatch   *batch;			/* prepared with the first row */
 	bool		keeps_bad_rows; /* rather than raising */
+	const char *hint;			/* for who raises, or NULL */
 
 	/* the batch at work */
 	SPITupleTable *rows;		/* all that were fetched */

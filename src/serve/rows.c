@@ -21,15 +21,8 @@ server_text(const char *utf8)
 }
 
 static void
-describe_port(StringInfo out, const Port *port)
+describe_dims(StringInfo out, const Port *port)
 {
-	appendStringInfo(out, "%s ", server_text(port->name));
-	if (port->kind != PORT_TENSOR)
-	{
-		appendStringInfoString(out, "(no tensor)");
-		return;
-	}
-	appendStringInfo(out, "%s[", element_name(port->type));
 	for (int i = 0; i < port->ndim; i++)
 	{
 		if (i > 0)
@@ -41,7 +34,38 @@ describe_port(StringInfo out, const Port *port)
 		else
 			appendStringInfoChar(out, '?');
 	}
-	appendStringInfoChar(out, ']');
+}
+
+/* As outputs() shows it, and with dimensions.  Of what is in another type, none
+ * may just not be known. */
+static void
+describe_type(StringInfo out, const Port *port)
+{
+	switch (port->kind)
+	{
+		case PORT_TENSOR:
+			appendStringInfoString(out, element_name(port->type));
+			if (port->ndim == 0 && port->name == NULL)
+				return;
+			appendStringInfoChar(out, '[');
+			describe_dims(out, port);
+			appendStringInfoChar(out, ']');
+			return;
+		case PORT_SEQUENCE:
+			appendStringInfoString(out, "sequence(");
+			break;
+		case PORT_MAP:
+			appendStringInfo(out, "map(%s, ", element_name(port->type));
+			break;
+		case PORT_OPTIONAL:
+			appendStringInfoString(out, "optional(");
+			break;
+		default:
+			appendStringInfoString(out, "(of another kind)");
+			return;
+	}
+	describe_type(out, port->of);
+	appendStringInfoChar(out, ')');
 }
 
 char *
@@ -54,7 +78,8 @@ describe_ports(const Port *ports, int n)
 	{
 		if (i > 0)
 			appendStringInfoString(&out, ", ");
-		describe_port(&out, &ports[i]);
+		appendStringInfo(&out, "%s ", server_text(ports[i].name));
+		describe_type(&out, &ports[i]);
 	}
 	return out.data;
 }
@@ -96,7 +121,9 @@ check_port(const Session *session, const Port *port)
 	if (port->kind != PORT_TENSOR)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("input \"%s\" is no tensor", server_text(port->name))));
+				 errmsg("input \"%s\" is no tensor", server_text(port->name)),
+				 errdetail("The model takes %s.", describe_ports(port, 1)),
+				 errhint("predict_json() takes sequences and optional values.")));
 	if (port->type != ELEMENT_STRING && element_bits(port->type) < 8)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -406,7 +433,7 @@ rows_output(const RowBatch *batch, int i, RowOutput *output)
 
 	output->port = &batch->session->outputs[i];
 	output->tensor = tensor;
-	if (shape->type == ELEMENT_NONE)
+	if (output->port->kind != PORT_TENSOR || shape->type == ELEMENT_NONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("output \"%s\" is no tensor", server_text(output->port->name)),

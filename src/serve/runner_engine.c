@@ -506,41 +506,21 @@ runner_inputs(void)
 	return (char *) runner.exchange + EXCHANGE_INPUTS;
 }
 
-/* The runner's numbers are copied before they are looked at. */
 static void
-read_output(const ExchangeTensor *from, uint64 limit, ServedTensor *to)
+read_output(const PlacedTensor *from, uint64 limit, ServedTensor *to)
 {
-	ExchangeTensor tensor;
-	int64		count;
-	uint64		bytes;
+	char	   *memory = (char *) runner.exchange + EXCHANGE_OUTPUTS;
 
-	memcpy(&tensor, from, sizeof(tensor));
-	pg_compiler_barrier();
-	memset(to, 0, sizeof(*to));
-	if (tensor.shape.type == ELEMENT_NONE)
-		return;
-	if (!shape_elements(&tensor.shape, &count) ||
-		tensor.offset > limit || tensor.bytes > limit - tensor.offset ||
-		tensor.offset != EXCHANGE_ALIGN(tensor.offset))
-		elog(ERROR, "model runner gave a tensor that does not exist");
-	if (tensor.shape.type == ELEMENT_STRING ?
-		((uint64) count >= tensor.bytes / sizeof(uint64)) :
-		(!elements_bytes(tensor.shape.type, count, &bytes) || bytes != tensor.bytes))
-		elog(ERROR, "model runner gave a tensor of the wrong size");
-	to->shape = tensor.shape;
-	to->bytes = tensor.bytes;
-	to->data = (char *) runner.exchange + EXCHANGE_OUTPUTS + tensor.offset;
-	runner.outputs = Max(runner.outputs, tensor.offset + tensor.bytes);
+	if (!placed_read(from, memory, limit, to))
+		elog(ERROR, "model runner gave a value that does not exist");
+	if (to->data != NULL)
+		runner.outputs = Max(runner.outputs, (char *) to->data + to->bytes - memory);
 }
 
 static void
-write_input(const ServedTensor *from, ExchangeTensor *to)
+write_input(const ServedTensor *from, PlacedTensor *to)
 {
-	to->shape.type = from->shape.type;
-	to->shape.ndim = from->shape.ndim;
-	memcpy(to->shape.dims, from->shape.dims, from->shape.ndim * sizeof(int64));
-	to->bytes = from->bytes;
-	to->offset = (char *) from->data - runner_inputs();
+	placed_write(from, runner_inputs(), to);
 }
 
 static int

@@ -83,6 +83,15 @@ extern void *session_input(Session *session, int i, const TensorShape *shape,
 extern void session_run(Session *session, int64 batch, int64 rows);
 extern const ServedTensor *session_output(const Session *session, int i);
 
+/* A part of an output that is no tensor, of which the port says the element
+ * type. */
+extern void session_part(const ServedTensor *whole, int64 i, int type,
+						 ServedTensor *part);
+
+/* The keys and values of a map of that type; returns how many there are. */
+extern int64 session_map(const Port *port, const ServedTensor *map,
+						 ServedTensor *keys, ServedTensor *values);
+
 /* ---------- what is to run (target.c) ---------- */
 
 /* A model value or a version, with the means to load it. */

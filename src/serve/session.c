@@ -219,7 +219,7 @@ session_begin(Session *session)
 void *
 session_input(Session *session, int i, const TensorShape *shape, uint64 bytes)
 {
-	uint64		start = EXCHANGE_ALIGN(work.used);
+	uint64		start = PLACE_ALIGN(work.used);
 	ServedTensor *input = &work.inputs[i];
 
 	Assert(work.session == session && i < session->ninputs);
@@ -245,7 +245,8 @@ row_elements(const ServedTensor *tensor, int64 batch, int64 rows)
 {
 	int64		count;
 
-	if (tensor->shape.type == ELEMENT_NONE || !shape_elements(&tensor->shape, &count))
+	if (tensor->shape.type == ELEMENT_NONE || tensor->shape.type == ELEMENT_VALUE ||
+		!shape_elements(&tensor->shape, &count))
 		return 0;
 	if (batch > 0 && tensor->shape.ndim > 0 && tensor->shape.dims[0] == batch)
 		return count / batch;
@@ -293,6 +294,10 @@ session_run(Session *session, int64 batch, int64 rows)
 	if (work.noutputs != session->noutputs)
 		elog(ERROR, "model runner gave %d outputs, not %d", work.noutputs,
 			 session->noutputs);
+	for (int i = 0; i < work.noutputs; i++)
+		if (work.outputs[i].shape.type != ELEMENT_NONE &&
+			work.outputs[i].shape.type != port_element_type(&session->outputs[i]))
+			elog(ERROR, "model runner gave an output of another type than it said");
 	session->calls++;
 	session->last_call = GetCurrentTimestamp();
 	tell_run(batch, rows);
@@ -303,6 +308,30 @@ session_output(const Session *session, int i)
 {
 	Assert(work.session == session && i < work.noutputs);
 	return &work.outputs[i];
+}
+
+void
+session_part(const ServedTensor *whole, int64 i, int type, ServedTensor *part)
+{
+	if (!value_part(whole, i, part))
+		elog(ERROR, "model runner gave a part of a value that does not exist");
+	if (part->shape.type != type)
+		elog(ERROR, "model runner gave a part of another type than it said");
+}
+
+int64
+session_map(const Port *port, const ServedTensor *map, ServedTensor *keys,
+			ServedTensor *values)
+{
+	int64		nkeys,
+				nvalues;
+
+	session_part(map, 0, port->type, keys);
+	session_part(map, 1, port_element_type(port->of), values);
+	if (!shape_elements(&keys->shape, &nkeys) ||
+		!shape_elements(&values->shape, &nvalues) || nkeys != nvalues)
+		elog(ERROR, "model runner gave a map that has not a value for each key");
+	return nkeys;
 }
 
 /* ---------- who is there ---------- */

@@ -202,6 +202,7 @@ read_request(FunctionCallInfo fcinfo, CompressRequest *request,
 	request->patterns.all = method->all;
 	argument_patterns(fcinfo, ARG_INCLUDE, ARG_EXCLUDE, method->verb,
 					  &request->patterns);
+	encoder->operation = "compress";
 	encoder->patterns = request->patterns;
 	encoder->encode = method->encode;
 	encoder->request = request;

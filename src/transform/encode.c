@@ -78,7 +78,7 @@ encode_model(const Model *source, const Encoder *encoder,
 											   ALLOCSET_DEFAULT_SIZES);
 	const char *kept_name = NULL;
 	const char *kept_why = NULL;
-	int			began = progress_begin(encoder->patterns.verb, "bytes", chosen_bytes(source, chosen));
+	int			began = progress_begin(encoder->operation, "bytes", chosen_bytes(source, chosen));
 
 	memset(totals, 0, sizeof(*totals));
 	for (int i = 0; i < source->npayloads; i++)

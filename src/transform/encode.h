@@ -32,6 +32,7 @@ typedef const char *(*EncodeFunction) (const EncodeTarget *target,
 
 typedef struct Encoder
 {
+	const char *operation;		/* that progress is told of */
 	Patterns	patterns;
 	EncodeFunction encode;
 	const void *request;

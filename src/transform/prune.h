@@ -81,6 +81,7 @@ typedef struct PruneTarget
 	const char *name;			/* its name */
 	int			ndim;			/* and its shape */
 	const int64 *dims;
+	int			inputs;			/* the dimension of inputs; PRUNE_WANDA */
 
 	/* results */
 	int			result;			/* payload in the new model; -1 in a dry run */
@@ -224,6 +225,10 @@ extern void prune_mask(PruneTarget *target, const PruneRequest *request,
  * down, or all but the n largest of every m. */
 extern void prune_wanda(PruneTarget *target, const PruneRequest *request,
 						Model *out);
+
+/* Finds each target's dimension of inputs: the graph's, or else the second. */
+extern void prune_wanda_find_inputs(const Model *source, PruneTarget **targets,
+									int ntargets);
 
 /* The dimension that the request names, or else the method's own; raises
  * 22023 when the target has none such. */

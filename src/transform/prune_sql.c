@@ -95,6 +95,8 @@ prune_all(const Model *source, PruneTarget **targets, int ntargets,
 											   ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(work);
 
+	if (request->method == PRUNE_WANDA)
+		prune_wanda_find_inputs(source, targets, ntargets);
 	if (!is_ranked_across(request))
 	{
 		for (int i = 0; i < ntargets; i++)

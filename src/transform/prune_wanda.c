@@ -16,6 +16,7 @@
 #include "kernel/kernel.h"
 #include "miscadmin.h"
 #include "model/model_sql.h"
+#include "model/uses.h"
 #include "transform/prune.h"
 #include "utils/fmgrprotos.h"
 
@@ -109,11 +110,24 @@ set_norms(Rows *rows, const PruneTarget *target, const PruneRequest *request,
 
 /* ---------- rows ---------- */
 
+void
+prune_wanda_find_inputs(const Model *source, PruneTarget **targets, int ntargets)
+{
+	const TensorUse *uses = uses_provider.tensor_uses(source);
+
+	for (int i = 0; i < ntargets; i++)
+	{
+		const TensorUse *use = uses != NULL ? &uses[targets[i]->tensor] : NULL;
+
+		targets[i]->inputs = use != NULL && use->known && use->inputs >= 0 ? use->inputs : 1;
+	}
+}
+
 /* Where the outputs are the first dimension, a row is all that is behind it. */
 static void
 find_rows(Rows *rows, const PruneTarget *target, const PruneRequest *request)
 {
-	int			dim = prune_dimension(target, request, 1);
+	int			dim = prune_dimension(target, request, target->inputs);
 
 	if (dim > 1 || (dim == 0 && target->ndim > 2))
 		ereport(ERROR,

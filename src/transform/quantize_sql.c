@@ -14,7 +14,11 @@ PG_FUNCTION_INFO_V1(modelopt_quantize_dry_run);
 static Encoder
 make_encoder(const QuantizeRequest *request)
 {
-	Encoder		encoder = {.patterns = request->patterns, .request = request};
+	Encoder		encoder = {
+		.operation = "quantize",
+		.patterns = request->patterns,
+		.request = request,
+	};
 
 	switch (request->type->kind)
 	{

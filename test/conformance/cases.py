@@ -40,11 +40,6 @@ class Case:
                              for i in range(count(folder, kind))]
                       for kind in ("input", "output")}
 
-    @property
-    def of_tensors(self):
-        return all(kind == TENSOR_TYPE
-                   for _, kind in self.input_ports + self.output_ports)
-
     def inputs(self):
         """Names and values; a model's last inputs may be left out."""
         return self.values(self.input_ports, "input")

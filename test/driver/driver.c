@@ -20,6 +20,7 @@ PG_MODULE_MAGIC;
 PG_FUNCTION_INFO_V1(driver_call);
 PG_FUNCTION_INFO_V1(driver_calls);
 PG_FUNCTION_INFO_V1(driver_cost);
+PG_FUNCTION_INFO_V1(driver_clock);
 PG_FUNCTION_INFO_V1(driver_observe);
 PG_FUNCTION_INFO_V1(driver_observe_text);
 
@@ -116,6 +117,21 @@ driver_cost(PG_FUNCTION_ARGS)
 		monitor_end(&call);
 	}
 	clock_gettime(CLOCK_MONOTONIC, &after);
+	PG_RETURN_FLOAT8(((double) (after.tv_sec - before.tv_sec) * 1e9 +
+					  (double) (after.tv_nsec - before.tv_nsec)) / (double) n);
+}
+
+/* clock(n): nanoseconds that each of n looks at the clock takes. */
+Datum
+driver_clock(PG_FUNCTION_ARGS)
+{
+	int64		n = PG_GETARG_INT64(0);
+	struct timespec before;
+	struct timespec after;
+
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	for (int64 i = 0; i < n; i++)
+		clock_gettime(CLOCK_MONOTONIC, &after);
 	PG_RETURN_FLOAT8(((double) (after.tv_sec - before.tv_sec) * 1e9 +
 					  (double) (after.tv_nsec - before.tv_nsec)) / (double) n);
 }

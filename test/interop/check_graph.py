@@ -3,12 +3,15 @@ Graphs made of a short text: an ONNX file of a state_dict must compute what the
 network in PyTorch does, to ONNX Runtime where it is there, and node by node to
 PyTorch's functions (onnx_torch.py).
 """
+import json
+import os
+
 import numpy
 import torch
 
 import graph_nets
 from check_onnx import as_onnx, computed, has_runtime
-from harness import check, DatabaseError, quote, saved, skip, sql, store
+from harness import check, DatabaseError, quote, saved, scalar, skip, sql, store
 
 try:
     import onnx
@@ -60,10 +63,26 @@ def check_file(what, data, net, x):
           found is not None and abs(torch.tensor(found) - wanted).max())
 
 
+def check_prediction(name, net, x):
+    """What the database predicts against the network."""
+    what = "graph of %s: the database predicts what torch does" % name
+    if not os.environ.get("ONNXRUNTIME_LIBRARY"):
+        skip(what, "there is no ONNX Runtime")
+        return
+    found = json.loads(scalar(
+        "SELECT predict_json(m, '%s') FROM interop.models WHERE name = %s;"
+        % (json.dumps(x.tolist()), quote("graph." + name))))
+    (output,) = found.values()
+    wanted = expected(net, x)
+    check(close(numpy.array(output, dtype=numpy.float32), wanted, 1e-6), what,
+          abs(torch.tensor(output) - wanted).max())
+
+
 def check_architectures():
     for name, net, architecture, x in graph_nets.nets():
         set_graph("graph." + name, net, architecture)
         check_file("graph of %s" % name, as_onnx("graph." + name), net, x)
+        check_prediction(name, net, x)
         net.double()
         if x.is_floating_point():
             x = x.double()

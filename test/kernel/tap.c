@@ -185,7 +185,7 @@ main(void)
 {
 	static void (*const files[]) (void) = {
 		test_affine, test_bytes, test_cluster, test_compare, test_delta,
-		test_half, test_keep, test_merge, test_norm, test_pack, test_rank,
+		test_drift, test_half, test_histogram, test_keep, test_latency, test_merge, test_norm, test_pack, test_rank,
 		test_sparse, test_stats
 	};
 

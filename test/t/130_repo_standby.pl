@@ -41,7 +41,7 @@ for my $read (
 	q{SELECT sparsity(modelopt.get('fraud:v1')), sparsity(prune(modelopt.get('fraud#2'), 0.9, include => '{w1}'))},
 	q{SELECT modelopt.resolve('fraud@champion'), modelopt.resolve_at('fraud', 'champion', now()), modelopt.resolve('fraud/exp~1')},
 	q{SELECT * FROM modelopt.models ORDER BY 1}, q{SELECT * FROM modelopt.refs ORDER BY 1, 2, 3}, q{SELECT * FROM modelopt.reflog ORDER BY at},
-	q{SELECT * FROM modelopt.audit ORDER BY 1, 2}, q{SELECT * FROM modelopt.metrics ORDER BY 1, 2, 3}, q{SELECT * FROM modelopt.privileges ORDER BY 1, 2, 3},
+	q{SELECT * FROM modelopt.audit ORDER BY 1, 2}, q{SELECT * FROM modelopt.metrics ORDER BY 1, 2, 3}, q{SELECT * FROM modelopt.stat_references ORDER BY 1, 2}, q{SELECT * FROM modelopt.privileges ORDER BY 1, 2, 3},
 	q{SELECT count(*) FROM modelopt.audit_verify()}, q{SELECT modelopt.audit_digest() -> 'chains'},
 	q{SELECT modelopt.manifest('fraud#2')}, q{SELECT * FROM modelopt.verify_signature('fraud#2')},
 	q{SET ROLE dumped_reader; SELECT modelopt.has_privilege('fraud', 'read'), modelopt.has_privilege('sprache', 'read')})

@@ -41,6 +41,7 @@ sub create_driver
 	my ($database) = @_;
 	my $library = library();
 	query($database, qq{
+		LOAD 'modelopt';
 		CREATE SCHEMA driver;
 		GRANT USAGE ON SCHEMA driver TO PUBLIC;
 		CREATE FUNCTION driver.call(model_id bigint, version integer, rows bigint DEFAULT 1, ns bigint DEFAULT 0,

@@ -35,7 +35,7 @@ sub new
 	my $scratch = File::Temp->newdir('modelopt.XXXXXX', TMPDIR => 1);
 	chmod 0755, "$scratch";
 	my $self = bless { scratch => $scratch, folder => "$scratch/s" }, $class;
-	must($SCRIPT, 'start', $self->{folder});
+	must($SCRIPT, 'start', $self->{folder}, $ENV{BUILD} // ());
 	push @started, $self;
 	$self->halt;
 	$self->configure(@settings);
@@ -52,7 +52,7 @@ sub configure
 	return;
 }
 
-sub start { must($SCRIPT, 'start', $_[0]{folder}); return }
+sub start { must($SCRIPT, 'start', $_[0]{folder}, $ENV{BUILD} // ()); return }
 
 # Stops the server as a crash does not, and keeps its folder.
 sub halt

@@ -200,30 +200,12 @@ static void *
 take_place(TensorPlace *place, uint64_t bytes)
 {
 	OutputPlace *output = (OutputPlace *) place;
-	uint64_t	start = EXCHANGE_ALIGN(output->used);
+	uint64_t	start = PLACE_ALIGN(output->used);
 
 	if (start > output->limit || bytes > output->limit - start)
 		return NULL;
 	output->used = start + bytes;
 	return (char *) exchange + EXCHANGE_OUTPUTS + start;
-}
-
-static void
-put_outputs(const ServedTensor *outputs, int n)
-{
-	for (int i = 0; i < n; i++)
-	{
-		ExchangeTensor *tensor = &exchange->outputs[i];
-
-		tensor->shape.type = outputs[i].shape.type;
-		tensor->shape.ndim = outputs[i].shape.ndim;
-		memcpy(tensor->shape.dims, outputs[i].shape.dims,
-			   outputs[i].shape.ndim * sizeof(int64_t));
-		tensor->bytes = outputs[i].bytes;
-		tensor->offset = outputs[i].data == NULL ? 0 :
-			(char *) outputs[i].data - ((char *) exchange + EXCHANGE_OUTPUTS);
-	}
-	exchange->noutputs = n;
 }
 
 static bool
@@ -242,7 +224,7 @@ run(unsigned number, unsigned request)
 	n = ort_ports(model, false, &ports);
 	for (int i = 0; i < n; i++)
 	{
-		const ExchangeTensor *tensor = &exchange->inputs[i];
+		const PlacedTensor *tensor = &exchange->inputs[i];
 
 		inputs[i].shape.type = tensor->shape.type;
 		inputs[i].shape.ndim = tensor->shape.ndim;
@@ -254,9 +236,14 @@ run(unsigned number, unsigned request)
 	start_running(model, request);
 	good = ort_run(model, inputs, outputs, &place.place, &exchange->problem);
 	end_running(model);
-	if (good)
-		put_outputs(outputs, ort_ports(model, true, &ports));
-	return good;
+	if (!good)
+		return false;
+	n = ort_ports(model, true, &ports);
+	for (int i = 0; i < n; i++)
+		placed_write(&outputs[i], (char *) exchange + EXCHANGE_OUTPUTS,
+					 &exchange->outputs[i]);
+	exchange->noutputs = n;
+	return true;
 }
 
 static bool

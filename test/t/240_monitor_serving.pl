@@ -1,0 +1,66 @@
+# What is served is what is counted: models that run, by name and as values, row
+# by row, in batches and in workers.
+use strict;
+use warnings;
+
+use Test::More;
+
+use FindBin;
+use MIME::Base64 qw(encode_base64);
+use Server;
+use Session qw(create_database query run_sql);
+
+plan skip_all => 'there is no ONNX Runtime' unless $ENV{ONNXRUNTIME_LIBRARY};
+
+my $server = Server->new("shared_preload_libraries = 'modelopt'", 'modelopt.drift_min_rows = 50');
+my $data = "$FindBin::RealBin/../data";
+sub slurp { my ($name) = @_; open my $file, '<:raw', "$data/$name" or die $!; local $/ = undef; return readline $file }
+my $mlp = encode_base64(slurp('digits_mlp.onnx'), '');
+my @digits = grep { !/^label/ } split /\n/, slurp('digits_test.csv');
+$server->on(sub {
+	create_database('served');
+	query('served', "CREATE TABLE zoo AS SELECT model_read(decode('$mlp', 'base64')) AS m");
+	query('served', 'CREATE TABLE lines (line text); COPY lines FROM STDIN DELIMITER E\'\x01\';' . "\n" . join("\n", @digits) . "\n\\.\n");
+	query('served', q{
+		CREATE TABLE digits AS SELECT row_number() OVER () AS id, n[1]::int AS label, n[2:]::real[] AS pixels FROM (SELECT string_to_array(line, ',') FROM lines) v (n);
+		ANALYZE digits;
+		SELECT modelopt.commit('digits', m) FROM zoo;
+		SELECT modelopt.set_reference('digits#1', 'SELECT pixels FROM digits', $$SELECT predict('digits#1', pixels) FROM digits$$);
+		SELECT modelopt.reset_stats()});
+});
+my $rows = @digits;
+cmp_ok($rows, '>=', 100, 'digits to look at');
+sub on { return $server->query_on('served', @_) }
+sub fails { my ($sql) = @_; return $server->on(sub { (run_sql('served', $sql))[2] }) }
+my $digits = q{FROM modelopt.stat_models WHERE model_name = 'digits'};
+
+on(q{SELECT predict('digits', pixels) FROM digits});
+is(on("SELECT calls, rows, errors, version, runtime $digits"), "$rows|$rows|0|1|runner", 'an invocation of each row');
+is(on("SELECT batches = calls, cache_lookups - cache_hits < 2, cache_lookups > 0, input_bytes >= 4 * 64 * rows, output_bytes >= 40 * rows, model_bytes_read > 1000 $digits"), 't|t|t|t|t|t', 'runs, sessions and bytes');
+is(on("SELECT min_time > 0, min_time <= p50_time, p50_time <= p99_time, p99_time <= max_time, load_time + prepare_time + infer_time <= total_time * 1.000001, infer_time > 0 $digits"), 't|t|t|t|t|t', 'times and phases');
+is(on(q{SELECT features, drifted, status FROM modelopt.stat_drift_summary}), '74|0|ok', 'inputs and outputs are compared with the reference');
+is(on(q{SELECT DISTINCT n, psi, ks, null_rate_delta FROM modelopt.stat_drift WHERE feature LIKE 'pixels%'}), "$rows|0|0|0", 'and every input is where it was');
+is(on(q{SELECT count(*), sum(n), max(psi) FROM modelopt.stat_drift WHERE kind = 'output'}), '10|' . 10 * $rows . '|0', 'and every output');
+
+on(q{SELECT modelopt.reset_stats(), modelopt.reset_drift(); SELECT count(*) FROM predict_rows('digits', 'SELECT id, pixels FROM digits', batch_size => 100)});
+is(on("SELECT calls, rows, batches $digits"), "1|$rows|" . int(($rows + 99) / 100), 'predict_rows is one invocation, of as many batches as it takes');
+is(on(q{SELECT DISTINCT n, psi FROM modelopt.stat_drift WHERE feature LIKE 'pixels%'}), "$rows|0", 'whose rows are compared too');
+
+on(q{SELECT modelopt.reset_stats(), modelopt.reset_drift(); SELECT predict('digits', ARRAY(SELECT NULL::real FROM generate_series(1, 64))), predict('digits', pixels) FROM digits});
+is(on("SELECT null_inputs, rows, calls $digits"), join('|', $rows, $rows, 2 * $rows), 'rows with nulls are no predictions');
+like(on(q{SELECT DISTINCT round(null_rate_delta::numeric, 3) FROM modelopt.stat_drift WHERE feature LIKE 'pixels%'}), qr/^0\.500$/, 'and the drift view has them');
+
+on('SELECT modelopt.reset_stats()');
+like(fails(q{SELECT predict('digits', '{1,2,3}'::real[])}), qr/22023/, 'rows that do not fit');
+is(on("SELECT calls, errors, errors_input $digits"), '0|1|1', 'are errors of the input');
+on(q{SELECT predict(m, pixels) FROM zoo, digits LIMIT 7});
+is(on('SELECT calls, rows, model_name IS NULL FROM modelopt.stat_models WHERE model_id = 0'), '7|7|t', 'models that are values are counted together');
+is(on(q{SET modelopt.track = none; SELECT count(predict('digits', pixels)) FROM digits}), $rows, 'track = none');
+is(on("SELECT calls $digits"), '0', 'counts nothing');
+
+on(q{SELECT modelopt.reset_stats(); ALTER TABLE digits SET (parallel_workers = 2)});
+my $parallel = q{SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;};
+like(on("$parallel EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) SELECT sum((predict('digits', pixels))[1]) FROM digits"), qr/Workers Launched: [12]/, 'workers predict');
+is(on("SELECT sum(rows), sum(calls) $digits"), "$rows|$rows", 'and all rows are counted');
+
+done_testing();

@@ -175,7 +175,7 @@ read_scores(const RowBatch *batch, int scores_output, Answer *answer)
 				 errmsg("output \"%s\" has " INT64_FORMAT " values for a row, which are no scores of classes",
 						utf8_to_server(output.port->name), output.width)));
 	scores = palloc(output.width * sizeof(float));
-	elements_to_floats(output.port->type, output.tensor->data, 0, output.width, scores,
+	elements_to_floats(output.tensor->shape.type, output.tensor->data, 0, output.width, scores,
 					   utf8_to_server(output.port->name));
 	answer->nclasses = output.width;
 	answer->best = classes_best(scores, output.width, &answer->probability);

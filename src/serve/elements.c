@@ -493,9 +493,9 @@ elements_to_floats(int type, const void *elements, int64 first, int64 n,
 char *
 string_element(const ServedTensor *tensor, int64 count, int64 i)
 {
-	/* The runner could change them any time, so each is taken once. */
+	/* The runner could change them after they are checked. */
 	const volatile uint64 *offsets = tensor->data;
-	const char *bytes = (const char *) tensor->data + (count + 1) * sizeof(uint64);
+	const char *bytes = (const char *) (offsets + count + 1);
 	uint64		size = tensor->bytes - (count + 1) * sizeof(uint64);
 	uint64		start = offsets[i];
 	uint64		end = offsets[i + 1];

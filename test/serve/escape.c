@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -34,7 +35,7 @@ maps(int protection, int flags, size_t size)
 }
 
 static void *
-nothing(void *unused)
+nothing(void *unused __attribute__((unused)))
 {
 	return NULL;
 }

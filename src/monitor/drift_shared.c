@@ -67,7 +67,7 @@ page_bytes(void)
 static int
 page_count(void)
 {
-	return (int) ((Size) monitor_drift_memory * 1024 / (page_bytes() + sizeof(DriftSlot)));
+	return Max((int) ((Size) monitor_drift_memory * 1024 / (page_bytes() + sizeof(DriftSlot))), 1);
 }
 
 /* The number of the next page, of the slot or of the free ones. */

@@ -315,14 +315,14 @@ def kinds():
     sequence = sub(4, sub(1, any_shape(FLOAT)))
     optional = sub(9, sub(1, any_shape(FLOAT)))
     run('A sequence comes out', computing([node('SequenceConstruct', ['x', 'x'], ['y'])], {'x': FLOAT}, {'y': sequence}),
-        {'x': [1]}, r'ok \{"y": null\}')
+        {'x': [1]}, r'ok \{"y": \[\[1\], \[1\]\]\}')
     run('A sequence goes in', computing([node('SequenceLength', ['x'], ['y'])], {'x': sequence}, {'y': INT64}),
-        {'x': [[1]]}, '22023 ')
+        {'x': [[1]]}, r'ok \{"y": 1\}')
     run('An optional value comes out', computing([node('Optional', ['x'], ['y'])], {'x': FLOAT}, {'y': optional}),
         {'x': [1]}, r'ok \{"y": (\[1\]|null)\}')
     pairs = sub(4, sub(1, sub(5, number(1, INT64) + sub(2, any_shape(FLOAT)))))
     run('Maps come out', computing([node('ZipMap', ['x'], ['y'], [list_attribute('classlabels_int64s', 'ints', 1, 2)], ML)],
-                                   {'x': FLOAT}, {'y': pairs}), {'x': [[0.5, 0.5]]}, r'ok \{"y": null\}')
+                                   {'x': FLOAT}, {'y': pairs}), {'x': [[0.5, 0.5]]}, r'ok \{"y": \[\{"1": 0.5, "2": 0.5\}\]\}')
 
 
 def promises():

@@ -16,6 +16,9 @@ my $MEMBERS = q{
 # Functions of a value, of the repository, and all that people may call.
 my $ALL = qq{SELECT p.* FROM pg_proc p JOIN ($MEMBERS) e ON classid = 'pg_proc'::regclass AND objid = p.oid};
 my $FUNCTIONS = qq{SELECT * FROM ($ALL) a WHERE pronamespace = 'public'::regnamespace};
+# Those that run models, and of them those that run a query.
+my $RUNS = q{proname ~ '^(predict|classify|evaluate|calibrate|sensitivity|optimize)'};
+my $QUERIES = q{proname ~ '^(predict_rows|evaluate|calibrate|sensitivity|optimize)'};
 my $VERBS = qq{SELECT * FROM ($ALL) a WHERE pronamespace = 'modelopt'::regnamespace};
 my $BODIES = qq{SELECT * FROM ($ALL) a WHERE pronamespace = 'modelopt_private'::regnamespace};
 
@@ -38,10 +41,17 @@ is(query('catalog', qq{
 		OR b.prorettype <> v.prorettype OR b.proargnames IS DISTINCT FROM v.proargnames)}), '', 'every gate leads to a function that is like it');
 is(query('catalog', qq{SELECT oid::regprocedure FROM ($ALL) a WHERE prosecdef}), '', 'no function is SECURITY DEFINER');
 
-is(query('catalog', qq{SELECT oid::regprocedure FROM ($FUNCTIONS) f WHERE provolatile <> 'i' ORDER BY 1}),
+is(query('catalog', qq{SELECT oid::regprocedure FROM ($FUNCTIONS) f WHERE provolatile <> 'i' AND NOT $RUNS ORDER BY 1}),
 	"model_load(text,text,text,boolean,boolean)\nmodel_save(model,text,text,text)",
 	'every function of a model value is immutable, and those of files are not');
-is(query('catalog', qq{SELECT oid::regprocedure FROM ($FUNCTIONS) f WHERE proparallel <> 's'}),
+is(query('catalog', qq{
+	SELECT oid::regprocedure FROM ($FUNCTIONS) f WHERE $RUNS AND prokind = 'f' AND provolatile <> 's'
+	AND NOT (prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c') AND proname LIKE 'optimize%')}), '',
+	'what runs a model is stable, but for what commits one');
+is(query('catalog', qq{
+	SELECT oid::regprocedure FROM ($FUNCTIONS) f WHERE $RUNS AND proparallel <> 's' AND NOT $QUERIES}), '',
+	'and safe in parallel workers, but for what runs a query');
+is(query('catalog', qq{SELECT oid::regprocedure FROM ($FUNCTIONS) f WHERE proparallel <> 's' AND NOT $RUNS}),
 	'model_save(model,text,text,text)', 'what does not write is safe in parallel workers');
 
 # Null in, null out; what takes a null as "not given" is not strict and says so
@@ -50,6 +60,7 @@ is(query('catalog', qq{
 	SELECT oid::regprocedure FROM ($FUNCTIONS) f
 	WHERE NOT proisstrict AND prokind = 'f' AND pg_get_function_arguments(oid) !~ 'DEFAULT NULL'
 	AND proname NOT LIKE 'model\\_agg\\_%fn' AND proname NOT LIKE 'model\\_set%'
+	AND proname NOT LIKE 'predict\\_batch\\_%' AND proname NOT LIKE 'optimize\\_%'
 	AND proname NOT IN ('set_graph', 'cut_layers', 'cut_layers_dry_run')}), '',
 	'functions are strict unless null is one of their defaults, or would make an end of a model');
 
@@ -60,7 +71,7 @@ is(query('catalog', qq{
 
 is(query('catalog', qq{
 	SELECT oid::regprocedure FROM ($FUNCTIONS) f
-	WHERE pronargs > 2 AND NOT coalesce(proargnames[1:pronargs], '{}') <> '{}' AND prokind = 'f'}), '',
+	WHERE pronargs > 2 AND proname NOT LIKE 'predict\\_batch\\_%' AND NOT coalesce(proargnames[1:pronargs], '{}') <> '{}' AND prokind = 'f'}), '',
 	'arguments that one would have to count have names');
 
 # What a bare literal could mean must not be in doubt.

@@ -48,7 +48,7 @@ CREATE FUNCTION predict_json(model model, inputs jsonb) RETURNS jsonb
     LANGUAGE C STABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_predict_json';
 COMMENT ON FUNCTION predict_json(model, jsonb) IS
-    'what a model gives for inputs of any type and shape: an object with a key for each input, or the value of the only one; a tensor is nested arrays, or {"shape": [...], "data": [...]}; NaN and infinities are strings; the result has a key for each output, with null for one that is no tensor, and with shape and data for one that has no elements';
+    'what a model gives for inputs of any type and shape: an object with a key for each input, or the value of the only one; a tensor is nested arrays, or {"shape": [...], "data": [...]}; a sequence is an array of its elements, an optional value itself or null; NaN and infinities are strings; the result has a key for each output: a map is an object, and a tensor without elements has shape and data';
 
 CREATE FUNCTION predict_json(model text, inputs jsonb) RETURNS jsonb
     LANGUAGE C STABLE STRICT PARALLEL SAFE
@@ -60,7 +60,7 @@ CREATE FUNCTION classify(model model, features anyarray, labels text[] DEFAULT N
     LANGUAGE C STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_classify';
 COMMENT ON FUNCTION classify(model, anyarray, text[]) IS
-    'the most probable class of a row of features, and its probability: labels are the names of the classes, in the order of the model''s scores; without them the label is what the model gives, or the number of the class, from 0; scores that are no probabilities become such by the softmax, and a single one, the second class'', by the logistic function';
+    'the most probable class of a row of features, and its probability: labels are the names of the classes, in the order of the model''s scores, or of the keys where it gives a map of them; without them the label is what the model gives, or the class''s key or number, from 0; scores that are no probabilities become such by the softmax, and a single one, the second class'', by the logistic function';
 
 CREATE FUNCTION classify(model text, features anyarray, labels text[] DEFAULT NULL, OUT label text, OUT probability real)
     LANGUAGE C STABLE PARALLEL SAFE

@@ -120,15 +120,19 @@ classes_find_outputs(const Session *session, int *scores, int *label)
 char *
 classes_label_of_output(const RowOutput *output, int row)
 {
+	int			type = output->tensor->shape.type;
 	double		value;
 
 	if (output->width != 1)
 		return NULL;
-	if (output->port->type == ELEMENT_STRING)
+	if (type == ELEMENT_STRING)
 		return string_element(output->tensor, output->count, row);
-	if (output->port->type == ELEMENT_I64)
+	/* A label may be any number, also one that no double is. */
+	if (type == ELEMENT_I64)
 		return psprintf(INT64_FORMAT, ((const int64 *) output->tensor->data)[row]);
-	dtype_to_double(element_dtype(output->port->type), output->tensor->data, row, 1, &value);
+	if (type == ELEMENT_U64)
+		return psprintf(UINT64_FORMAT, ((const uint64 *) output->tensor->data)[row]);
+	dtype_to_double(element_dtype(type), output->tensor->data, row, 1, &value);
 	return psprintf("%.0f", value);
 }
 

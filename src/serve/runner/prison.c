@@ -93,9 +93,11 @@ allow_calls(scmp_filter_ctx filter)
 		if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0) != 0)
 			return false;
 
-	/* Memory, but none that could be run. */
-	if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-						 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) != 0 ||
+	/* Memory, but none that could be run, and none that the limit does not
+	 * count: what is shared, and stacks that grow. */
+	if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+						 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
+						 SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_TYPE | MAP_GROWSDOWN, MAP_PRIVATE)) != 0 ||
 		seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
 						 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) != 0)
 		return false;

@@ -12,7 +12,7 @@ CREATE FUNCTION modelopt_private.page_latency_plot(version integer, calls bigint
     ), shown AS (
         SELECT array_agg(b.count::double precision ORDER BY b.number) AS counts, max(b.count) AS highest, min(b.ms) / 2 ^ 0.125 AS low, max(b.ms) AS high
         FROM bucket b, span s WHERE b.number BETWEEN s.first AND s.last)
-    SELECT modelopt_private.plot_figure('latency' || version, 304, 148, format('#%s, %s calls', version, modelopt_private.page_count(calls)),
+    SELECT modelopt_private.plot_figure('latency' || version, 304, 148, format('#%s, %s call%s', version, modelopt_private.page_count(calls), CASE WHEN calls > 1 THEN 's' END),
         format('Latencies of version %s: half of them up to %s, 99 %% up to %s.', version, modelopt_private.page_time(p50), modelopt_private.page_time(p99)),
         modelopt_private.plot_columns(s.counts, s.highest, 8, 24, 288, 100, 1, 'mark') || modelopt_private.plot_base(8, 124, 288)
         || modelopt_private.plot_label(8, 140, 'start', modelopt_private.page_time(s.low)) || modelopt_private.plot_label(296, 140, 'end', modelopt_private.page_time(s.high))

@@ -45,7 +45,7 @@ activity_init(void)
 	int			slot = MyBackendSlot;
 
 	if (slot >= 0 && slot < monitor_shared->slots)
-		own = &monitor_slots[slot];
+		own = &monitor_slots[slot].slot;
 }
 
 static inline void
@@ -108,7 +108,7 @@ activity_end(void)
 bool
 activity_read(int number, ActivitySlot *copy)
 {
-	volatile ActivitySlot *slot = &monitor_slots[number];
+	volatile ActivitySlot *slot = &monitor_slots[number].slot;
 
 	for (int i = 0; i < MAX_READS; i++)
 	{
@@ -128,7 +128,7 @@ activity_has(const StatKey *key)
 {
 	for (int i = 0; i < monitor_shared->slots; i++)
 	{
-		volatile ActivitySlot *slot = &monitor_slots[i];
+		volatile ActivitySlot *slot = &monitor_slots[i].slot;
 
 		if (slot->running && slot->database == key->database &&
 			slot->model_id == key->model_id && slot->version == key->version)

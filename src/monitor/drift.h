@@ -80,8 +80,11 @@ extern bool drift_make_slot(const DriftKey *key, int cells, int wanted);
  * must not (busy). */
 extern bool drift_add(const DriftKey *key, const DriftCell *cells, int n, TimestampTz now,
 					  bool wait, bool *busy);
+
+/* Adds values that are collected, waiting if need be; false when the slot is not
+ * there. */
 extern bool drift_add_values(const DriftKey *key, const double *values, int n,
-							 const DriftCell *extras, bool wait, bool *busy);
+							 const DriftCell *extras);
 
 /* What was counted of all features of this database in the newest windows, as
  * many as have that many rows. */
@@ -93,8 +96,13 @@ extern int	drift_copy_values(const DriftKey *key, double **values, DriftCell ext
 /* Forgets what was counted of a reference, or with id 0 of all in this database. */
 extern void drift_clear(int64 reference);
 
-/* Frees slots of this database whose references are not among these. */
-extern void drift_keep_only(const int64 *references, int n);
+/* Frees slots of this database whose references are not among these, and those
+ * of databases that are not among these. */
+extern void drift_keep_only(const int64 *references, int nreferences,
+							const Oid *databases, int ndatabases);
+
+/* Frees all slots of this database. */
+extern void drift_forget_database(void);
 
 typedef struct DriftInfo
 {

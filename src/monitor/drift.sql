@@ -19,14 +19,14 @@ CREATE FUNCTION modelopt_private.read_collected(reference bigint, OUT number int
 CREATE FUNCTION modelopt_private.clear_drift(reference bigint) RETURNS void
     LANGUAGE C STRICT
     AS 'MODULE_PATHNAME', 'modelopt_clear_drift';
-CREATE FUNCTION modelopt_private.keep_drift(reference_ids bigint[]) RETURNS void
+CREATE FUNCTION modelopt_private.keep_drift(reference_ids bigint[], database_ids oid[]) RETURNS void
     LANGUAGE C STRICT
     AS 'MODULE_PATHNAME', 'modelopt_keep_drift';
 CREATE FUNCTION modelopt_private.drift_distances(reference_counts bigint[], reference_sums double precision[], counts bigint[], sums double precision[],
-    deviation double precision, features integer,
+    mean double precision, deviation double precision, features integer,
     OUT ref_rows bigint, OUT n bigint, OUT n_null bigint, OUT n_out_of_range bigint, OUT psi double precision, OUT psi_noise_floor double precision,
     OUT js double precision, OUT wasserstein double precision, OUT ks double precision, OUT linf double precision, OUT mean_cur double precision,
-    OUT null_rate_delta double precision, OUT out_of_range_rate double precision) RETURNS record
+    OUT mean_shift double precision, OUT null_rate_delta double precision, OUT out_of_range_rate double precision) RETURNS record
     LANGUAGE C IMMUTABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_drift_distances';
 
@@ -50,6 +50,10 @@ BEGIN
     SELECT max((SELECT sum(c) FROM unnest(f.counts) WITH ORDINALITY u (c, i) WHERE i <= cardinality(f.counts) - 2)) INTO counted
     FROM drift_feature f WHERE f.reference_id = reference;
     RETURN counted;
+EXCEPTION
+    WHEN check_violation OR not_null_violation OR unique_violation THEN
+        RAISE EXCEPTION 'features of a reference are not as modelopt.profile() makes them'
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = SQLERRM;
 END
 $$;
 
@@ -69,7 +73,7 @@ BEGIN
         RAISE EXCEPTION 'version "%" has a reference', version_name(target.id)
             USING ERRCODE = 'duplicate_object', HINT = 'modelopt.drop_reference() removes it.';
     END IF;
-    PERFORM keep_drift(ARRAY(SELECT r.id FROM drift_reference r));
+    PERFORM keep_drift(ARRAY(SELECT r.id FROM drift_reference r), ARRAY(SELECT d.oid FROM pg_database d));
     RETURN made;
 END
 $$;
@@ -101,8 +105,8 @@ DECLARE
     features jsonb;
     counted bigint;
 BEGIN
-    IF rows IS NULL OR rows < 100 THEN
-        RAISE EXCEPTION 'a reference takes at least 100 rows' USING ERRCODE = 'invalid_parameter_value';
+    IF rows IS NULL OR rows NOT BETWEEN 100 AND 1000000 THEN
+        RAISE EXCEPTION 'a reference from serving takes at least 100 rows, and at most a million' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     SELECT * INTO collecting FROM drift_reference r WHERE r.version_id = target.id FOR UPDATE;
     IF collecting.id IS NULL OR collecting.wanted_rows IS NULL THEN
@@ -192,7 +196,7 @@ CREATE FUNCTION modelopt_private.drift_values(OUT model_id bigint, OUT model_nam
     AS $$
     SELECT m.id, m.name, r.version, f.number, f.name, CASE WHEN f.number < 0 THEN 'output' ELSE f.kind END,
         d.window_start, d.window_end, r.source, x.ref_rows, x.n, x.n_null, x.n_out_of_range, x.psi, x.psi_noise_floor,
-        x.js, x.wasserstein, x.ks, x.linf, f.mean, x.mean_cur, (x.mean_cur - f.mean) / nullif(f.deviation, 0),
+        x.js, x.wasserstein, x.ks, x.linf, f.mean, x.mean_cur, x.mean_shift,
         x.null_rate_delta, x.out_of_range_rate
     FROM modelopt_private.drift_reference r
         JOIN modelopt_private.known_models() m ON m.id = r.model_id
@@ -203,7 +207,7 @@ CREATE FUNCTION modelopt_private.drift_values(OUT model_id bigint, OUT model_nam
         CROSS JOIN LATERAL modelopt_private.drift_distances(f.counts, f.sums,
             coalesce(d.counts, array_fill(0::bigint, ARRAY[cardinality(f.counts)])),
             coalesce(d.sums, array_fill(0::double precision, ARRAY[cardinality(f.counts)])),
-            CASE WHEN f.kind = 'numeric' THEN coalesce(f.deviation, 0) END, features.count) x
+            f.mean, CASE WHEN f.kind = 'numeric' THEN coalesce(f.deviation, 0) END, features.count) x
 $$;
 
 -- What of a feature is above what: its reasons, worst first, with 2 for drift
@@ -261,6 +265,15 @@ CREATE FUNCTION modelopt_private.stat_drift(OUT model_id bigint, OUT model_name 
 $$;
 COMMENT ON FUNCTION modelopt_private.stat_drift() IS 'what the view modelopt.stat_drift shows';
 
+-- Edges are quantiles and categories are values of the data that the reference
+-- was made of, which may be nobody's to see who only predicts.
+CREATE FUNCTION modelopt_private.models_of_known_data() RETURNS TABLE (id bigint, name text)
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    AS $$
+    SELECT m.id, m.name FROM modelopt_private.named_model m
+    WHERE modelopt_private.reads_all_stats() OR modelopt_private.may(m.id, 'read') OR modelopt_private.may(m.id, 'write')
+$$;
+
 CREATE FUNCTION modelopt_private.stat_drift_bins(OUT model_id bigint, OUT model_name text, OUT version integer, OUT feature text, OUT bin integer,
     OUT low double precision, OUT high double precision, OUT category text, OUT ref_count bigint, OUT count bigint,
     OUT ref_share double precision, OUT share double precision, OUT psi_part double precision) RETURNS SETOF record
@@ -277,7 +290,7 @@ CREATE FUNCTION modelopt_private.stat_drift_bins(OUT model_id bigint, OUT model_
         CASE WHEN b.bin <= bins.n THEN coalesce(b.count, 0) / nullif(bins.total, 0)::double precision END,
         CASE WHEN b.bin <= bins.n AND bins.total > 0 THEN (q.share - p.share) * ln(q.share / p.share) END
     FROM modelopt_private.drift_reference r
-        JOIN modelopt_private.known_models() m ON m.id = r.model_id
+        JOIN modelopt_private.models_of_known_data() m ON m.id = r.model_id
         JOIN modelopt_private.drift_feature f ON f.reference_id = r.id
         LEFT JOIN modelopt_private.read_drift() d ON d.reference_id = r.id AND d.number = f.number
             AND cardinality(d.counts) = cardinality(f.counts)

@@ -27,6 +27,7 @@ PG_FUNCTION_INFO_V1(modelopt_read_collected);
 #define FETCH_ROWS 1000
 #define MAX_CATEGORY_BYTES 255	/* longer ones are among the others */
 #define MAX_VALUES INT64CONST(100000000)
+#define TEXT_VALUES 8			/* what a text counts as among these */
 #define OUTPUT_BINS 10
 
 /* Columns of profile() and read_collected(). */
@@ -80,6 +81,7 @@ compare_doubles(const void *a, const void *b)
 	double		left = *(const double *) a;
 	double		right = *(const double *) b;
 
+	CHECK_FOR_INTERRUPTS();
 	return (left > right) - (left < right);
 }
 
@@ -176,6 +178,7 @@ typedef struct Tally
 static int
 compare_texts(const void *a, const void *b)
 {
+	CHECK_FOR_INTERRUPTS();
 	return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
@@ -466,15 +469,22 @@ static void
 check_size(const Column *columns, int ncolumns, int64 rows)
 {
 	int64		features = 0;
+	int64		values = 0;
 
 	for (int i = 0; i < ncolumns; i++)
-		features += Max(columns[i].nfeatures, 0);
+	{
+		int			n = Max(columns[i].nfeatures, 0);
+		bool		is_text = n == 1 && columns[i].features[0].categorical;
+
+		features += n;
+		values += rows * (is_text ? TEXT_VALUES : n);
+	}
 	if (features > monitor_drift_max_features)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("%lld features are too many for a reference", (long long) features),
 				 errdetail("The setting modelopt.drift_max_features allows %d.", monitor_drift_max_features)));
-	if (features * rows > MAX_VALUES)
+	if (values > MAX_VALUES)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("%lld rows of %lld features are too many for a reference",

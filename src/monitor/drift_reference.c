@@ -399,18 +399,31 @@ monitor_do_find_drift(int64 model_id, int32 version)
 
 /* ---------- observing ---------- */
 
+/*
+ * Whether a feature has a place again that it had.  Somebody who saw no reference
+ * may have taken it: one whose snapshot is older, or who dropped the reference and
+ * was rolled back.
+ */
+static bool
+take_room_again(MonitorDrift *drift, Feature *feature)
+{
+	if (!stale)
+		take_room(drift, feature, 1, drift->wanted);
+	else
+		feature->has_room = false;
+	return feature->has_room;
+}
+
 static void
-add_values(MonitorDrift *drift, Feature *feature, bool wait)
+add_values(MonitorDrift *drift, Feature *feature)
 {
 	DriftKey	key = feature_key(drift, feature);
-	bool		busy;
 
-	if (drift_add_values(&key, feature->values, feature->nvalues, feature->cells, wait, &busy) ||
-		!busy)
-	{
-		feature->nvalues = 0;
-		memset(feature->cells, 0, sizeof(feature->cells));
-	}
+	if (!drift_add_values(&key, feature->values, feature->nvalues, feature->cells) &&
+		take_room_again(drift, feature))
+		(void) drift_add_values(&key, feature->values, feature->nvalues, feature->cells);
+	feature->nvalues = 0;
+	memset(feature->cells, 0, sizeof(feature->cells));
 }
 
 static void
@@ -423,7 +436,7 @@ collect(MonitorDrift *drift, Feature *feature, double value, bool isnull)
 	else
 	{
 		if (feature->nvalues == PENDING_VALUES)
-			add_values(drift, feature, true);
+			add_values(drift, feature);
 		feature->values[feature->nvalues++] = value;
 	}
 }
@@ -595,18 +608,24 @@ static bool
 flush_feature(MonitorDrift *drift, Feature *feature, TimestampTz now, bool wait)
 {
 	DriftKey	key = feature_key(drift, feature);
+	int			cells = feature->bins + DRIFT_EXTRAS;
 	bool		busy = false;
 
 	if (!feature->has_room)
 		return true;
 	if (feature->collecting)
 	{
-		add_values(drift, feature, true);
+		add_values(drift, feature);
 		return true;
 	}
-	/* Whose reference is gone has no slot, and what was counted goes too. */
-	if (!drift_add(&key, feature->cells, feature->bins + DRIFT_EXTRAS, now, wait, &busy) && busy)
-		return false;
+	if (!drift_add(&key, feature->cells, cells, now, wait, &busy))
+	{
+		if (busy)
+			return false;
+		/* If the reference is gone indeed, what was counted goes too. */
+		if (take_room_again(drift, feature))
+			(void) drift_add(&key, feature->cells, cells, now, true, &busy);
+	}
 	memset(feature->cells, 0, sizeof(feature->cells));
 	return true;
 }

@@ -163,8 +163,9 @@ static int
 pages_for(int cells, int wanted)
 {
 	int			per_page = cells > 0 ? PAGE_CELLS : values_per_page();
+	int			needed = cells > 0 ? cells : wanted;
 
-	return ((cells > 0 ? cells : wanted) + per_page - 1) / per_page;
+	return needed / per_page + (needed % per_page > 0);
 }
 
 static DriftSlot *
@@ -198,46 +199,86 @@ bool
 drift_make_slot(const DriftKey *key, int cells, int wanted)
 {
 	DriftSlot  *slot;
+	bool		made;
 
 	LWLockAcquire(drift->lock, LW_EXCLUSIVE);
 	slot = hash_search(slots, key, HASH_FIND, NULL);
 	/* One that was collected for the reference is done with. */
-	if (slot != NULL && slot->cells != cells)
+	if (slot != NULL && slot->cells == 0 && cells > 0)
 	{
 		remove_slot(slot);
 		slot = NULL;
 	}
 	if (slot == NULL)
 		slot = enter_slot(key, cells, wanted);
+	made = slot != NULL && slot->cells == cells;
 	if (slot == NULL)
 		drift->dropped++;
 	LWLockRelease(drift->lock);
-	return slot != NULL;
+	return made;
+}
+
+static bool
+is_kept(const DriftKey *key, const int64 *references, int nreferences,
+		const Oid *databases, int ndatabases)
+{
+	if (key->database != MyDatabaseId)
+	{
+		for (int i = 0; i < ndatabases; i++)
+			if (key->database == databases[i])
+				return true;
+		return false;
+	}
+	for (int i = 0; i < nreferences; i++)
+		if (key->reference == references[i])
+			return true;
+	return false;
 }
 
 void
-drift_keep_only(const int64 *references, int n)
+drift_keep_only(const int64 *references, int nreferences,
+				const Oid *databases, int ndatabases)
 {
 	HASH_SEQ_STATUS scan;
 	DriftSlot  *slot;
 
-	if (drift == NULL)
-		return;
 	LWLockAcquire(drift->lock, LW_EXCLUSIVE);
 	hash_seq_init(&scan, slots);
 	while ((slot = hash_seq_search(&scan)) != NULL)
 	{
-		bool		kept = slot->key.database != MyDatabaseId;
+		if (!is_kept(&slot->key, references, nreferences, databases, ndatabases))
+			remove_slot(slot);
+	}
+	LWLockRelease(drift->lock);
+}
 
-		for (int i = 0; i < n && !kept; i++)
-			kept = slot->key.reference == references[i];
-		if (!kept)
+void
+drift_forget_database(void)
+{
+	HASH_SEQ_STATUS scan;
+	DriftSlot  *slot;
+
+	LWLockAcquire(drift->lock, LW_EXCLUSIVE);
+	hash_seq_init(&scan, slots);
+	while ((slot = hash_seq_search(&scan)) != NULL)
+	{
+		if (slot->key.database == MyDatabaseId)
 			remove_slot(slot);
 	}
 	LWLockRelease(drift->lock);
 }
 
 /* ---------- windows ---------- */
+
+/* Where in the ring a window is.  Those before 2000 have negative numbers, as the
+ * oldest of many long ones do, and windows of a clock that nobody has set. */
+static int
+ring_place(int64 window)
+{
+	int			place = (int) (window % ring_size());
+
+	return place < 0 ? place + ring_size() : place;
+}
 
 /* Cell number i of a window in the ring. */
 static DriftCell *
@@ -260,7 +301,9 @@ clear_window(DriftSlot *slot, int window)
 static int64
 window_at(TimestampTz now)
 {
-	return now / (monitor_drift_window * USECS_PER_SEC);
+	int64		length = monitor_drift_window * USECS_PER_SEC;
+
+	return now / length - (now % length < 0);
 }
 
 /* Turns the ring to the window that it is now.  Where windows have another length
@@ -276,7 +319,7 @@ turn(DriftSlot *slot, TimestampTz now)
 	else if (passed <= 0)
 		return;
 	for (int64 i = 0; i < Min(passed, ring_size()); i++)
-		clear_window(slot, (int) ((window - i) % ring_size()));
+		clear_window(slot, ring_place(window - i));
 	slot->window = window;
 	slot->window_seconds = monitor_drift_window;
 }
@@ -326,7 +369,7 @@ drift_add(const DriftKey *key, const DriftCell *cells, int n, TimestampTz now,
 	if (slot->cells == n)
 	{
 		turn(slot, now);
-		window = (int) (slot->window % ring_size());
+		window = ring_place(slot->window);
 		for (int i = 0; i < n; i++)
 		{
 			DriftCell  *cell = slot_cell(slot, window, i);
@@ -341,9 +384,10 @@ drift_add(const DriftKey *key, const DriftCell *cells, int n, TimestampTz now,
 
 bool
 drift_add_values(const DriftKey *key, const double *values, int n,
-				 const DriftCell *extras, bool wait, bool *busy)
+				 const DriftCell *extras)
 {
-	DriftSlot  *slot = acquire_slot(key, LW_EXCLUSIVE, wait, busy);
+	bool		busy;
+	DriftSlot  *slot = acquire_slot(key, LW_EXCLUSIVE, true, &busy);
 	int			per_page = values_per_page();
 
 	if (slot == NULL)
@@ -396,12 +440,12 @@ copy_slot(DriftSlot *slot, DriftCounts *copy, TimestampTz now, int64 min_rows)
 			continue;
 		for (int j = 0; j < slot->cells; j++)
 		{
-			DriftCell  *cell = slot_cell(slot, (int) ((window - i) % ring_size()), j);
+			DriftCell  *cell = slot_cell(slot, ring_place(window - i), j);
 
 			copy->cell[j].count += cell->count;
 			copy->cell[j].sum += cell->sum;
 		}
-		rows += window_rows(slot, (int) ((window - i) % ring_size()));
+		rows += window_rows(slot, ring_place(window - i));
 		if (rows >= min_rows)
 			break;
 	}
@@ -452,9 +496,9 @@ drift_copy_values(const DriftKey *key, double **values, DriftCell extras[DRIFT_E
 	slot = acquire_slot(key, LW_SHARED, true, &busy);
 	if (slot == NULL)
 		return -1;
-	room = slot->cells == 0 ? slot->wanted : 0;
+	room = slot->cells == 0 ? slot->collected : 0;
 	release_slot(slot);
-	copy = palloc(Max(room, 1) * sizeof(double));
+	copy = MemoryContextAllocHuge(CurrentMemoryContext, Max(room, 1) * sizeof(double));
 
 	slot = acquire_slot(key, LW_SHARED, true, &busy);
 	if (slot == NULL)
@@ -582,8 +626,7 @@ saved_slot_fits(const SavedSlot *saved)
 	return saved->cells >= 0 && saved->cells <= DRIFT_MAX_CELLS &&
 		(saved->cells == 0 || saved->cells > DRIFT_EXTRAS) &&
 		saved->wanted >= 0 && saved->wanted <= drift->npages * values_per_page() &&
-		saved->collected >= 0 && saved->collected <= saved->wanted &&
-		saved->window >= 0;
+		saved->collected >= 0 && saved->collected <= saved->wanted;
 }
 
 /* Reads the pages of a slot, into the slot if there is one. */

@@ -87,23 +87,29 @@ modelopt_clear_drift(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* keep_drift(references): those that there are. */
+/* keep_drift(references, databases): those that there are. */
 Datum
 modelopt_keep_drift(PG_FUNCTION_ARGS)
 {
-	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(0);
 	Datum	   *values;
 	int64	   *references;
-	int			n;
+	Oid		   *databases;
+	int			nreferences;
+	int			ndatabases;
 
 	if (!monitor_preloaded)
 		PG_RETURN_VOID();
-	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
-					  &values, NULL, &n);
-	references = palloc(Max(n, 1) * sizeof(int64));
-	for (int i = 0; i < n; i++)
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE, &values, NULL, &nreferences);
+	references = palloc(Max(nreferences, 1) * sizeof(int64));
+	for (int i = 0; i < nreferences; i++)
 		references[i] = DatumGetInt64(values[i]);
-	drift_keep_only(references, n);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), OIDOID, sizeof(Oid), true, TYPALIGN_INT,
+					  &values, NULL, &ndatabases);
+	databases = palloc(Max(ndatabases, 1) * sizeof(Oid));
+	for (int i = 0; i < ndatabases; i++)
+		databases[i] = DatumGetObjectId(values[i]);
+	drift_keep_only(references, nreferences, databases, ndatabases);
 	PG_RETURN_VOID();
 }
 
@@ -132,6 +138,7 @@ enum
 	DISTANCE_KS,
 	DISTANCE_LINF,
 	DISTANCE_MEAN,
+	DISTANCE_MEAN_SHIFT,
 	DISTANCE_NULL_RATE_DELTA,
 	DISTANCE_OUT_OF_RANGE_RATE,
 	DISTANCE_COLUMNS
@@ -201,21 +208,42 @@ mean_of(const Counts *counts)
 	return sum / (double) counts->values;
 }
 
+/* What is below or above all of the reference, or no finite number. */
+static int64
+out_of_range(const Counts *counts)
+{
+	const int64 *extras = &counts->counts[counts->bins];
+
+	return extras[DRIFT_BELOW] + extras[DRIFT_ABOVE] + extras[DRIFT_NOT_FINITE];
+}
+
+static double
+out_of_range_rate(const Counts *counts)
+{
+	return rate(out_of_range(counts), counts->rows - counts->counts[counts->bins + DRIFT_NULLS]);
+}
+
+static double
+null_rate(const Counts *counts)
+{
+	return rate(counts->counts[counts->bins + DRIFT_NULLS], counts->rows);
+}
+
 /*
- * drift_distances(reference_counts, reference_sums, counts, sums, deviation,
- * features): a row.  deviation is null of what is no number; features are those
- * among which one is to be told from chance.
+ * drift_distances(reference_counts, reference_sums, counts, sums, mean,
+ * deviation, features): a row.  mean and deviation are the reference's, and
+ * deviation is null of what is no number; features are those among which one is
+ * to be told from chance.
  */
 Datum
 modelopt_drift_distances(PG_FUNCTION_ARGS)
 {
 	Counts		p;
 	Counts		q;
-	bool		numeric = !PG_ARGISNULL(4);
+	bool		numeric = !PG_ARGISNULL(5);
 	TupleDesc	description;
 	Datum		values[DISTANCE_COLUMNS];
 	bool		nulls[DISTANCE_COLUMNS] = {false};
-	int64		out_of_range;
 	bool		comparable;
 
 	get_counts(&p, PG_GETARG_ARRAYTYPE_P(0), PG_GETARG_ARRAYTYPE_P(1));
@@ -228,18 +256,15 @@ modelopt_drift_distances(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 
 	comparable = p.values > 0 && q.values > 0;
-	out_of_range = q.counts[q.bins + DRIFT_BELOW] + q.counts[q.bins + DRIFT_ABOVE] +
-		q.counts[q.bins + DRIFT_NOT_FINITE];
 	values[DISTANCE_REFERENCE_ROWS] = Int64GetDatum(p.rows);
 	values[DISTANCE_ROWS] = Int64GetDatum(q.rows);
 	values[DISTANCE_NULLS] = Int64GetDatum(q.counts[q.bins + DRIFT_NULLS]);
-	values[DISTANCE_OUT_OF_RANGE] = Int64GetDatum(out_of_range);
+	values[DISTANCE_OUT_OF_RANGE] = Int64GetDatum(out_of_range(&q));
 	values[DISTANCE_NULL_RATE_DELTA] =
-		Float8GetDatum(fabs(rate(q.counts[q.bins + DRIFT_NULLS], q.rows) -
-							rate(p.counts[p.bins + DRIFT_NULLS], p.rows)));
+		Float8GetDatum(fabs(null_rate(&q) - null_rate(&p)));
 	values[DISTANCE_OUT_OF_RANGE_RATE] =
-		Float8GetDatum(rate(out_of_range, q.rows - q.counts[q.bins + DRIFT_NULLS]));
-	for (int i = DISTANCE_PSI; i <= DISTANCE_MEAN; i++)
+		Float8GetDatum(fmax(out_of_range_rate(&q) - out_of_range_rate(&p), 0));
+	for (int i = DISTANCE_PSI; i <= DISTANCE_MEAN_SHIFT; i++)
 		nulls[i] = !comparable;
 	nulls[DISTANCE_KS] |= !numeric;
 	nulls[DISTANCE_WASSERSTEIN] |= !numeric;
@@ -247,8 +272,8 @@ modelopt_drift_distances(PG_FUNCTION_ARGS)
 	nulls[DISTANCE_LINF] |= numeric;
 	if (comparable)
 	{
-		double		confidence = 1 - 0.01 / Max(PG_GETARG_INT32(5), 1);
-		double		deviation = numeric ? PG_GETARG_FLOAT8(4) : 1;
+		double		confidence = 1 - 0.01 / Max(PG_GETARG_INT32(6), 1);
+		double		deviation = numeric ? PG_GETARG_FLOAT8(5) : 1;
 
 		values[DISTANCE_PSI] = Float8GetDatum(kernel_drift_psi(p.counts, q.counts, p.bins));
 		values[DISTANCE_PSI_FLOOR] =
@@ -261,6 +286,10 @@ modelopt_drift_distances(PG_FUNCTION_ARGS)
 			Float8GetDatum(kernel_drift_wasserstein(p.counts, p.sums, q.counts, q.sums, p.bins) /
 						   Max(deviation, 1e-12));
 		values[DISTANCE_MEAN] = Float8GetDatum(mean_of(&q));
+		nulls[DISTANCE_MEAN_SHIFT] = !numeric || PG_ARGISNULL(4) || deviation == 0;
+		if (!nulls[DISTANCE_MEAN_SHIFT])
+			values[DISTANCE_MEAN_SHIFT] =
+				Float8GetDatum((mean_of(&q) - PG_GETARG_FLOAT8(4)) / deviation);
 	}
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls)));
 }

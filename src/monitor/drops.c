@@ -62,7 +62,7 @@ at_transaction_event(XactEvent event, void *argument)
 			if (drops != NULL)
 				pending_flush(true);
 			for (; drops != NULL; drops = drops->next)
-				stat_drop_model(MyDatabaseId, drops->model_id, 0);
+				stat_drop_model(MyDatabaseId, drops->model_id);
 			break;
 		default:
 			/* One that is prepared may yet be rolled back. */

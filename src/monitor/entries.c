@@ -320,9 +320,9 @@ stat_reset(const StatScope *scope, bool minmax_only)
 }
 
 void
-stat_drop_model(Oid database, int64 model_id, int32 version)
+stat_drop_model(Oid database, int64 model_id)
 {
-	StatScope	scope = {.database = database, .model_id = model_id, .version = version};
+	StatScope	scope = {.database = database, .model_id = model_id};
 	HASH_SEQ_STATUS scan;
 	StatEntry  *entry;
 

@@ -89,6 +89,7 @@ typedef struct MonitorCall
 {
 	bool		tracked;
 	bool		outermost;
+	struct MonitorCall *outer;	/* the tracked one around this one */
 	int			depth;			/* of invocations around this one */
 	MonitorRuntime runtime;
 	MonitorPhase phase;

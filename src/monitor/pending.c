@@ -32,12 +32,15 @@ typedef struct Pending
 
 int			monitor_depth = 0;
 
+static MonitorCall *running = NULL;	/* the innermost */
 static Pending *pendings = NULL;	/* MAX_PENDING of them */
 static Pending *latest = NULL;	/* which the next invocation is likely of */
 static int	used_pendings = 0;
 static int64 last_flush = 0;	/* of the monotonic clock */
 static int	outermost_level = 0;	/* of transactions, of the invocation with
 									 * depth 0 */
+
+static void count_failed(MonitorCall *call, MonitorCounter error);
 
 /* ---------- to shared memory ---------- */
 
@@ -102,9 +105,19 @@ flush_soon(void)
 		drift_flush(false);
 }
 
+/* Whose session ends while they run, as pg_terminate_backend() ends it, neither
+ * return nor raise. */
+static void
+count_running(void)
+{
+	for (; running != NULL; running = running->outer)
+		count_failed(running, MONITOR_ERRORS_CANCELED);
+}
+
 static void
 at_exit(int code, Datum argument)
 {
+	count_running();
 	pending_flush(true);
 	drift_flush(true);
 	activity_end();
@@ -114,6 +127,7 @@ static void
 forget_invocations(void)
 {
 	monitor_depth = 0;
+	running = NULL;
 	activity_end();
 }
 
@@ -254,6 +268,18 @@ count_call(const MonitorCall *call, int64 now)
 	return pending;
 }
 
+static void
+count_failed(MonitorCall *call, MonitorCounter error)
+{
+	call->counts[MONITOR_LOAD_NS] = 0;
+	call->counts[MONITOR_PREPARE_NS] = 0;
+	call->counts[MONITOR_INFER_NS] = 0;
+	call->counts[MONITOR_ROWS] = 0;
+	call->counts[MONITOR_BATCHES] = 0;
+	call->counts[error] = 1;
+	(void) count_call(call, monitor_clock());
+}
+
 void
 monitor_do_begin(MonitorCall *call)
 {
@@ -261,6 +287,7 @@ monitor_do_begin(MonitorCall *call)
 		make_pendings();
 	call->outermost = monitor_depth == 0;
 	call->depth = monitor_depth++;
+	call->outer = running;
 	call->runtime = MONITOR_NO_RUNTIME;
 	call->phase = MONITOR_NO_PHASE;
 	call->model_id = 0;
@@ -273,6 +300,7 @@ monitor_do_begin(MonitorCall *call)
 		outermost_level = GetCurrentTransactionNestLevel();
 		activity_begin(call);
 	}
+	running = call;
 }
 
 void
@@ -313,6 +341,7 @@ static void
 leave_call(const MonitorCall *call)
 {
 	monitor_depth = call->depth;
+	running = call->outer;
 	if (call->outermost)
 		activity_end();
 }
@@ -359,14 +388,6 @@ error_counter(int code)
 void
 monitor_do_fail(MonitorCall *call)
 {
-	int			code = geterrcode();
-
 	leave_call(call);
-	call->counts[MONITOR_LOAD_NS] = 0;
-	call->counts[MONITOR_PREPARE_NS] = 0;
-	call->counts[MONITOR_INFER_NS] = 0;
-	call->counts[MONITOR_ROWS] = 0;
-	call->counts[MONITOR_BATCHES] = 0;
-	call->counts[error_counter(code)] = 1;
-	(void) count_call(call, monitor_clock());
+	count_failed(call, error_counter(geterrcode()));
 }

@@ -153,7 +153,41 @@ header_fits(const SavedHeader *header)
 {
 	SavedHeader expected = make_header(header->entries, header->drift_slots);
 
+	expected.drift_bytes = header->drift_bytes;
 	return memcmp(header, &expected, sizeof(expected)) == 0;
+}
+
+/* Reads what there is before the checksum, for nothing but that. */
+static bool
+skip_rest(SavedFile *saved)
+{
+	char		bytes[8192];
+	off_t		place = ftello(saved->file);
+	off_t		left;
+
+	if (fseeko(saved->file, 0, SEEK_END) != 0)
+		return false;
+	left = ftello(saved->file) - place - (off_t) sizeof(pg_crc32c);
+	if (fseeko(saved->file, place, SEEK_SET) != 0)
+		return false;
+	while (left > 0)
+	{
+		Size		n = Min(left, (off_t) sizeof(bytes));
+
+		if (!get(saved, bytes, n))
+			return false;
+		left -= n;
+	}
+	return true;
+}
+
+/* Counts of features are lost when modelopt.drift_windows has changed. */
+static bool
+get_drift(SavedFile *saved, const SavedHeader *header, bool restore)
+{
+	if (header->drift_bytes != drift_saved_bytes())
+		return skip_rest(saved);
+	return drift_restore(get, saved, header->drift_slots, restore);
 }
 
 /* Reads all of the file, and does something with the entries of one that is known
@@ -176,7 +210,7 @@ get_all(SavedFile *saved, StatTotals *totals, bool restore)
 		if (restore)
 			(void) stat_restore(&data);
 	}
-	if (!drift_restore(get, saved, header.drift_slots, restore))
+	if (!get_drift(saved, &header, restore))
 		return false;
 	FIN_CRC32C(saved->crc);
 	return fread(&crc, 1, sizeof(crc), saved->file) == sizeof(crc) &&

@@ -38,7 +38,7 @@ bool		monitor_preloaded = false;
 MonitorShared *monitor_shared = NULL;
 HTAB	   *monitor_entries = NULL;
 StatVictim *monitor_victims = NULL;
-ActivitySlot *monitor_slots = NULL;
+PaddedActivitySlot *monitor_slots = NULL;
 
 static shmem_startup_hook_type previous_startup = NULL;
 #if PG_VERSION_NUM >= 150000
@@ -159,7 +159,7 @@ victims_bytes(void)
 static Size
 slots_bytes(void)
 {
-	return mul_size(backend_slots(), sizeof(ActivitySlot));
+	return mul_size(backend_slots(), sizeof(PaddedActivitySlot));
 }
 
 static Size

@@ -119,7 +119,16 @@ typedef struct MonitorShared
 extern MonitorShared *monitor_shared;
 extern HTAB *monitor_entries;
 extern StatVictim *monitor_victims; /* room for all entries */
-extern ActivitySlot *monitor_slots;
+
+/* Slots of two backends share no line of a cache, since each is written several
+ * times in an invocation. */
+typedef union PaddedActivitySlot
+{
+	ActivitySlot slot;
+	char		line[PG_CACHE_LINE_SIZE];
+} PaddedActivitySlot;
+
+extern PaddedActivitySlot *monitor_slots;
 
 /* ---------- settings (shared.c) ---------- */
 
@@ -159,9 +168,8 @@ typedef struct StatScope
  * returns when. */
 extern TimestampTz stat_reset(const StatScope *scope, bool minmax_only);
 
-/* Removes entries of a model, or of one version of it; their numbers stay in
- * the totals. */
-extern void stat_drop_model(Oid database, int64 model_id, int32 version);
+/* Removes entries of a model; their numbers stay in the totals. */
+extern void stat_drop_model(Oid database, int64 model_id);
 
 /* Puts back an entry that was saved; false when there is no room. */
 extern bool stat_restore(const StatData *data);

@@ -10,6 +10,7 @@
 #include "compat.h"
 
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "miscadmin.h"
 #include "monitor/drift.h"
 #include "utils/array.h"
@@ -288,7 +289,7 @@ modelopt_forget_database(PG_FUNCTION_ARGS)
 	if (!monitor_preloaded)
 		PG_RETURN_VOID();
 	(void) stat_reset(&scope, false);
-	drift_keep_only(NULL, 0);
+	drift_forget_database();
 	PG_RETURN_VOID();
 }
 
@@ -410,6 +411,7 @@ static const int64 *
 get_histogram(ArrayType *array)
 {
 	const int64 *counts = (const int64 *) ARR_DATA_PTR(array);
+	int64		sum = 0;
 
 	if (ARR_NDIM(array) != 1 || ARR_DIMS(array)[0] != KERNEL_LATENCY_BUCKETS ||
 		array_contains_nulls(array))
@@ -423,6 +425,10 @@ get_histogram(ArrayType *array)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("a histogram of latencies has no negative counts")));
+		if (pg_add_s64_overflow(sum, counts[i], &sum))
+			ereport(ERROR,
+					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+					 errmsg("a histogram of latencies has counted too much")));
 	}
 	return counts;
 }

@@ -1,8 +1,7 @@
 -- Statistics of models: who may see and reset them.
 --
 -- Numbers are anybody's to see, as those of statements are.  Of which model they
--- are is for who ran it, who has a privilege on it, and members of
--- pg_read_all_stats.
+-- are is for who has a privilege on it, and members of pg_read_all_stats.
 
 -- Raises unless the library was preloaded, which functions that may find nothing
 -- to count ask first.

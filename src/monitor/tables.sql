@@ -35,7 +35,13 @@ CREATE TABLE modelopt_private.drift_feature (
     maximum double precision,
     PRIMARY KEY (reference_id, number),
     CHECK (cardinality(counts) = 5 + CASE kind WHEN 'numeric' THEN cardinality(edges) ELSE cardinality(categories) END),
-    CHECK (cardinality(sums) = cardinality(counts) AND cardinality(edges) < 32 AND cardinality(categories) <= 30)
+    CHECK (cardinality(sums) = cardinality(counts) AND cardinality(edges) < 32 AND cardinality(categories) <= 30),
+    -- Whoever looks at drift computes with these: what one model's owner brings must fail here, and not there.
+    CHECK (array_ndims(counts) = 1 AND array_ndims(sums) = 1 AND coalesce(array_ndims(edges), 1) = 1 AND coalesce(array_ndims(categories), 1) = 1),
+    CHECK (array_position(counts, NULL) IS NULL AND 0 <= ALL (counts) AND 1000000000000000 >= ALL (counts)),
+    CHECK (array_position(sums, NULL) IS NULL AND array_position(categories, NULL) IS NULL),
+    CHECK (array_position(edges, NULL) IS NULL AND '-Infinity' < ALL (edges) AND 'Infinity' > ALL (edges)),
+    CHECK (CASE kind WHEN 'numeric' THEN cardinality(categories) ELSE cardinality(edges) END = 0)
 );
 
 -- Where warning and drift begin, of a feature or, with '', of all.

@@ -55,10 +55,12 @@ COMMENT ON VIEW modelopt.stat_drift_summary IS 'drift of each version as a whole
 
 CREATE VIEW modelopt.stat_drift_bins WITH (security_barrier) AS
 SELECT b.* FROM modelopt.stat_drift_bins() b;
-COMMENT ON VIEW modelopt.stat_drift_bins IS 'why a feature drifts: each of its bins or categories, in the reference and now; of models that the current role may see';
+COMMENT ON VIEW modelopt.stat_drift_bins IS 'why a feature drifts: each of its bins or categories, in the reference and now. These are data: for who may read or write the model, and members of pg_read_all_stats';
 
 CREATE VIEW modelopt.stat_references WITH (security_barrier) AS
-SELECT m.name AS model_name, r.version, r.source, r.query, r.rows, r.wanted_rows, r.set_by, r.set_at
+SELECT m.name AS model_name, r.version, r.source,
+    CASE WHEN modelopt.has_privilege(m.name, 'read') OR modelopt.has_privilege(m.name, 'write') THEN r.query END AS query,
+    r.rows, r.wanted_rows, r.set_by, r.set_at
 FROM modelopt_private.drift_reference r JOIN modelopt_private.named_model m ON m.id = r.model_id
 WHERE modelopt.has_privilege(m.name, 'usage');
 COMMENT ON VIEW modelopt.stat_references IS 'what versions are compared with, and where that is from';
@@ -169,7 +171,7 @@ BEGIN
             ('mean_cur', 'mean since window_start, in the unit of the feature'),
             ('mean_shift', 'their difference, in standard deviations of the reference'),
             ('null_rate_delta', 'difference of the shares of nulls, from 0 to 1'),
-            ('out_of_range_rate', 'share of what is not null that is out of range, from 0 to 1'),
+            ('out_of_range_rate', 'share of what is not null that is out of range, beyond that of the reference, from 0 to 1'),
             ('status', 'ok, warn, drift, insufficient (too few rows) or no_reference (it is being collected)'),
             ('reason', 'which thresholds were reached, or what is missing'),
             ('features', 'features with a reference'),
@@ -187,7 +189,7 @@ BEGIN
             ('share', 'share of rows since window_start in it, from 0 to 1'),
             ('psi_part', 'what it adds to psi'),
             ('source', 'training (a query) or serving'),
-            ('query', 'the query, as it was given'),
+            ('query', 'the query, as it was given; null: for who may read or write the model'),
             ('wanted_rows', 'rows to be collected from serving; null when that is done'),
             ('set_by', 'who set it'),
             ('set_at', 'when'),

@@ -102,6 +102,15 @@ on('SELECT pg_cancel_backend(pid) FROM modelopt.stat_activity');
 like($busy->finish, qr/canceling statement/, 'it is canceled');
 $busy->quit;
 is(on('SELECT count(*) FROM modelopt.stat_activity'), '0', 'and gone');
+my $canceled = on("SELECT sum(errors_canceled), sum(calls) $fraud");
+$busy = $server->on(sub { Session->new('stats') });
+$busy->start('SET ROLE user_b; SELECT driver.call(1, 1, 3, 0, NULL, 30)');
+$server->wait_for('stats', "SELECT EXISTS (SELECT FROM modelopt.stat_activity WHERE phase = 'infer')");
+on('SELECT pg_terminate_backend(pid) FROM modelopt.stat_activity');
+eval { $busy->finish };
+$server->wait_for('stats', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'client backend'});
+is(on("SELECT (sum(errors_canceled) - 1) || '|' || sum(calls) $fraud"), $canceled, 'an invocation whose session is ended is one that was canceled');
+is(on('SELECT count(*) FROM modelopt.stat_activity'), '0', 'and runs no more');
 
 # ---------- workers ----------
 

@@ -97,13 +97,31 @@ spew($saved);
 $server->start;
 is(on('SELECT calls FROM modelopt.stat_models'), '50', 'one that is whole is taken');
 
+# ---------- other windows than before ----------
+
+$server->configure('modelopt.drift_windows = 5');
+$server->halt;
+$server->start;
+is(on('SELECT calls, (SELECT loaded_from_file FROM modelopt.stat_info), (SELECT n FROM modelopt.stat_drift) FROM modelopt.stat_models'), '50|t|0', 'counts of other windows are lost, and nothing else');
+fill();
+$server->halt;
+$server->start;
+is(on('SELECT calls, (SELECT n FROM modelopt.stat_drift) FROM modelopt.stat_models'), '100|1000', 'and kept from then on');
+$changed = do { $server->halt; slurp() };
+substr($changed, -100, 1) ^= "\x01";
+spew($changed);
+$server->configure('modelopt.drift_windows = 6');
+$server->start;
+is(on('SELECT count(*) FROM modelopt.stat_models'), '0', 'damage among counts that are skipped is damage');
+on('SELECT modelopt.reset_stats()');
+
 # ---------- less room than before ----------
 
 on('SELECT driver.calls(300, 300)');
 $server->halt;
 $server->configure('modelopt.stat_max = 100');
 $server->start;
-is(on('SELECT entries, (SELECT sum(calls) FROM modelopt.stat_models) + evicted_calls FROM modelopt.stat_info'), '100|350', 'what has no room after a restart is in the totals');
+is(on('SELECT entries, (SELECT sum(calls) FROM modelopt.stat_models) + evicted_calls FROM modelopt.stat_info'), '100|300', 'what has no room after a restart is in the totals');
 
 # ---------- without saving, and after a crash ----------
 

@@ -78,6 +78,14 @@ on(q{SELECT modelopt.reset_drift(); SELECT driver.observe(1, 1, false, 1, array_
 is(on(q{SELECT n, n_out_of_range, psi, status FROM modelopt.stat_drift WHERE feature = 'amount'}), '600|600||drift', 'what is no number is out of range');
 is(on(q{SELECT status FROM modelopt.stat_drift WHERE feature = '?column?'}) . on(q{SELECT status FROM modelopt.stat_drift_summary}), 'driftdrift', 'an output that drifts is enough');
 
+# A model that was made for values that are no numbers, as many are of which one of ten is missing.
+on(q{SELECT modelopt.commit('missing', model_agg('w', '{1}')); SELECT modelopt.set_reference('missing', $$SELECT CASE WHEN i % 10 = 0 THEN 'NaN'::float8 ELSE i END AS x FROM generate_series(1, 1000) i$$);
+	SELECT driver.observe(3, 1, false, 1, (SELECT array_agg(CASE WHEN i % 10 = 0 THEN 'NaN'::float8 ELSE i END) FROM generate_series(1, 1000) i))});
+is(on(q{SELECT n, n_out_of_range, out_of_range_rate, status FROM modelopt.stat_drift WHERE model_name = 'missing'}), '1000|100|0|ok', 'what is no number as often as in the reference is no drift');
+on(q{SELECT driver.observe(3, 1, false, 1, (SELECT array_agg(CASE WHEN i % 10 < 5 THEN 'NaN'::float8 ELSE i END) FROM generate_series(1, 1000) i))});
+is(on(q{SELECT abs(out_of_range_rate - 0.2) < 1e-12, status FROM modelopt.stat_drift WHERE model_name = 'missing'}), 't|drift', 'more often is');
+on(q{SELECT modelopt.drop('missing')});
+
 # ---------- chance ----------
 
 on(q{SELECT modelopt.reset_drift(); SELECT setseed(0.5); SELECT driver.observe(1, 1, false, 1, (SELECT array_agg(ceil(random() * 1000)) FROM generate_series(1, 499)))});
@@ -133,7 +141,44 @@ my $slots = on('SELECT drift_features FROM modelopt.stat_info');
 on(q{SELECT modelopt.set_reference('fraud#2', 'SELECT amount FROM training'); SELECT driver.observe(1, 2, false, 1, '{1}'); SELECT modelopt.drop_reference('fraud#2')}) for 1 .. 5;
 cmp_ok(on('SELECT drift_features FROM modelopt.stat_info'), '<=', $slots + 1, 'what is dropped takes no room');
 
+# What an owner brings from elsewhere must not break the views of others.
+on(q{CREATE TABLE profiled AS SELECT to_jsonb(p) AS feature FROM modelopt.profile('SELECT amount FROM training') p});
+for my $case (
+	[q{jsonb_set(feature, '{counts,0}', '-1')}, 'a negative count'], [q{jsonb_set(feature, '{counts,0}', 'null')}, 'no count'],
+	[q{jsonb_set(feature, '{counts,0}', '9000000000000000000')}, 'a count of more than there can be'], [q{jsonb_set(feature, '{sums,0}', 'null')}, 'no sum'],
+	[q{jsonb_set(feature, '{edges,0}', 'null')}, 'no edge'], [q{jsonb_set(feature, '{edges,0}', '"NaN"')}, 'an edge that is no number'],
+	[q{jsonb_set(feature, '{edges,0}', '"Infinity"')}, 'an edge without end'], [q{feature - 'name'}, 'no name'], [q{feature - 'counts'}, 'no counts'],
+	[q{jsonb_set(feature, '{categories}', '["a"]')}, 'categories of a number'], [q{jsonb_set(feature, '{number}', '0')}, 'no number of a feature'],
+	[q{jsonb_set(feature, '{counts}', (SELECT jsonb_agg(jsonb_build_array(c)) FROM jsonb_array_elements(feature->'counts') c))}, 'counts of two dimensions'])
+{
+	my ($damaged, $what) = @$case;
+	like(fails("SELECT modelopt.put_reference('fraud#2', jsonb_build_array($damaged)) FROM profiled"), qr/22023: features of a reference are not as modelopt\.profile\(\) makes them.*DETAIL/s, "refused: $what");
+}
+like(fails("SELECT modelopt.put_reference('fraud#2', jsonb_build_array(feature, feature)) FROM profiled"), qr/22023/, 'refused: a feature twice');
+is(on(q{SELECT modelopt.put_reference('fraud#2', jsonb_build_array(jsonb_set(jsonb_set(feature, '{deviation}', '1e-300'), '{mean}', '-1e308'))) FROM profiled}), '1000', 'one of extreme numbers');
+on(q{SELECT driver.observe(1, 2, false, 1, array_fill(1e308, ARRAY[600]))});
+is(on(q{SELECT n, mean_cur, mean_shift, status FROM modelopt.stat_drift WHERE version = 2}), '600|Infinity|Infinity|drift', 'is beyond everything and no error');
+is(on(q{SELECT count(*) > 0 FROM modelopt.prom_drift}), 't', 'nor for exporters');
+on(q{SELECT modelopt.drop_reference('fraud#2')});
+
+# Whoever makes a reference frees what is counted for others that are gone: those that only look so to him must not suffer.
+on(q{SELECT modelopt.set_reference('fraud#2', 'SELECT amount FROM training')});
+$session = $server->on(sub { Session->new('drift') });
+$session->run(q{SELECT driver.observe(1, 2, false, 1, array_fill(1::float8, ARRAY[100]))});
+on(q{BEGIN; SELECT modelopt.drop_reference('fraud#2'); SELECT modelopt.set_reference('fraud#2', 'SELECT amount FROM training'); ROLLBACK});
+$session->run(q{SELECT driver.observe(1, 2, false, 1, array_fill(1::float8, ARRAY[100]))});
+is(on(q{SELECT n >= 100 FROM modelopt.stat_drift WHERE version = 2}), 't', 'a reference whose place was taken by what was rolled back is counted again');
+$session->quit;
+on(q{SELECT modelopt.drop_reference('fraud#2')});
+
 # ---------- from serving ----------
+
+like(fails(qq{SELECT modelopt.set_reference_from_serving('fraud#2', $_)}), qr/22023: a reference from serving takes at least 100 rows, and at most a million/, "$_ rows are refused") for 99, 1000001, 2147483647;
+is(on(q{SELECT modelopt.set_reference_from_serving('fraud#2', 1000000)}), '0', 'more than there is room for');
+$server->on(sub { query('postgres', 'SELECT 1') });
+on(q{SELECT count(driver.observe(1, 2, false, 1, (SELECT array_agg(i) FROM generate_series(1, 10000) i))) FROM generate_series(1, 30)});
+like(on(q{SELECT modelopt.set_reference_from_serving('fraud#2')}), qr/^(0|300000)$/, 'is collected, or has no place and harms nobody');
+on(q{SELECT modelopt.drop_reference('fraud#2')});
 
 is(on(q{SELECT modelopt.set_reference_from_serving('fraud#2', 1000)}), '0', 'what is served is collected');
 is(on(q{SELECT status, reason FROM modelopt.stat_drift WHERE version = 2}), 'no_reference|1000 rows are being collected', 'which the view says');
@@ -152,6 +197,11 @@ is(on(q{SELECT model_name, version, source, rows, wanted_rows IS NULL FROM model
 is(on("SET ROLE user_a; SELECT count(DISTINCT version) FROM modelopt.stat_drift"), '2', 'who may use the model sees its drift');
 is(on("SET ROLE user_b; SELECT (SELECT count(*) FROM modelopt.stat_drift) + (SELECT count(*) FROM modelopt.stat_drift_bins) + (SELECT count(*) FROM modelopt.stat_references) + (SELECT count(*) FROM modelopt.prom_drift)"), '0', 'others see nothing');
 is(on("SET ROLE reader; SELECT count(DISTINCT version) FROM modelopt.stat_drift"), '2', 'but for those who read all statistics');
+# Edges are quantiles of the training data and categories are values of it.
+is(on("SET ROLE user_a; SELECT (SELECT count(*) FROM modelopt.stat_drift_bins), (SELECT count(*) FROM modelopt.stat_references), (SELECT count(query) FROM modelopt.stat_references)"), '0|2|0', 'who only uses the model sees no values of what it was made of');
+is(on("SET ROLE $_; SELECT count(DISTINCT version) FROM modelopt.stat_drift_bins"), '2', "a $_ sees them") for 'writer', 'reader';
+is(on("SET ROLE writer; SELECT count(query) FROM modelopt.stat_references"), '1', 'and the query');
+is(on("SELECT modelopt.grant_read('fraud', 'user_a'); SET ROLE user_a; SELECT count(DISTINCT version), (SELECT count(query) FROM modelopt.stat_references) FROM modelopt.stat_drift_bins"), "\n2|1", 'who may read the weights does too');
 like(fails("SET ROLE user_a; SELECT modelopt.$_"), qr/42501/, "a user may not $_") for "set_reference('fraud#1', 'SELECT 1')", "drop_reference('fraud#1')", "set_reference_from_serving('fraud#1')",
 	"set_drift_threshold('fraud', 'psi', 0, 1)", "reset_drift('fraud#1')", "reset_drift()", "snapshot_stats()", "put_reference('fraud#1', '[]')";
 
@@ -195,9 +245,26 @@ is(on(q{SELECT window_end - window_start < interval '5 s', window_end > window_s
 on('SELECT pg_sleep(9.1)');
 is(on($count), '0', 'what is older than all windows is forgotten');
 
+# The oldest windows of so many, so long ones began before the year 2000.
+$server->configure('modelopt.drift_window = 2592000', 'modelopt.drift_windows = 1000', 'modelopt.drift_memory = 65536');
+$server->halt;
+$server->start;
+on(q{SELECT driver.observe(1, 1, false, 1, '{1,2,3}')}) for 1 .. 2;
+is(on($count), '6', 'windows from before the epoch');
+is(on(q{SELECT count(*) FROM modelopt.stat_drift_bins WHERE version = 1 AND count > 3}), '1', 'of which none is another');
+is(on(q{SET modelopt.drift_min_rows = 100; SELECT n, window_start < '2000-01-01' FROM modelopt.stat_drift WHERE version = 1}), '6|t', 'are windows as others are');
+
+# A database that is dropped leaves no counts for good.
+$server->on(sub { create_database('gone'); create_driver('gone') });
+$server->query_on('gone', q{SELECT modelopt.commit('m', model_agg('w', '{1}')); SELECT modelopt.set_reference('m', 'SELECT i FROM generate_series(1, 100) i'); SELECT driver.observe(1, 1, false, 1, '{1}')});
+$slots = on('SELECT drift_features FROM modelopt.stat_info');
+$server->query_on('postgres', 'DROP DATABASE gone');
+on(q{SELECT modelopt.set_reference('other', 'SELECT 1 AS i'); SELECT modelopt.drop_reference('other')});
+cmp_ok(on('SELECT drift_features FROM modelopt.stat_info'), '<', $slots, 'what a dropped database counted is gone with the next reference');
+
 # ---------- no room ----------
 
-$server->configure('modelopt.drift_memory = 256');
+$server->configure('modelopt.drift_memory = 256', 'modelopt.drift_windows = 8');
 $server->halt;
 $server->start;
 on(q{SELECT modelopt.set_reference('other', 'SELECT ' || string_agg('i % 7 AS f' || n, ', ') || ' FROM generate_series(1, 100) i') FROM generate_series(1, 250) n});

@@ -88,6 +88,15 @@ ORDER BY 1, 2;
 SELECT model, (classify(m, '{6.1, 2.8, 4.9, 1.7}'::real[], '{a,b,c}')).label FROM models WHERE model LIKE 'iris%' ORDER BY 1;
 SELECT classify(m, '{6.1, 2.8, 4.9, 1.7}'::real[], '{a,b}') FROM models WHERE model = 'iris_strings.onnx';
 SELECT classify(m, '{1, 2}'::real[]) FROM models WHERE model = 'optional.onnx';
+-- How good they are, by what classify() says of each row.
+CREATE TABLE flowers AS SELECT x, (classify(m, x)).label AS species, row_number() OVER () AS id
+FROM models, (VALUES ('{5.1, 3.5, 1.4, 0.2}'::real[]), ('{6, 2.9, 4.5, 1.5}'), ('{6.9, 3.1, 5.4, 2.1}'), ('{6.1, 2.8, 4.9, 1.7}')) v (x) WHERE model = 'iris_strings.onnx';
+UPDATE flowers SET species = (SELECT species FROM flowers WHERE id = 1) WHERE id = 4;
+SELECT metric, CASE metric WHEN 'accuracy' THEN value = 0.75 WHEN 'log_loss' THEN abs(value - (SELECT avg(-ln(p::float8)) FROM
+    (SELECT predict_json(m, jsonb_build_array(to_jsonb(x))) -> 'output_probability' -> 0 ->> species FROM flowers) f (p))) < 1e-6 END AS as_expected, n
+FROM models, evaluate(m, 'SELECT x, species FROM flowers') WHERE model = 'iris_strings.onnx' AND metric IN ('accuracy', 'log_loss', 'null_rows');
+SELECT metric, value FROM models, evaluate(m, 'SELECT x, species::text FROM flowers', metrics => '{accuracy}') WHERE model = 'iris_numbers.onnx';
+SELECT metric, value FROM models, evaluate(m, 'SELECT x, id FROM flowers', task => 'regression') WHERE model = 'iris_strings.onnx';
 SELECT predict(m, '{6.1, 2.8, 4.9, 1.7}'::real[]) FROM models WHERE model = 'iris_numbers.onnx';
 SELECT predict(m, '{6.1, 2.8, 4.9, 1.7}'::real[], 'output_probability') FROM models WHERE model = 'iris_numbers.onnx';
 

@@ -64,8 +64,11 @@ main(void)
 	int			both = PROT_READ | PROT_WRITE;
 	struct rlimit more = {RLIM_INFINITY, RLIM_INFINITY};
 
+	int			left_open = dup2(open("/etc/passwd", O_RDONLY), 20);
+
 	if (!prison_limit(MEMORY) || !prison_close())
 		return 1;
+	tell(lseek(left_open, 0, SEEK_SET) == 0, false, "a file that was left open");
 	tell(maps(both, MAP_PRIVATE, 1 << 20), true, "memory within the limit");
 	tell(maps(both, MAP_PRIVATE, 2 * MEMORY), false, "memory beyond the limit");
 	tell(maps(both, MAP_SHARED, 2 * MEMORY), false, "memory that would be shared");

@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "serve/exchange.h"
@@ -53,11 +54,26 @@ volunteer_for_oom(void)
 	close(file);
 }
 
+/* Closes what the server had open; older systems have no call for all of it. */
+static void
+close_others(void)
+{
+	long		most = sysconf(_SC_OPEN_MAX);
+
+#ifdef SYS_close_range
+	if (syscall(SYS_close_range, RUNNER_MEMORY + 1, ~0U, 0) == 0)
+		return;
+#endif
+	for (long file = RUNNER_MEMORY + 1; file < most; file++)
+		close(file);
+}
+
 bool
 prison_limit(uint64_t memory)
 {
 	volunteer_for_oom();
-	if (close_range(RUNNER_MEMORY + 1, ~0U, 0) != 0 || chdir("/") != 0)
+	close_others();
+	if (chdir("/") != 0)
 		return false;
 	return limit(RLIMIT_DATA, memory) && limit(RLIMIT_CORE, 0) &&
 		limit(RLIMIT_FSIZE, 0) && limit(RLIMIT_MEMLOCK, 0) &&

@@ -135,6 +135,11 @@ on(qq{
 my $evil = report('evil');
 is(faults($evil), '', 'names are text, whatever they are');
 like($evil, qr/&lt;script src=&quot;http:/, 'and are there');
+# People write more than a page has room for.
+on(qq{SELECT modelopt.commit('wordy', model_agg(repeat('n', 1000), '{1}'), repeat('m', 100000)), modelopt.describe('wordy', repeat('&', 100000))});
+my $wordy = report('wordy');
+is(faults($wordy), '', 'a page of one who writes a lot');
+cmp_ok(length $wordy, '<', 40000, 'is not longer for it');
 my %tensor = map { my @cells = split /\|/; ($cells[0] => \@cells) } rows($evil, 'All tensors');
 is($tensor{zero}[6], '100.0 %', 'a tensor of zeros');
 is($tensor{none}[3], '0', 'one without elements');

@@ -53,7 +53,8 @@ count_elements(int64 *counts, int bins, double low, double high,
 		int64		m = Min(n - done, KERNEL_STATS_BLOCK);
 
 		dtype_to_double(dtype, elements, done, m, block);
-		kernel_histogram_f64(counts, bins, low, high, block, drop_zeros(block, m));
+		m = drop_zeros(block, m);
+		kernel_histogram_f64(counts, bins, low, high, block, m);
 	}
 }
 
@@ -83,5 +84,6 @@ modelopt_tensor_histogram(PG_FUNCTION_ARGS)
 	payload_reader_free(reader);
 	for (int i = 0; i < bins; i++)
 		result[i] = Int64GetDatum(counts[i]);
-	PG_RETURN_ARRAYTYPE_P(construct_array(result, bins, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	PG_RETURN_ARRAYTYPE_P(construct_array(result, bins, INT8OID, sizeof(int64),
+										  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }

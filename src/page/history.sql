@@ -110,10 +110,10 @@ BEGIN
         || plot_versions('sparsity', 'Sparsity', array_agg(v.version ORDER BY v.version), array_agg(coalesce(v.sparsity, 0) ORDER BY v.version),
             array_agg(page_percent(coalesce(v.sparsity, 0)) ORDER BY v.version))
     INTO plots FROM page_versions(target, 60) v;
-    SELECT string_agg(page_row(headers, '#' || v.version, page_text(coalesce(v.parent, '')), page_text(concat_ws(': ', v.relation, v.steps)),
+    SELECT string_agg(page_row(headers, '#' || v.version, page_text(coalesce(v.parent, '')), page_short(concat_ws(': ', v.relation, v.steps), 300),
         (SELECT string_agg(format('<span class="ref">%s</span>', page_text(r)), '' ORDER BY number) FROM unnest(v.refs) WITH ORDINALITY u (r, number)),
-        page_text(v.message), page_text(v.author), page_moment(v.committed_at), page_count(v.parameters), page_percent(v.sparsity),
-        page_bytes(v.raw_bytes), page_bytes(v.coded_bytes), page_bytes(v.stored_bytes), page_text(v.metrics)), E'\n' ORDER BY v.version DESC)
+        page_short(v.message, 500), page_text(v.author), page_moment(v.committed_at), page_count(v.parameters), page_percent(v.sparsity),
+        page_bytes(v.raw_bytes), page_bytes(v.coded_bytes), page_bytes(v.stored_bytes), page_short(v.metrics, 500)), E'\n' ORDER BY v.version DESC)
     INTO rows FROM page_versions(target, shown) v;
     RETURN '<div class="plots">' || page_lineage(target, head) || plots || page_metrics(target) || '</div>'
         || page_table(CASE WHEN total > shown THEN format('The newest %s of %s versions', shown, page_count(total)) ELSE 'All versions' END, headers, rows);

@@ -55,7 +55,7 @@ BEGIN
         || format(E'<header>\n<h1>%s</h1>\n<p class="soft">%s</p>\n%s</header>\n', title,
             concat_ws(' &middot; ', 'owned by ' || page_text(target.owner), 'branch ' || page_text(target.default_branch) || coalesce(' at #' || wanted.version, ''),
                 'archived ' || page_moment(target.archived_at)),
-            coalesce('<p>' || page_text(nullif(target.description, '')) || E'</p>\n', ''))
+            coalesce('<p>' || page_short(nullif(target.description, ''), 2000) || E'</p>\n', ''))
         || page_summary(target, wanted, counted)
         || page_section('versions', 'Versions', page_history(target, wanted.version))
         || page_section('weights', coalesce('Weights of #' || wanted.version, 'Weights'),

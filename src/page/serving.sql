@@ -51,7 +51,7 @@ CREATE FUNCTION modelopt_private.page_drift_plot(id text, version integer, featu
     first_bin text, last_bin text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     AS $$
-    SELECT modelopt_private.plot_figure(id, 304, 128, format('#%s %s', version, modelopt_private.page_text(feature)),
+    SELECT modelopt_private.plot_figure(id, 304, 128, format('#%s %s', version, modelopt_private.page_short(feature, 60)),
         format('Shares of %s bins, from %s to %s: columns are now, the line is the reference; the table of bins has the numbers.', cardinality(shares), first_bin, last_bin),
         modelopt_private.plot_columns(shares, s.highest, 8, 8, 288, 96, 2, 'mark') || modelopt_private.plot_base(8, 104, 288)
         || modelopt_private.plot_outline(ref_shares, s.highest, 8, 8, 288, 96, 'outline')
@@ -88,7 +88,7 @@ DECLARE
     rows text;
     bins text;
 BEGIN
-    SELECT string_agg(page_row(headers, page_text(coalesce(d.feature, 'all')), '#' || d.version, page_status(d.status), page_count(d.n), page_number(d.psi),
+    SELECT string_agg(page_row(headers, page_short(coalesce(d.feature, 'all'), 200), '#' || d.version, page_status(d.status), page_count(d.n), page_number(d.psi),
             page_number(d.psi_noise_floor), page_number(d.js), page_number(d.ks), page_number(d.wasserstein), page_number(d.mean_ref), page_number(d.mean_cur), page_text(d.reason)),
             E'\n' ORDER BY d.psi DESC NULLS LAST, d.version DESC, d.feature)
     INTO rows FROM (SELECT * FROM stat_drift() s WHERE s.model_id = target.id ORDER BY s.psi DESC NULLS LAST, s.version DESC, s.feature LIMIT shown) d;
@@ -106,7 +106,7 @@ BEGIN
             (array_agg(b.name ORDER BY b.bin))[1], (array_agg(b.name ORDER BY b.bin DESC))[1]) AS plot, b.place
         FROM bin b WHERE b.share IS NOT NULL AND b.ref_share IS NOT NULL GROUP BY b.place, b.version, b.feature)
     SELECT (SELECT string_agg(p.plot, '' ORDER BY p.place) FROM plotted p),
-        (SELECT string_agg(page_row(bin_headers, page_text(b.feature), '#' || b.version, b.name, coalesce(page_percent(b.ref_share), page_count(b.ref_count)),
+        (SELECT string_agg(page_row(bin_headers, page_short(b.feature, 200), '#' || b.version, b.name, coalesce(page_percent(b.ref_share), page_count(b.ref_count)),
             coalesce(page_percent(b.share), page_count(b.count)), page_number(b.psi_part)), E'\n' ORDER BY b.place, b.bin) FROM bin b)
     INTO plots, bins;
     RETURN coalesce('<p class="soft">Columns are what comes now, the line is the reference.</p><div class="plots">' || plots || '</div>', '')

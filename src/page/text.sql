@@ -1,6 +1,7 @@
 -- Pages for people: how text and numbers are written in them.
 --
--- What users wrote gets into a page by page_text() alone.  All else is ASCII.
+-- What people wrote gets into a page by page_text() and page_short() alone.  All
+-- else is ASCII.
 
 CREATE FUNCTION modelopt_private.page_text(value text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -11,7 +12,7 @@ CREATE FUNCTION modelopt_private.page_text(value text) RETURNS text
         '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;')
 $$;
 
--- So much of a text that a plot has room for it.
+-- So much of a text as there is room for: people may write any amount of it.
 CREATE FUNCTION modelopt_private.page_short(value text, characters integer) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     AS $$

@@ -7,7 +7,7 @@ CREATE FUNCTION modelopt_private.tensor_histogram(m @extschema@.model, tensor te
 CREATE FUNCTION modelopt_private.page_histogram(id text, name text, counts bigint[], low double precision, high double precision) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     AS $$
-    SELECT modelopt_private.plot(id, 184, 52, 'Histogram of ' || modelopt_private.page_text(name),
+    SELECT modelopt_private.plot(id, 184, 52, 'Histogram of ' || modelopt_private.page_short(name, 200),
         format('From %s to %s; most are between %s and %s.', modelopt_private.page_number(low), modelopt_private.page_number(high),
             modelopt_private.page_number(low + (high - low) * (top.bin - 1) / cardinality(counts)), modelopt_private.page_number(low + (high - low) * top.bin / cardinality(counts))),
         modelopt_private.plot_columns(counts::double precision[], top.highest, 0, 2, 184, 34, 0.8, 'mark') || modelopt_private.plot_base(0, 36, 184)
@@ -37,7 +37,7 @@ BEGIN
         FROM (SELECT DISTINCT ON (e.id) e.id, e.name, e.minimum, e.maximum, e.count - coalesce(e.zeros, 0) AS count FROM entry e ORDER BY e.id, e.number) o,
             -- As many as a few values fill (Rice's rule), and the plot has room for.
             LATERAL (SELECT least(46, ceil(2 * cbrt(greatest(o.count, 1))))::integer AS n) bins)
-    SELECT string_agg(page_row(headers, page_text(e.name), t.dtype || CASE WHEN t.encoding <> 'dense' THEN ', ' || t.encoding ELSE '' END,
+    SELECT string_agg(page_row(headers, page_short(e.name, 200), t.dtype || CASE WHEN t.encoding <> 'dense' THEN ', ' || t.encoding ELSE '' END,
             coalesce(nullif(array_to_string(e.shape, ' &times; '), ''), 'scalar'), page_count(e.count), page_bytes(e.raw_bytes), page_bytes(e.stored_bytes),
             page_percent(e.zeros::double precision / nullif(e.count, 0)), page_number(e.mean), page_number(e.minimum), page_number(e.maximum),
             page_histogram('tensor' || e.number, e.name, c.counts, e.minimum, e.maximum)), E'\n' ORDER BY e.number)

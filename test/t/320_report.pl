@@ -93,6 +93,8 @@ my @drift = rows($page, 'Features');
 is(join(' ', map { join ':', (split /\|/)[0, 2] } @drift), 'amount:drift age:ok', 'drift, the worst first');
 is(join(' ', map { join ':', (split /\|/)[3, 4] } (rows($page, 'Shares of bins'))[0 .. 9]), join(' ', ('10.0 %:0.0 %') x 4, ('10.0 %:10.0 %') x 5, '10.0 %:50.0 %'), 'and where it is');
 
+is(on(q{BEGIN READ ONLY; SELECT modelopt.report_html('fraud') LIKE '<!DOCTYPE html>%'; COMMIT}), 't', 'where nothing may be written, as on a standby');
+
 # Histograms by the server's own arithmetic: each plot has a column a bin that is not empty.
 is(on(q{SELECT count(*) FROM (SELECT modelopt.get(ref) AS m, t.name FROM unnest('{fraud#1,fraud#2,fraud#3}'::text[]) ref, LATERAL tensors(modelopt.get(ref)) t) s,
 	LATERAL (SELECT array_agg(x::float8) AS x, min(x)::float8 AS low, max(x)::float8 AS high FROM unnest(tensor(m, name)) x) v,
@@ -133,6 +135,11 @@ on(qq{
 my $evil = report('evil');
 is(faults($evil), '', 'names are text, whatever they are');
 like($evil, qr/&lt;script src=&quot;http:/, 'and are there');
+# People write more than a page has room for.
+on(qq{SELECT modelopt.commit('wordy', model_agg(repeat('n', 1000), '{1}'), repeat('m', 100000)), modelopt.describe('wordy', repeat('&', 100000))});
+my $wordy = report('wordy');
+is(faults($wordy), '', 'a page of one who writes a lot');
+cmp_ok(length $wordy, '<', 40000, 'is not longer for it');
 my %tensor = map { my @cells = split /\|/; ($cells[0] => \@cells) } rows($evil, 'All tensors');
 is($tensor{zero}[6], '100.0 %', 'a tensor of zeros');
 is($tensor{none}[3], '0', 'one without elements');

@@ -20,12 +20,15 @@ OBJS = $(SOURCES:.c=.o)
 # Tables and functions of the repository; what is published comes after all
 # functions, and the views that call it last.
 REPO_SQL = access audit refs commit served models history lineage diff merge track load sign replica gc space verify
+# A page on a model.
+PAGE_SQL = text plots style history weights serving page
 SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 	src/format/onnx.sql src/graph/graph.sql src/transform/prune.sql src/transform/cut.sql \
 	src/transform/quantize.sql src/transform/compress.sql src/transform/report.sql \
 	src/serve/predict.sql src/serve/evaluate.sql src/repo/tables.sql \
 	src/monitor/tables.sql src/repo/kept.sql \
 	$(REPO_SQL:%=src/repo/%.sql) src/monitor/stats.sql src/monitor/drift.sql \
+	$(PAGE_SQL:%=src/page/%.sql) \
 	src/repo/publish.sql src/monitor/reference.sql src/repo/views.sql src/monitor/views.sql src/monitor/prom.sql \
 	src/serve/cache.sql src/serve/calibrate.sql src/serve/optimize.sql
 DATA_built = modelopt--$(EXTVERSION).sql
@@ -57,7 +60,7 @@ PG_CFLAGS = -ffp-contract=off -MMD -MP -Wall -Wextra -Wvla -Wshadow \
 KERNEL_CFLAGS = -O3 -fno-trapping-math
 SHLIB_LINK = -lcrypto -ldeflate -lz -lzstd -ldl -lpthread
 
-EXTRA_CLEAN = $(OBJS:.o=.d) output_iso modelopt_runner runner
+EXTRA_CLEAN = $(OBJS:.o=.d) output_iso output_page modelopt_runner runner
 
 # The weights' loops gain nothing from the server's JIT inliner, and without
 # it the build needs no clang.

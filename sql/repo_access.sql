@@ -154,6 +154,7 @@ FROM modelopt.stat_info i, (VALUES
     ('modelopt.reset_stats(text,integer,name,name,boolean)', 'reset_stats(''secret'')', 'admin')) s (function, call, needs);
 INSERT INTO verb VALUES
     ('modelopt.stat_info()', 'stat_info()', 'none'),
+    ('modelopt.stat_versions()', 'stat_versions()', 'none'),
     ('modelopt.profile(text,bigint,boolean)', 'profile(''SELECT 1'')', 'none'),
     ('modelopt.set_reference(text,text,text,bigint)', 'set_reference(''secret#1'', ''SELECT 1'')', 'write'),
     ('modelopt.put_reference(text,jsonb,text)', 'put_reference(''secret#1'', (SELECT jsonb_agg(p) FROM modelopt.profile(''SELECT 1'') p))', 'write'),
@@ -162,6 +163,7 @@ INSERT INTO verb VALUES
     ('modelopt.set_drift_threshold(text,text,double precision,double precision,text)',
         'set_drift_threshold(''secret'', ''psi'', 0.1, 0.3)', 'write'),
     ('modelopt.histogram_cumulative(bigint[],integer)', 'histogram_cumulative(array_fill(1::bigint, ARRAY[218]), 8)', 'none'),
+    ('modelopt.report_html(text)', 'report_html(''secret'')', 'usage'),
     ('modelopt.histogram_bounds()', 'histogram_bounds()', 'none'),
     ('modelopt.histogram_percentile(bigint[],double precision[])',
         'histogram_percentile(array_fill(1::bigint, ARRAY[218]), ''{0.5}'')', 'none');

@@ -120,6 +120,32 @@ SELECT predict(m, pixels) IS NOT NULL FROM zoo, digits WHERE name = 'mlp' AND id
 SELECT source, count(*) FROM modelopt.model_cache GROUP BY source;
 RESET modelopt.cache_size;
 
+-- A row that the model does not take is reported wherever it is, also as the first.
+SELECT id, prediction IS NOT NULL AS predicted, error FROM predict_rows('digits',
+    $$SELECT 1, ARRAY[1, 2]::real[] UNION ALL SELECT 2, NULL UNION ALL SELECT 3, ARRAY[1]::real[]
+      UNION ALL (SELECT 4, pixels FROM digits WHERE id = 1) UNION ALL SELECT 5, ARRAY[1, 2]::real[]$$, on_error => 'null');
+SELECT count(*), count(error) FROM predict_rows('digits', 'SELECT i, i FROM generate_series(1, 3000) i', on_error => 'null');
+-- Many rows that do not fit cost no more than others.
+SELECT count(*), count(prediction), count(error), min(error) FROM predict_rows('digits',
+    $$SELECT id, CASE WHEN i % 2 = 0 THEN array_fill(1e300::float8, ARRAY[64]) ELSE pixels::float8[] END
+      FROM digits, generate_series(1, 40) i$$, batch_size => 20000, on_error => 'null');
+
+-- What is undone when the model fails on a row is a subtransaction, so the query has no workers.
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+SELECT count(prediction) FROM predict_rows('digits', 'SELECT id, pixels FROM digits', on_error => 'null') JOIN digits USING (id);
+RESET parallel_setup_cost;
+RESET parallel_tuple_cost;
+RESET min_parallel_table_scan_size;
+
+-- Functions that run between two batches cannot close the query.
+CREATE FUNCTION closes(id bigint) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'CLOSE ALL'; RETURN true; END $$;
+CREATE DOMAIN closing AS bigint CHECK (closes(VALUE));
+\set VERBOSITY sqlstate
+SELECT count(*) FROM predict_rows('digits', 'SELECT id, pixels FROM digits', id_type => NULL::closing, batch_size => 50);
+\set VERBOSITY default
+
 -- Outputs have their bound.
 SET modelopt.max_output_bytes = '1kB';
 SELECT count(*) FROM predict_rows('digits', 'SELECT id, pixels FROM digits', batch_size => 25);

@@ -82,6 +82,9 @@ typedef struct Sink
 	 */
 	struct Sink *(*start_beside) (struct Sink *sink, uint64 size,
 								  const char **name);
+
+	bool		is_passing;		/* nobody keeps the file, nor need know what it
+								 * has no form for */
 } Sink;
 
 typedef struct Format

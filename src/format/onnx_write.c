@@ -290,7 +290,8 @@ plan_initializers(Writer *writer, OnnxBytes graph)
 		add_entry(writer, &initializer);
 	}
 	check_leftover(writer);
-	notice_decoded(writer);
+	if (!writer->sink->is_passing)
+		notice_decoded(writer);
 	gather_blocks(writer);
 }
 

@@ -23,7 +23,8 @@ kernel_histogram_f64(int64_t *counts, int bins, double low, double high,
 		/* Not so for a NaN, and nothing is within a range that is none. */
 		if (x[i] >= low && x[i] <= high)
 		{
-			int			bin = range > 0 ? (int) ((x[i] * unit - start) / range * bins) : 0;
+			double		place = range > 0 ? (x[i] * unit - start) / range : 0;
+			int			bin = (int) (place * bins);
 
 			counts[bin < bins ? bin : bins - 1]++;
 		}

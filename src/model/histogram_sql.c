@@ -27,6 +27,20 @@ check_arguments(double low, double high, int bins)
 				 errmsg("a histogram's bounds must be finite, and in order")));
 }
 
+/* The same numbers without zeros; returns how many are left. */
+static int64
+drop_zeros(double *x, int64 n)
+{
+	int64		kept = 0;
+
+	for (int64 i = 0; i < n; i++)
+	{
+		x[kept] = x[i];
+		kept += x[i] != 0;
+	}
+	return kept;
+}
+
 /* Counts elements block by block, so that converted ones stay in the cache. */
 static void
 count_elements(int64 *counts, int bins, double low, double high,
@@ -39,11 +53,15 @@ count_elements(int64 *counts, int bins, double low, double high,
 		int64		m = Min(n - done, KERNEL_STATS_BLOCK);
 
 		dtype_to_double(dtype, elements, done, m, block);
+		m = drop_zeros(block, m);
 		kernel_histogram_f64(counts, bins, low, high, block, m);
 	}
 }
 
-/* tensor_histogram(model, tensor, low, high, bins) */
+/*
+ * tensor_histogram(model, tensor, low, high, bins): of the elements that are not
+ * zero, which a pruned tensor has so many of that nothing else is seen.
+ */
 Datum
 modelopt_tensor_histogram(PG_FUNCTION_ARGS)
 {
@@ -66,5 +84,6 @@ modelopt_tensor_histogram(PG_FUNCTION_ARGS)
 	payload_reader_free(reader);
 	for (int i = 0; i < bins; i++)
 		result[i] = Int64GetDatum(counts[i]);
-	PG_RETURN_ARRAYTYPE_P(construct_array(result, bins, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	PG_RETURN_ARRAYTYPE_P(construct_array(result, bins, INT8OID, sizeof(int64),
+										  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }

@@ -57,12 +57,11 @@ GROUP BY d.model_name, d.version;
 COMMENT ON VIEW modelopt.prom_drift_summary IS 'metrics modelopt_drift_...: how many features of each version drift';
 
 CREATE VIEW modelopt.prom_info WITH (security_barrier) AS
-SELECT current_database() AS datname, v.model, v.version::text AS version, coalesce(e.runtime, '') AS runtime,
-    CASE WHEN r.refs > 0 THEN 'true' ELSE 'false' END AS active, 1 AS info, v.parameters, v.raw_bytes AS bytes
-FROM modelopt.versions v
-    LEFT JOIN (SELECT x.model, x.version, count(*) AS refs FROM modelopt.refs x GROUP BY x.model, x.version) r USING (model, version)
-    LEFT JOIN modelopt.stat_entries(false) e ON e.model_name = v.model AND e.version = v.version
-WHERE r.refs > 0 OR e.calls IS NOT NULL;
+SELECT current_database() AS datname, v.model_name AS model, v.version::text AS version, coalesce(e.runtime, '') AS runtime,
+    CASE WHEN v.referred_to THEN 'true' ELSE 'false' END AS active, 1 AS info, v.parameters, v.raw_bytes AS bytes
+FROM modelopt.stat_versions() v
+    LEFT JOIN modelopt.stat_entries(false) e ON e.model_name = v.model_name AND e.version = v.version
+WHERE v.referred_to OR e.calls IS NOT NULL;
 COMMENT ON VIEW modelopt.prom_info IS 'metrics modelopt_model_info, _parameters and _bytes: versions that a reference points to or that were served; active says which of them a reference points to';
 
 CREATE VIEW modelopt.prom_stat WITH (security_barrier) AS

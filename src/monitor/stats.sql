@@ -46,6 +46,19 @@ CREATE FUNCTION modelopt_private.known_models() RETURNS TABLE (id bigint, name t
     WHERE modelopt_private.reads_all_stats() OR modelopt_private.may(m.id, 'usage')
 $$;
 
+-- Versions of these models; referred_to: by a branch, tag or alias.
+CREATE FUNCTION modelopt_private.stat_versions(OUT model_name text, OUT version integer, OUT parameters bigint, OUT raw_bytes bigint,
+    OUT referred_to boolean) RETURNS SETOF record
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    AS $$
+    SELECT m.name, v.version, t.parameters, t.raw_bytes, EXISTS (SELECT FROM modelopt_private.ref r WHERE r.version_id = v.id)
+    FROM modelopt_private.known_models() m
+        JOIN modelopt_private.version v ON v.model_id = m.id
+        JOIN modelopt_private.tree t ON t.id = v.tree_id
+$$;
+COMMENT ON FUNCTION modelopt_private.stat_versions() IS
+    'versions of models that the current role may see, as one with usage on them or as one of pg_read_all_stats; what the view modelopt.prom_info is made of';
+
 CREATE FUNCTION modelopt_private.stat_entries(by_user boolean,
     OUT dbid oid, OUT userid oid, OUT model_id bigint, OUT model_name text, OUT version integer, OUT runtime text,
     OUT calls bigint, OUT rows bigint, OUT batches bigint,

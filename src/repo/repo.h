@@ -46,7 +46,6 @@ typedef struct ServedVersion
 	int32		version;
 	int64		tree_id;
 	uint8		digest[32];		/* the version's */
-	char	   *model_name;		/* in the current context */
 } ServedVersion;
 
 /* The version that a reference names now; raises when there is none, or when

@@ -84,7 +84,6 @@ repo_find_served(const char *ref, ServedVersion *version)
 	if (VARSIZE_ANY_EXHDR(digest) != sizeof(version->digest))
 		elog(ERROR, "the digest of a version has not its length");
 	memcpy(version->digest, VARDATA_ANY(digest), sizeof(version->digest));
-	version->model_name = text_to_cstring(DatumGetTextPP(column(row, "model_name")));
 }
 
 Model *

@@ -25,4 +25,12 @@ extern bool classes_find_outputs(const Session *session, int *scores, int *label
  * value. */
 extern char *classes_label_of_output(const RowOutput *output, int row);
 
+/* The output that has scores in a map, or a map for each row, by the names of
+ * classes, as scikit-learn's classifiers are exported; -1 when there is none. */
+extern int	classes_find_score_map(const Session *session);
+
+/* The scores of a row there, and their names; returns how many. */
+extern int	classes_read_score_map(const Session *session, int i, int64 row,
+								   char ***names, float **scores);
+
 #endif							/* MODELOPT_SERVE_CLASSES_H */

@@ -120,19 +120,82 @@ classes_find_outputs(const Session *session, int *scores, int *label)
 char *
 classes_label_of_output(const RowOutput *output, int row)
 {
+	int			type = output->tensor->shape.type;
 	double		value;
 
 	if (output->width != 1)
 		return NULL;
-	if (output->port->type == ELEMENT_STRING)
+	if (type == ELEMENT_STRING)
 		return string_element(output->tensor, output->count, row);
-	if (output->port->type == ELEMENT_I64)
+	/* A label may be any number, also one that no double is. */
+	if (type == ELEMENT_I64)
 		return psprintf(INT64_FORMAT, ((const int64 *) output->tensor->data)[row]);
-	dtype_to_double(element_dtype(output->port->type), output->tensor->data, row, 1, &value);
+	if (type == ELEMENT_U64)
+		return psprintf(UINT64_FORMAT, ((const uint64 *) output->tensor->data)[row]);
+	dtype_to_double(element_dtype(type), output->tensor->data, row, 1, &value);
 	return psprintf("%.0f", value);
 }
 
 /* ---------- a row ---------- */
+
+/* ---------- scores by name ---------- */
+
+/* The map of a type that is one, or a sequence of them, with scores as values;
+ * else NULL. */
+static const Port *
+score_map(const Port *port)
+{
+	if (port->kind == PORT_SEQUENCE)
+		port = port->of;
+	return port->kind == PORT_MAP && port->of->kind == PORT_TENSOR &&
+		is_float_type(port->of->type) ? port : NULL;
+}
+
+int
+classes_find_score_map(const Session *session)
+{
+	for (int i = 0; i < session->noutputs; i++)
+		if (score_map(&session->outputs[i]) != NULL)
+			return i;
+	return -1;
+}
+
+static char **
+read_names(const Port *map, const ServedTensor *keys, int n)
+{
+	char	  **names = palloc(n * sizeof(char *));
+
+	for (int i = 0; i < n; i++)
+		names[i] = map->type == ELEMENT_STRING ? string_element(keys, n, i) :
+			psprintf(INT64_FORMAT, ((const int64 *) keys->data)[i]);
+	return names;
+}
+
+int
+classes_read_score_map(const Session *session, int i, int64 row, char ***names,
+					   float **scores)
+{
+	const Port *port = &session->outputs[i];
+	const Port *map = score_map(port);
+	ServedTensor place = *session_output(session, i);
+	ServedTensor keys,
+				values;
+	int64		count = 0;
+
+	if (place.shape.type != ELEMENT_NONE && map != port)
+		session_part(&place, row, ELEMENT_VALUE, &place);
+	if (place.shape.type != ELEMENT_NONE)
+		count = session_map(map, &place, &keys, &values);
+	if (count < 1 || count > PG_INT16_MAX ||
+		(map->type != ELEMENT_STRING && map->type != ELEMENT_I64))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("output \"%s\" has no scores of classes", utf8_to_server(port->name))));
+	*names = read_names(map, &keys, count);
+	*scores = palloc(count * sizeof(float));
+	elements_to_floats(map->of->type, values.data, 0, count, *scores, utf8_to_server(port->name));
+	return count;
+}
 
 static void
 run_row(RowBatch *batch, ArrayType *features)
@@ -171,43 +234,10 @@ read_scores(const RowBatch *batch, int scores_output, Answer *answer)
 				 errmsg("output \"%s\" has " INT64_FORMAT " values for a row, which are no scores of classes",
 						utf8_to_server(output.port->name), output.width)));
 	scores = palloc(output.width * sizeof(float));
-	elements_to_floats(output.port->type, output.tensor->data, 0, output.width, scores,
+	elements_to_floats(output.tensor->shape.type, output.tensor->data, 0, output.width, scores,
 					   utf8_to_server(output.port->name));
 	answer->nclasses = output.width;
 	answer->best = classes_best(scores, output.width, &answer->probability);
-}
-
-/* ---------- scores by name ---------- */
-
-/* The map of a type that is one, or a sequence of them, with scores as values;
- * else NULL. */
-static const Port *
-score_map(const Port *port)
-{
-	if (port->kind == PORT_SEQUENCE)
-		port = port->of;
-	return port->kind == PORT_MAP && port->of->kind == PORT_TENSOR &&
-		is_float_type(port->of->type) ? port : NULL;
-}
-
-static int
-find_score_map(const Session *session)
-{
-	for (int i = 0; i < session->noutputs; i++)
-		if (score_map(&session->outputs[i]) != NULL)
-			return i;
-	return -1;
-}
-
-static char **
-read_names(const Port *map, const ServedTensor *keys, int n)
-{
-	char	  **names = palloc(n * sizeof(char *));
-
-	for (int i = 0; i < n; i++)
-		names[i] = map->type == ELEMENT_STRING ? string_element(keys, n, i) :
-			psprintf(INT64_FORMAT, ((const int64 *) keys->data)[i]);
-	return names;
 }
 
 /* The class that has the highest score, unless the model says that it is another
@@ -230,29 +260,12 @@ find_class(const Answer *answer, const float *scores)
 static void
 read_score_map(const RowBatch *batch, int scores_output, Answer *answer)
 {
-	const Port *port = &batch->session->outputs[scores_output];
-	const Port *map = score_map(port);
-	ServedTensor row = *session_output(batch->session, scores_output);
-	ServedTensor keys,
-				values;
-	int64		count = 0;
 	float	   *scores;
 
-	if (row.shape.type != ELEMENT_NONE && map != port)
-		session_part(&row, 0, ELEMENT_VALUE, &row);
-	if (row.shape.type != ELEMENT_NONE)
-		count = session_map(map, &row, &keys, &values);
-	if (count < 1 || count > PG_INT16_MAX ||
-		(map->type != ELEMENT_STRING && map->type != ELEMENT_I64))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("output \"%s\" has no scores of classes", utf8_to_server(port->name))));
-	answer->nclasses = count;
-	answer->names = read_names(map, &keys, count);
-	scores = palloc(count * sizeof(float));
-	elements_to_floats(map->of->type, values.data, 0, count, scores, utf8_to_server(port->name));
+	answer->nclasses = classes_read_score_map(batch->session, scores_output, 0,
+											  &answer->names, &scores);
 	answer->best = find_class(answer, scores);
-	answer->probability = class_probability(scores, count, answer->best);
+	answer->probability = class_probability(scores, answer->nclasses, answer->best);
 }
 
 /* ---------- the function ---------- */
@@ -294,7 +307,7 @@ ask(Session *session, ArrayType *features, bool has_labels, Answer *answer)
 	RowOutput	output;
 
 	if (!by_number)
-		scores_output = find_score_map(session);
+		scores_output = classes_find_score_map(session);
 	if (scores_output < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

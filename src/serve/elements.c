@@ -9,12 +9,16 @@
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "compat.h"
+#include "miscadmin.h"
 #include "serve/elements.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
+
+/* Values that are written between two looks for interrupts. */
+#define STRETCH ((int64) 65536)
 
 /* ---------- types ---------- */
 
@@ -379,15 +383,10 @@ write_f64(SourceKind kind, const void *values, int64 n, double *dst)
 	return -1;
 }
 
-int64
-elements_write(SourceKind kind, const void *values, int64 n, int type,
-			   void *dst, const char *name)
+static int64
+write_stretch(SourceKind kind, const void *values, int64 n, int type,
+			  void *dst, const char *name)
 {
-	if (kind == SOURCE_TEXT)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("input \"%s\" takes numbers, not texts", name),
-				 errdetail("Its elements are %s.", element_name(type))));
 	switch (type)
 	{
 		case ELEMENT_F32:
@@ -419,6 +418,28 @@ elements_write(SourceKind kind, const void *values, int64 n, int type,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("input \"%s\" cannot be given", name),
 			 errdetail("Its elements are %s.", element_name(type))));
+}
+
+int64
+elements_write(SourceKind kind, const void *values, int64 n, int type,
+			   void *dst, const char *name)
+{
+	if (kind == SOURCE_TEXT)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("input \"%s\" takes numbers, not texts", name),
+				 errdetail("Its elements are %s.", element_name(type))));
+	for (int64 at = 0; at < n; at += STRETCH)
+	{
+		int64		bad = write_stretch(kind, (const char *) values + at * source_width(kind),
+										Min(n - at, STRETCH), type,
+										(char *) dst + at * (element_bits(type) / 8), name);
+
+		if (bad >= 0)
+			return at + bad;
+		CHECK_FOR_INTERRUPTS();
+	}
+	return -1;
 }
 
 /* ---------- reading ---------- */

@@ -32,8 +32,9 @@ typedef struct Engine
 	int			(*run) (uint32 number, const ServedTensor *inputs,
 						int ninputs, ServedTensor *outputs);
 
-	/* Gives memory of large tensors back. */
-	void		(*trim) (uint64 used);
+	/* Gives memory of large tensors back, but for so many bytes of inputs and as
+	 * many of outputs; inputs had that many at most. */
+	void		(*trim) (uint64 inputs, uint64 above);
 } Engine;
 
 extern const Engine engine_runner;	/* runner_engine.c */

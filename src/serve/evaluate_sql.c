@@ -42,6 +42,9 @@ typedef struct Evaluation
 	int			output;
 	Metrics    *metrics;		/* NULL before the first prediction */
 	int64		nulls;			/* rows that have one */
+	bool		by_name;		/* scores are in maps */
+	char	  **names;			/* of classes, if so */
+	ArrayType  *given_names;	/* of classes, or NULL */
 } Evaluation;
 
 /* ---------- what is evaluated ---------- */
@@ -196,6 +199,77 @@ take_row(Evaluation *evaluation, int row, const float *prediction)
 	evaluation->nulls += is_null;
 }
 
+/* ---------- scores by name ---------- */
+
+static ArrayType *
+names_array(char **names, int n)
+{
+	Datum	   *values = palloc(n * sizeof(Datum));
+
+	for (int i = 0; i < n; i++)
+		values[i] = CStringGetTextDatum(names[i]);
+	return construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+/* What classes are called, the model says, unless the caller does. */
+static void
+begin_named(Evaluation *evaluation, char **names, int n, const float *scores)
+{
+	QueryRows  *query = evaluation->query;
+	MemoryContext previous = MemoryContextSwitchTo(query->context);
+
+	if (evaluation->task == TASK_REGRESSION)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("scores of classes are no values of a regression")));
+	check_metrics(evaluation, TASK_CLASSIFICATION);
+	evaluation->names = palloc(n * sizeof(char *));
+	for (int i = 0; i < n; i++)
+		evaluation->names[i] = pstrdup(names[i]);
+	if (evaluation->given_names == NULL)
+		evaluation->labels = labels_create(query_rows_type(query, query->portal->tupDesc->natts),
+										   names_array(names, n));
+	evaluation->metrics = metrics_create(TASK_CLASSIFICATION,
+										 find_score_kind(evaluation, scores, 1, n),
+										 n, evaluation->wanted);
+	labels_are_classes(evaluation->labels, evaluation->metrics->nclasses);
+	MemoryContextSwitchTo(previous);
+}
+
+static void
+check_names(const Evaluation *evaluation, char **names, int n)
+{
+	bool		same = n == evaluation->metrics->width;
+
+	for (int i = 0; i < n && same; i++)
+		same = strcmp(names[i], evaluation->names[i]) == 0;
+	if (!same)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("model gives scores of other classes for other rows")));
+}
+
+static void
+take_named(QueryRows *query, int first, int n, void *argument)
+{
+	Evaluation *evaluation = argument;
+
+	for (int i = 0; i < n; i++)
+	{
+		char	  **names;
+		float	   *scores;
+		int			count = classes_read_score_map(query->batch->session, evaluation->output,
+												   i, &names, &scores);
+
+		if (evaluation->metrics == NULL)
+			begin_named(evaluation, names, count, scores);
+		check_names(evaluation, names, count);
+		take_row(evaluation, query->good[first + i], scores);
+	}
+}
+
+/* ---------- scores in their order ---------- */
+
 static void
 take_predictions(QueryRows *query, int first, int n, void *argument)
 {
@@ -288,8 +362,10 @@ find_output(FunctionCallInfo fcinfo, const Session *session)
 
 	if (!PG_ARGISNULL(ARG_OUTPUT))
 		return rows_find_output(session, text_to_utf8(PG_GETARG_TEXT_PP(ARG_OUTPUT)));
-	return classes_find_outputs(session, &scores, &label) ? scores :
-		rows_find_output(session, NULL);
+	if (classes_find_outputs(session, &scores, &label))
+		return scores;
+	scores = classes_find_score_map(session);
+	return scores >= 0 ? scores : rows_find_output(session, NULL);
 }
 
 /* ---------- the function ---------- */
@@ -339,14 +415,16 @@ modelopt_evaluate(PG_FUNCTION_ARGS)
 	text_of_query = text_to_cstring(PG_GETARG_TEXT_PP(ARG_QUERY));
 	target = call_target(fcinfo, ARG_MODEL);
 	evaluation.output = find_output(fcinfo, target_session(target));
+	evaluation.by_name = target_session(target)->outputs[evaluation.output].kind != PORT_TENSOR;
+	evaluation.given_names = PG_ARGISNULL(ARG_LABELS) ? NULL : PG_GETARG_ARRAYTYPE_P(ARG_LABELS);
 
 	SPI_connect();
 	query = evaluation.query = query_rows_open(target, text_of_query, 0, 1,
 											   PG_GETARG_INT32(ARG_BATCH_SIZE), false);
 	evaluation.labels = labels_create(query_rows_type(query, query->portal->tupDesc->natts),
-									  PG_ARGISNULL(ARG_LABELS) ? NULL : PG_GETARG_ARRAYTYPE_P(ARG_LABELS));
+									  evaluation.given_names);
 	work = progress_begin("evaluate", "rows", 0);
-	while (query_rows_next(query, take_predictions, &evaluation))
+	while (query_rows_next(query, evaluation.by_name ? take_named : take_predictions, &evaluation))
 	{
 		evaluation.nulls += query->nrows - query->ngood;
 		progress_add(query->nrows);

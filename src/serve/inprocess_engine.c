@@ -29,10 +29,11 @@ static struct
 	bool		open;
 	bool		poisoned;		/* an error jumped out of the runtime */
 	char	   *library;
+	int			memory_limit;	/* kilobytes */
 	OrtModel   *models[EXCHANGE_MAX_MODELS];
 	char	   *inputs;			/* EXCHANGE_PART bytes, taken as used */
 	char	   *outputs;
-	uint64		used;
+	uint64		outputs_used;	/* at most, since they were trimmed */
 	char	   *ports;			/* of the model loaded last */
 }			local;
 
@@ -45,6 +46,7 @@ static struct
 	bool		started;
 	bool		asleep;
 	OrtModel   *running;
+	bool		stopped;		/* what runs was asked to stop */
 }			watch = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
 
 static void *
@@ -58,8 +60,9 @@ watch_interrupts(void *unused)
 		if (watch.running != NULL)
 		{
 			idle = 0;
-			if (InterruptPending)
+			if (InterruptPending && !watch.stopped)
 				ort_terminate(watch.running);
+			watch.stopped |= InterruptPending;
 		}
 		else if (++idle > WATCH_IDLE)
 		{
@@ -105,9 +108,26 @@ watch_run(OrtModel *model)
 {
 	pthread_mutex_lock(&watch.lock);
 	watch.running = model;
-	if (model != NULL && watch.asleep)
+	watch.stopped = false;
+	if (watch.asleep)
 		pthread_cond_signal(&watch.wake);
 	pthread_mutex_unlock(&watch.lock);
+}
+
+/* The model runs no more; whether it was asked to stop, which may well have
+ * been too late for this run, and must not be for the next one. */
+static bool
+end_watch(OrtModel *model)
+{
+	bool		stopped;
+
+	pthread_mutex_lock(&watch.lock);
+	watch.running = NULL;
+	stopped = watch.stopped;
+	if (stopped)
+		ort_resume(model);
+	pthread_mutex_unlock(&watch.lock);
+	return stopped;
 }
 
 /* ---------- the engine ---------- */
@@ -144,6 +164,13 @@ inprocess_start(void)
 	refuse_poisoned();
 	if (local.open)
 	{
+		if (local.memory_limit != serve_memory_limit)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("modelopt.run_memory_limit cannot change any more in this session"),
+					 errdetail("ONNX Runtime is open in the server's process with a limit of %d kB.",
+							   local.memory_limit),
+					 errhint("Start another session, or set the limit back.")));
 		if (strcmp(local.library, serve_library) != 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -160,6 +187,7 @@ inprocess_start(void)
 	if (!ort_open(serve_library, (uint64) serve_memory_limit * 1024, &problem))
 		engine_missing(&problem);
 	local.library = MemoryContextStrdup(TopMemoryContext, serve_library);
+	local.memory_limit = serve_memory_limit;
 	local.open = true;
 	return false;
 }
@@ -178,7 +206,7 @@ inprocess_unload(uint32 number)
  */
 static bool
 guarded_run(OrtModel *model, const ServedTensor *inputs, ServedTensor *outputs,
-			TensorPlace *place, Problem *problem)
+			TensorPlace *place, bool *stopped, Problem *problem)
 {
 	volatile bool good = false;
 
@@ -190,13 +218,11 @@ guarded_run(OrtModel *model, const ServedTensor *inputs, ServedTensor *outputs,
 	PG_CATCH();
 	{
 		local.poisoned = true;
-		watch_run(NULL);
+		(void) end_watch(model);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	watch_run(NULL);
-	if (!good)
-		ort_resume(model);
+	*stopped = end_watch(model);
 	return good;
 }
 
@@ -206,6 +232,7 @@ inprocess_load(uint32 number, int file, uint64 size, int threads,
 {
 	Problem		problem;
 	OrtModel   *volatile model = NULL;
+	sigset_t	signals;
 	void	   *bytes;
 
 	inprocess_unload(number);
@@ -214,6 +241,7 @@ inprocess_load(uint32 number, int file, uint64 size, int threads,
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not map a model: %m")));
+	(void) sigprocmask(SIG_SETMASK, NULL, &signals);
 	PG_TRY();
 	{
 		model = ort_load(bytes, size, threads, &problem);
@@ -221,6 +249,7 @@ inprocess_load(uint32 number, int file, uint64 size, int threads,
 	PG_CATCH();
 	{
 		local.poisoned = true;
+		(void) sigprocmask(SIG_SETMASK, &signals, NULL);
 		munmap(bytes, size);
 		PG_RE_THROW();
 	}
@@ -232,6 +261,7 @@ inprocess_load(uint32 number, int file, uint64 size, int threads,
 	*ports_size_out = ports_size(model);
 	if (local.ports != NULL)
 		pfree(local.ports);
+	local.ports = NULL;
 	local.ports = MemoryContextAlloc(TopMemoryContext, *ports_size_out);
 	ports_pack(model, local.ports);
 	return local.ports;
@@ -259,7 +289,7 @@ take_place(TensorPlace *place, uint64_t bytes)
 	if (start > output->limit || bytes > output->limit - start)
 		return NULL;
 	output->used = start + bytes;
-	local.used = Max(local.used, output->used);
+	local.outputs_used = Max(local.outputs_used, output->used);
 	return local.outputs + start;
 }
 
@@ -271,28 +301,35 @@ inprocess_run(uint32 number, const ServedTensor *inputs, int ninputs,
 	LocalPlace	place = {{take_place}, 0, Min((uint64) serve_max_output * 1024, EXCHANGE_PART)};
 	const Port *ports;
 	Problem		problem;
+	bool		good;
+	bool		stopped;
 
 	refuse_poisoned();
-	if (ninputs > 0)
-		local.used = Max(local.used, (char *) inputs[ninputs - 1].data +
-						 inputs[ninputs - 1].bytes - local.inputs);
-	if (!guarded_run(model, inputs, outputs, &place.place, &problem))
+	do
 	{
+		place.used = 0;
+		good = guarded_run(model, inputs, outputs, &place.place, &stopped, &problem);
 		CHECK_FOR_INTERRUPTS();
+		/* What interrupted it may have asked for something else than its end. */
+	} while (!good && stopped && INTERRUPTS_CAN_BE_PROCESSED());
+	if (!good)
 		engine_failed("run", &problem);
-	}
-	CHECK_FOR_INTERRUPTS();
 	return ort_ports(model, true, &ports);
 }
 
 static void
-inprocess_trim(uint64 above)
+give_back(char *part, uint64 used, uint64 above)
 {
-	if (local.used <= above)
-		return;
-	(void) madvise(local.inputs + above, EXCHANGE_PART - above, MADV_DONTNEED);
-	(void) madvise(local.outputs + above, EXCHANGE_PART - above, MADV_DONTNEED);
-	local.used = 0;
+	if (used > above)
+		(void) madvise(part + above, EXCHANGE_PART - above, MADV_DONTNEED);
+}
+
+static void
+inprocess_trim(uint64 inputs, uint64 above)
+{
+	give_back(local.inputs, inputs, above);
+	give_back(local.outputs, local.outputs_used, above);
+	local.outputs_used = 0;
 }
 
 const Engine engine_inprocess = {

@@ -75,7 +75,7 @@ ModelFile *
 model_file_create(Model *model)
 {
 	ModelFile  *file = palloc0(sizeof(ModelFile));
-	FileSink	target = {.sink = {file_start, file_put}};
+	FileSink	target = {.sink = {.start = file_start,.put = file_put,.is_passing = true}};
 
 	if (model->graph == NULL)
 		ereport(ERROR,

@@ -18,7 +18,7 @@ CREATE FUNCTION @extschema@.sensitivity(model @extschema@.model, query text, met
         labels text[] DEFAULT NULL, output text DEFAULT NULL, scores text DEFAULT 'auto',
         OUT layer text, OUT amount double precision, OUT value double precision, OUT baseline double precision,
         OUT "drop" double precision) RETURNS SETOF record
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET client_min_messages = warning
     AS $$
 #variable_conflict use_variable
@@ -58,7 +58,7 @@ CREATE FUNCTION @extschema@.sensitivity(model text, query text, method text DEFA
         labels text[] DEFAULT NULL, output text DEFAULT NULL, scores text DEFAULT 'auto',
         OUT layer text, OUT amount double precision, OUT value double precision, OUT baseline double precision,
         OUT "drop" double precision) RETURNS SETOF record
-    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    LANGUAGE sql STABLE PARALLEL UNSAFE
     AS $$ SELECT * FROM @extschema@.sensitivity(modelopt.get(model), query, method, amounts, metric, task, labels, output, scores) $$;
 COMMENT ON FUNCTION @extschema@.sensitivity(text, text, text, double precision[], text, text, text[], text, text) IS
     'the same with a version of the repository, by a reference; needs the privilege read';

@@ -144,14 +144,20 @@ make_environment(uint64_t memory_limit, Problem *problem)
 												  ORT_MEMORY_DEFAULT, &ort_runtime.memory), problem);
 }
 
-/* The server's handlers must run on its own thread, so no other one may take
- * signals: those made in between inherit the mask. */
+/*
+ * The server's handlers must run on its own thread, so no other one may take
+ * signals: those made in between inherit the mask.  A division that the
+ * processor refuses happens on this thread when there are no others, and
+ * the kernel would end the process for one that is blocked.
+ */
 static void
-block_signals(sigset_t *previous)
+block_signals(int threads, sigset_t *previous)
 {
 	sigset_t	all;
 
 	sigfillset(&all);
+	if (threads == 1)
+		sigdelset(&all, SIGFPE);
 	pthread_sigmask(SIG_SETMASK, &all, previous);
 }
 
@@ -167,7 +173,7 @@ ort_open(const char *library, uint64_t memory_limit, Problem *problem)
 	sigset_t	signals;
 	bool		good = true;
 
-	block_signals(&signals);
+	block_signals(0, &signals);
 	if (ort_runtime.memory == NULL)
 		good = bind_library(library, problem) &&
 			make_environment(memory_limit, problem);
@@ -258,7 +264,7 @@ ort_load(const void *bytes, size_t size, int threads, Problem *problem)
 		ort_fail(problem, "out of memory");
 		return NULL;
 	}
-	block_signals(&signals);
+	block_signals(threads, &signals);
 	good = ort_create_session(bytes, size, threads, &model->session, problem) &&
 		ort_succeeded(ort_api.CreateRunOptions(&model->options), problem) &&
 		describe_ports(model, problem);

@@ -29,6 +29,7 @@ static bool
 describe_tensor(const OrtTypeInfo *info, Port *port, Problem *problem)
 {
 	const OrtTensorInfo *tensor;
+	const char *symbols[ORT_MAX_DIMS];	/* belong to the type, which goes */
 	size_t		ndim;
 
 	if (!ort_succeeded(ort_api.CastTypeInfoToTensorInfo(info, &tensor), problem) ||
@@ -43,12 +44,11 @@ describe_tensor(const OrtTypeInfo *info, Port *port, Problem *problem)
 	if (port->dims == NULL || port->symbols == NULL)
 		return ort_fail(problem, "out of memory");
 	if (!ort_succeeded(ort_api.GetDimensions(tensor, port->dims, ndim), problem) ||
-		!ort_succeeded(ort_api.GetSymbolicDimensions(tensor, port->symbols, ndim), problem))
+		!ort_succeeded(ort_api.GetSymbolicDimensions(tensor, symbols, ndim), problem))
 		return false;
 	for (size_t i = 0; i < ndim; i++)
 	{
-		/* They belong to the type, which goes. */
-		port->symbols[i] = strdup(port->symbols[i] != NULL ? port->symbols[i] : "");
+		port->symbols[i] = strdup(symbols[i] != NULL ? symbols[i] : "");
 		if (port->symbols[i] == NULL)
 			return ort_fail(problem, "out of memory");
 	}

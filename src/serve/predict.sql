@@ -12,9 +12,11 @@ CREATE FUNCTION predict(model text, features anyarray, output text DEFAULT NULL)
 COMMENT ON FUNCTION predict(text, anyarray, text) IS
     'the same with a version of the repository, by a reference as modelopt.get() takes it; needs the privilege usage; the version is one for all rows of a statement';
 
+-- Not safe in parallel, because the query may be anything, and what a row makes
+-- fail is undone in a subtransaction.
 CREATE FUNCTION predict_rows(model model, query text, batch_size integer DEFAULT 1024, output text DEFAULT NULL,
         on_error text DEFAULT 'error', OUT id bigint, OUT prediction real[], OUT error text) RETURNS SETOF record
-    LANGUAGE C STABLE PARALLEL RESTRICTED
+    LANGUAGE C STABLE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'modelopt_predict_rows';
 COMMENT ON FUNCTION predict_rows(model, text, integer, text, text) IS
     'predictions for the rows of a query, in their order; its first column is the id that comes back, and the others are features: numbers, or arrays of them, in the order of the model''s inputs, or called like them; batch_size rows go through the model at once; a row with a null has a null prediction; on_error null gives one to rows that the model does not take too, and says why in error';
@@ -22,14 +24,14 @@ COMMENT ON FUNCTION predict_rows(model, text, integer, text, text) IS
 CREATE FUNCTION predict_rows(model model, query text, id_type anyelement, batch_size integer DEFAULT 1024,
         output text DEFAULT NULL, on_error text DEFAULT 'error',
         OUT id anyelement, OUT prediction real[], OUT error text) RETURNS SETOF record
-    LANGUAGE C STABLE PARALLEL RESTRICTED
+    LANGUAGE C STABLE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'modelopt_predict_rows_typed';
 COMMENT ON FUNCTION predict_rows(model, text, anyelement, integer, text, text) IS
     'the same with ids of another type than bigint: id_type => null::uuid';
 
 CREATE FUNCTION predict_rows(model text, query text, batch_size integer DEFAULT 1024, output text DEFAULT NULL,
         on_error text DEFAULT 'error', OUT id bigint, OUT prediction real[], OUT error text) RETURNS SETOF record
-    LANGUAGE C STABLE PARALLEL RESTRICTED
+    LANGUAGE C STABLE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'modelopt_predict_rows';
 COMMENT ON FUNCTION predict_rows(text, text, integer, text, text) IS
     'the same with a version of the repository, by a reference; needs the privilege usage';
@@ -37,7 +39,7 @@ COMMENT ON FUNCTION predict_rows(text, text, integer, text, text) IS
 CREATE FUNCTION predict_rows(model text, query text, id_type anyelement, batch_size integer DEFAULT 1024,
         output text DEFAULT NULL, on_error text DEFAULT 'error',
         OUT id anyelement, OUT prediction real[], OUT error text) RETURNS SETOF record
-    LANGUAGE C STABLE PARALLEL RESTRICTED
+    LANGUAGE C STABLE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'modelopt_predict_rows_typed';
 COMMENT ON FUNCTION predict_rows(text, text, anyelement, integer, text, text) IS
     'the same with a version of the repository, and ids of another type than bigint: id_type => null::uuid';
@@ -46,7 +48,7 @@ CREATE FUNCTION predict_json(model model, inputs jsonb) RETURNS jsonb
     LANGUAGE C STABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_predict_json';
 COMMENT ON FUNCTION predict_json(model, jsonb) IS
-    'what a model gives for inputs of any type and shape: an object with a key for each input, or the value of the only one; a tensor is nested arrays, or {"shape": [...], "data": [...]}; NaN and infinities are strings; the result has a key for each output, with null for one that is no tensor, and with shape and data for one that has no elements';
+    'what a model gives for inputs of any type and shape: an object with a key for each input, or the value of the only one; a tensor is nested arrays, or {"shape": [...], "data": [...]}; a sequence is an array of its elements, an optional value itself or null; NaN and infinities are strings; the result has a key for each output: a map is an object, and a tensor without elements has shape and data';
 
 CREATE FUNCTION predict_json(model text, inputs jsonb) RETURNS jsonb
     LANGUAGE C STABLE STRICT PARALLEL SAFE
@@ -58,7 +60,7 @@ CREATE FUNCTION classify(model model, features anyarray, labels text[] DEFAULT N
     LANGUAGE C STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_classify';
 COMMENT ON FUNCTION classify(model, anyarray, text[]) IS
-    'the most probable class of a row of features, and its probability: labels are the names of the classes, in the order of the model''s scores; without them the label is what the model gives, or the number of the class, from 0; scores that are no probabilities become such by the softmax, and a single one, the second class'', by the logistic function';
+    'the most probable class of a row of features, and its probability: labels are the names of the classes, in the order of the model''s scores, or of the keys where it gives a map of them; without them the label is what the model gives, or the class''s key or number, from 0; scores that are no probabilities become such by the softmax, and a single one, the second class'', by the logistic function';
 
 CREATE FUNCTION classify(model text, features anyarray, labels text[] DEFAULT NULL, OUT label text, OUT probability real)
     LANGUAGE C STABLE PARALLEL SAFE

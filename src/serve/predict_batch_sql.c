@@ -102,6 +102,17 @@ make_room(BatchState *state)
 	state->allocated = Max(2 * state->allocated, 64);
 }
 
+/* A value that lives as long as the window. */
+static void *
+keep(const BatchState *state, Datum value)
+{
+	MemoryContext previous = MemoryContextSwitchTo(state->context);
+	Datum		copy = datumCopy(value, false, -1);
+
+	MemoryContextSwitchTo(previous);
+	return DatumGetPointer(copy);
+}
+
 /* The model is the same for all rows of a partition; it must outlive the
  * rows that it comes with. */
 static void
@@ -118,7 +129,7 @@ set_target(BatchState *state, const Target *target)
 	}
 	state->target = *target;
 	if (!target->is_version)
-		state->target.value = datumCopy(target->value, false, -1);
+		state->target.value = PointerGetDatum(keep(state, target->value));
 	state->has_target = true;
 }
 
@@ -127,20 +138,20 @@ Datum
 modelopt_batch_add(PG_FUNCTION_ARGS)
 {
 	BatchState *state = get_state(fcinfo);
-	MemoryContext previous = MemoryContextSwitchTo(state->context);
+	ArrayType  *features = NULL;
 	BatchRow   *row;
 
-	make_room(state);
-	row = row_at(state, state->nrows++);
-	row->features = row->prediction = NULL;
 	if (!PG_ARGISNULL(1) && !PG_ARGISNULL(2))
 	{
 		set_target(state, call_target(fcinfo, 1));
-		row->features = PG_GETARG_ARRAYTYPE_P_COPY(2);
-		if (array_contains_nulls(row->features))
-			row->features = NULL;
+		features = PG_GETARG_ARRAYTYPE_P(2);
+		if (array_contains_nulls(features))
+			features = NULL;
 	}
-	MemoryContextSwitchTo(previous);
+	make_room(state);
+	row = row_at(state, state->nrows++);
+	row->prediction = NULL;
+	row->features = features == NULL ? NULL : keep(state, PointerGetDatum(features));
 	PG_RETURN_POINTER(state);
 }
 
@@ -184,7 +195,7 @@ keep_prediction(const BatchState *state, const RowOutput *output, int row)
 		ARR_DIMS(array)[0] = output->width;
 		ARR_LBOUND(array)[0] = 1;
 	}
-	elements_to_floats(output->port->type, output->tensor->data, row * output->width,
+	elements_to_floats(output->tensor->shape.type, output->tensor->data, row * output->width,
 					   output->width, (float *) ARR_DATA_PTR(array),
 					   utf8_to_server(output->port->name));
 	return array;

@@ -56,7 +56,7 @@ take_predictions(QueryRows *query, int first, int n, void *argument)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("model gives rows of different lengths")));
-	elements_to_floats(output.port->type, output.tensor->data, 0, n * output.width,
+	elements_to_floats(output.tensor->shape.type, output.tensor->data, 0, n * output.width,
 					   call->values + first * output.width,
 					   utf8_to_server(output.port->name));
 }

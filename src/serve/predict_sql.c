@@ -21,15 +21,6 @@ typedef struct ArrayRows
 	const int  *dims;			/* of a row, or NULL */
 } ArrayRows;
 
-static bool
-same_dims(const Port *port, const int *dims)
-{
-	for (int i = 1; i < port->ndim; i++)
-		if (port->dims[i] >= 0 && port->dims[i] != dims[i - 1])
-			return false;
-	return true;
-}
-
 /*
  * One dimension is a row; two are rows, unless the model's rows have two
  * themselves; with more, a row has the dimensions of the model's, and rows of
@@ -49,9 +40,9 @@ array_rows(const Session *session, ArrayType *array, ArrayRows *rows)
 	rows->is_single = true;
 	if (ndim <= 1)
 		return;
-	if (port != NULL && ndim == port->ndim - 1 && same_dims(port, dims))
+	if (port != NULL && ndim == port->ndim - 1 && rows_match_dims(port, dims))
 		rows->dims = dims;
-	else if (ndim == 2 || (port != NULL && ndim == port->ndim && same_dims(port, dims + 1)))
+	else if (ndim == 2 || (port != NULL && ndim == port->ndim && rows_match_dims(port, dims + 1)))
 	{
 		rows->is_single = false;
 		rows->nrows = dims[0];
@@ -127,7 +118,7 @@ predict_some(Session *session, const ArraySource *source, const ArrayRows *rows,
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("model gives rows of different lengths")));
-		elements_to_floats(output.port->type, output.tensor->data, 0,
+		elements_to_floats(output.tensor->shape.type, output.tensor->data, 0,
 						   nrows * output.width, values + done * output.width,
 						   utf8_to_server(output.port->name));
 		done += nrows;

@@ -8,11 +8,13 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "model/model_sql.h"
 #include "serve/invocation.h"
 #include "serve/query_rows.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/portal.h"
 #include "utils/resowner.h"
 
 /* ---------- which columns are features ---------- */
@@ -94,6 +96,8 @@ query_rows_open(Target *target, const char *text_of_query, int before,
 	query->keeps_bad_rows = keeps_bad_rows;
 	query->portal = SPI_cursor_open_with_args(NULL, text_of_query, 0, NULL, NULL,
 											  NULL, true, 0);
+	/* Between two batches other code may run, which is not to close it. */
+	PinPortal(query->portal);
 	if (query->portal->tupDesc == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -150,22 +154,6 @@ read_row(QueryRows *query, HeapTuple row, RowValues *values)
 }
 
 static char *
-wrong_width(const QueryRows *query, int64 width)
-{
-	return psprintf("row has " INT64_FORMAT " features, not " INT64_FORMAT,
-					width, query->batch->width);
-}
-
-static void
-prepare(QueryRows *query, int64 width)
-{
-	MemoryContext previous = MemoryContextSwitchTo(query->context);
-
-	query->batch = rows_prepare(target_session(query->target), width, NULL);
-	MemoryContextSwitchTo(previous);
-}
-
-static char *
 put_row(QueryRows *query, int row, const RowValues *values)
 {
 	int64		at = 0;
@@ -198,6 +186,76 @@ refuse_row(QueryRows *query, int row, const char *problem)
 	query->problems[row] = MemoryContextStrdup(query->batch_context, problem);
 }
 
+/* ---------- what may fail ---------- */
+
+/*
+ * Does a work that may raise an error of that code because of the row at hand;
+ * returns then what is wrong, and else NULL.
+ */
+static char *
+attempt(QueryRows *query, int sqlstate, void (*work) (QueryRows *query, void *argument),
+		void *argument)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	char	   *volatile problem = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		work(query, argument);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (error->sqlerrcode != sqlstate)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		problem = error->detail == NULL ? pstrdup(error->message) :
+			psprintf("%s: %s", error->message, error->detail);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return problem;
+}
+
+/* The first row that the model takes says how many features all have. */
+static void
+prepare(QueryRows *query, void *width)
+{
+	Session    *session = target_session(query->target);
+	MemoryContext previous;
+
+	/* Raises where what it takes is freed soon, as there may be many such rows. */
+	(void) rows_prepare(session, *(int64 *) width, NULL);
+	previous = MemoryContextSwitchTo(query->context);
+	query->batch = rows_prepare(session, *(int64 *) width, NULL);
+	MemoryContextSwitchTo(previous);
+}
+
+/* What is wrong with a row of so many features, or NULL. */
+static char *
+check_width(QueryRows *query, int64 width)
+{
+	if (query->batch != NULL)
+		return width == query->batch->width ? NULL :
+			psprintf("row has " INT64_FORMAT " features, not " INT64_FORMAT,
+					 width, query->batch->width);
+	if (query->keeps_bad_rows)
+		return attempt(query, ERRCODE_INVALID_PARAMETER_VALUE, prepare, &width);
+	prepare(query, &width);
+	return NULL;
+}
+
 /* Rows that may go into the model, and the values of each. */
 static RowValues *
 read_rows(QueryRows *query)
@@ -208,6 +266,9 @@ read_rows(QueryRows *query)
 	query->ngood = 0;
 	for (int i = 0; i < query->nrows; i++)
 	{
+		char	   *problem;
+
+		CHECK_FOR_INTERRUPTS();
 		values[i].sources = sources + (Size) i * query->ncolumns;
 		read_row(query, query->rows->vals[i], &values[i]);
 		if (values[i].has_null)
@@ -215,20 +276,33 @@ read_rows(QueryRows *query)
 			invocation_count(MONITOR_NULL_INPUTS, 1);
 			continue;
 		}
-		if (query->batch == NULL)
-			prepare(query, values[i].width);
-		if (values[i].width != query->batch->width)
-			refuse_row(query, i, wrong_width(query, values[i].width));
+		problem = check_width(query, values[i].width);
+		if (problem != NULL)
+			refuse_row(query, i, problem);
 		else
 			query->good[query->ngood++] = i;
 	}
 	return values;
 }
 
-/* Puts good rows into one run; a row that does not fit leaves them. */
+/* Good rows from one on that do not fit leave them. */
+static void
+take_out(QueryRows *query, int first)
+{
+	int			kept = first;
+
+	for (int i = first; i < query->ngood; i++)
+		if (query->problems[query->good[i]] == NULL)
+			query->good[kept++] = query->good[i];
+	query->ngood = kept;
+}
+
+/* Puts good rows into one run; false when some of them do not fit. */
 static bool
 put_rows(QueryRows *query, const RowValues *values, int first, int n)
 {
+	bool		all_fit = true;
+
 	for (int i = 0; i < n; i++)
 	{
 		int			row = query->good[first + i];
@@ -237,87 +311,61 @@ put_rows(QueryRows *query, const RowValues *values, int first, int n)
 		if (problem == NULL)
 			continue;
 		refuse_row(query, row, problem);
-		memmove(&query->good[first + i], &query->good[first + i + 1],
-				(query->ngood - first - i - 1) * sizeof(int));
-		query->ngood--;
-		return false;
+		all_fit = false;
 	}
-	return true;
+	return all_fit;
 }
+
+/* A run of good rows. */
+typedef struct SomeRows
+{
+	const RowValues *values;
+	int			first;
+	int			most;
+	int			n;				/* that went through the model */
+} SomeRows;
 
 /* Rows of the next run; those that do not fit have left when it returns. */
-static int
-run_some(QueryRows *query, const RowValues *values, int first, int most)
+static void
+run_some(QueryRows *query, void *argument)
 {
+	SomeRows   *rows = argument;
+
 	for (;;)
 	{
-		int			n = rows_limit(query->batch, Min(most, query->ngood - first));
+		int			n = rows_limit(query->batch, Min(rows->most, query->ngood - rows->first));
 
 		if (n == 0)
-			return 0;
+			return;
 		rows_begin(query->batch, target_session(query->target), n);
-		if (!put_rows(query, values, first, n))
-			continue;
-		rows_run(query->batch);
-		return n;
+		if (put_rows(query, rows->values, rows->first, n))
+		{
+			rows_run(query->batch);
+			rows->n = n;
+			return;
+		}
+		take_out(query, rows->first);
 	}
 }
 
-/* The same where the model may fail on rows, one of which is then looked for:
- * returns 0 when it failed. */
-static int
-try_run(QueryRows *query, const RowValues *values, int first, int most,
-		char **problem)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile int n = 0;
-
-	*problem = NULL;
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		n = run_some(query, values, first, most);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (error->sqlerrcode != ERRCODE_EXTERNAL_ROUTINE_EXCEPTION)
-			PG_RE_THROW();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		*problem = psprintf("%s: %s", error->message,
-							error->detail != NULL ? error->detail : "");
-		n = 0;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return n;
-}
-
+/* Where the model may fail on rows, one that it fails on is looked for one by
+ * one. */
 static int
 run_next(QueryRows *query, const RowValues *values, int first, int *most)
 {
-	char	   *problem;
-	int			n;
+	SomeRows	rows = {values, first, *most, 0};
+	char	   *problem = NULL;
 
-	if (!query->keeps_bad_rows)
-		return run_some(query, values, first, *most);
-	n = try_run(query, values, first, *most, &problem);
+	if (query->keeps_bad_rows)
+		problem = attempt(query, ERRCODE_EXTERNAL_ROUTINE_EXCEPTION, run_some, &rows);
+	else
+		run_some(query, &rows);
 	if (problem == NULL)
-		return n;
+		return rows.n;
 	if (*most == 1)
 	{
 		refuse_row(query, query->good[first], problem);
-		memmove(&query->good[first], &query->good[first + 1],
-				(query->ngood - first - 1) * sizeof(int));
-		query->ngood--;
+		take_out(query, first);
 	}
 	*most = 1;
 	return 0;
@@ -370,5 +418,6 @@ query_rows_next(QueryRows *query, TakeOutputs take, void *argument)
 void
 query_rows_close(QueryRows *query)
 {
+	UnpinPortal(query->portal);
 	SPI_cursor_close(query->portal);
 }

@@ -166,9 +166,8 @@ prepare_whole(RowBatch *batch)
 	input->shape.dims[0] = batch->width;
 }
 
-/* Whether a row may have these dimensions. */
-static bool
-matches_dims(const Port *port, const int *dims)
+bool
+rows_match_dims(const Port *port, const int *dims)
 {
 	for (int i = 1; i < port->ndim; i++)
 		if (port->dims[i] >= 0 && port->dims[i] != dims[i - 1])
@@ -194,7 +193,7 @@ prepare_rows(RowBatch *batch, const int *dims)
 		if (port->ndim == 0 || (port->dims[0] >= 0 && port->dims[0] != batch->fixed))
 			takes_other_rows(session, batch->width);
 		input->first = known;
-		if (dims != NULL && matches_dims(port, dims))
+		if (dims != NULL && rows_match_dims(port, dims))
 		{
 			for (int d = 1; d < port->ndim; d++)
 				input->shape.dims[d] = dims[d - 1];
@@ -226,6 +225,8 @@ rows_prepare(Session *session, int64 width, const int *dims)
 	RowBatch   *batch = palloc0(sizeof(RowBatch));
 
 	batch->session = session;
+	batch->ninputs = session->ninputs;
+	batch->noutputs = session->noutputs;
 	batch->width = width;
 	batch->fixed = fixed_rows(session);
 	batch->inputs = palloc0(Max(session->ninputs, 1) * sizeof(RowInput));
@@ -255,10 +256,20 @@ rows_limit(const RowBatch *batch, int wanted)
 	return batch->whole ? 1 : batch->fixed > 0 ? Min(wanted, batch->fixed) : wanted;
 }
 
+/* A model that was loaded anew in between takes what it took before, unless the
+ * runner has been taken over. */
+static void
+set_session(RowBatch *batch, Session *session)
+{
+	if (session->ninputs != batch->ninputs || session->noutputs != batch->noutputs)
+		elog(ERROR, "model runner says now that the model takes something else");
+	batch->session = session;
+}
+
 void
 rows_begin(RowBatch *batch, Session *session, int nrows)
 {
-	batch->session = session;
+	set_session(batch, session);
 	batch->nrows = nrows;
 	batch->batch = batch->fixed > 0 ? batch->fixed : nrows;
 	session_begin(session);
@@ -274,8 +285,8 @@ rows_begin(RowBatch *batch, Session *session, int nrows)
 			takes_other_rows(session, batch->width);
 		if (input->shape.type == ELEMENT_STRING)
 		{
-			input->texts = palloc_extended(Max(count, 1) * sizeof(Datum),
-										   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+			input->texts = palloc_extended(Max(nrows * input->width, 1) * sizeof(Datum),
+										   MCXT_ALLOC_HUGE);
 			continue;
 		}
 		if (!elements_bytes(input->shape.type, count, &bytes))
@@ -343,25 +354,26 @@ rows_put(RowBatch *batch, int row, int64 at, SourceKind kind,
 	return NULL;
 }
 
-/* Strings have no place of their own before their lengths are known; those of
- * padding are empty.  Each ends with a zero, for the runtime. */
+/* Strings have no place of their own before their lengths are known.  Each ends
+ * with a zero, for the runtime; those of padding are all the one after the
+ * last, which is empty. */
 static void
 lay_out_texts(RowBatch *batch, int i)
 {
 	RowInput   *input = &batch->inputs[i];
-	uint64		total = 0;
+	int64		given = batch->nrows * input->width;
+	uint64		total = 1;
 	int64		count;
-	char	  **utf8;
+	char	  **utf8 = palloc_extended(Max(given, 1) * sizeof(char *), MCXT_ALLOC_HUGE);
 	uint64	   *offsets;
 	char	   *dst;
 
 	(void) shape_elements(&input->shape, &count);
-	utf8 = palloc_extended(Max(count, 1) * sizeof(char *), MCXT_ALLOC_HUGE);
-	for (int64 k = 0; k < count; k++)
+	for (int64 k = 0; k < given; k++)
 	{
-		char	   *string = DatumGetPointer(input->texts[k]) == NULL ? "" :
-			TextDatumGetCString(input->texts[k]);
+		char	   *string = TextDatumGetCString(input->texts[k]);
 
+		CHECK_FOR_INTERRUPTS();
 		utf8[k] = pg_server_to_any(string, strlen(string), PG_UTF8);
 		total += strlen(utf8[k]) + 1;
 	}
@@ -369,13 +381,16 @@ lay_out_texts(RowBatch *batch, int i)
 							(count + 1) * sizeof(uint64) + total);
 	dst = (char *) (offsets + count + 1);
 	offsets[0] = 0;
-	for (int64 k = 0; k < count; k++)
+	for (int64 k = 0; k < given; k++)
 	{
 		uint64		length = strlen(utf8[k]) + 1;
 
 		memcpy(dst + offsets[k], utf8[k], length);
 		offsets[k + 1] = offsets[k] + length;
 	}
+	dst[offsets[given]] = '\0';
+	for (int64 k = given; k < count; k++)
+		offsets[k + 1] = offsets[given];
 	pfree(utf8);
 	pfree(input->texts);
 	input->texts = NULL;

@@ -19,12 +19,15 @@ typedef struct RowInput
 	int64		first;			/* in a row */
 	int64		width;			/* elements of a row */
 	char	   *data;			/* of the batch; NULL for strings */
-	Datum	   *texts;			/* of strings, until they are laid out */
+	Datum	   *texts;			/* of strings, until they are laid out; those
+								 * of rows alone, without padding */
 } RowInput;
 
 typedef struct RowBatch
 {
 	Session    *session;
+	int			ninputs;		/* of the session when it was prepared */
+	int			noutputs;
 	int64		width;			/* elements of a row */
 	int			fixed;			/* rows that a batch must have, or 0 */
 	bool		whole;			/* the input's only dimension is no rows */
@@ -40,6 +43,9 @@ typedef struct RowBatch
  * does not take that.
  */
 extern RowBatch *rows_prepare(Session *session, int64 width, const int *dims);
+
+/* Whether a row of an input may have these dimensions. */
+extern bool rows_match_dims(const Port *port, const int *dims);
 
 /* Rows that a run can have when somebody wants so many. */
 extern int	rows_limit(const RowBatch *batch, int wanted);

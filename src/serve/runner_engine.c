@@ -33,8 +33,9 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
-/* File descriptors that a runner takes here: memory, socket, wait set. */
-#define RUNNER_FILES	3
+/* File descriptors that a runner takes here, the memory and the socket; the set
+ * of events counts its own. */
+#define RUNNER_FILES	2
 
 /* How long a run that was asked to stop may take for it. */
 #define STOP_MS			150
@@ -42,39 +43,51 @@
 static struct
 {
 	pid_t		pid;			/* 0 when there is none */
+	int			files;			/* that the server counts */
 	int			socket;
 	int			memory;
 	Exchange   *exchange;
 	WaitEventSet *events;
 	unsigned	request;
 	bool		spins;
-	uint64		used;			/* of the parts, at most, since they were trimmed */
+	uint64		outputs;		/* bytes that they had at most, since they were
+								 * trimmed */
 	char	   *library;		/* what it was started with */
 	int			memory_limit;
-}			runner;
+}			runner = {.socket = -1,.memory = -1};
 
 /* ---------- the end of a runner ---------- */
 
-/* Lets go of it, whatever is left; returns how it ended, as waitpid tells. */
+/* Lets go of it, of whatever there is when it is not there yet or no more;
+ * returns how it ended, as waitpid tells. */
 static int
 end_runner(void)
 {
 	int			status = 0;
 
-	if (runner.pid == 0)
-		return 0;
-	kill(runner.pid, SIGKILL);
-	while (waitpid(runner.pid, &status, 0) < 0 && errno == EINTR)
-		;
+	if (runner.pid != 0)
+	{
+		kill(runner.pid, SIGKILL);
+		while (waitpid(runner.pid, &status, 0) < 0 && errno == EINTR)
+			;
+	}
 	runner.pid = 0;
 	if (runner.events != NULL)
 		FreeWaitEventSet(runner.events);
 	runner.events = NULL;
-	munmap(runner.exchange, EXCHANGE_SIZE);
-	close(runner.socket);
-	close(runner.memory);
-	for (int i = 0; i < RUNNER_FILES; i++)
+	if (runner.exchange != NULL)
+		munmap(runner.exchange, EXCHANGE_SIZE);
+	runner.exchange = NULL;
+	if (runner.socket >= 0)
+		close(runner.socket);
+	if (runner.memory >= 0)
+		close(runner.memory);
+	runner.socket = runner.memory = -1;
+	while (runner.files > 0)
+	{
 		ReleaseExternalFD();
+		runner.files--;
+	}
 	return status;
 }
 
@@ -149,18 +162,16 @@ abandon(void)
 		end_runner();
 }
 
-/* Takes what woke us; false when nobody is there any more. */
+/* Takes what woke us, and no more, as a runner could send forever; false when
+ * nobody is there any more. */
 static bool
 drain_socket(void)
 {
 	char		bytes[16];
-	ssize_t		n;
+	ssize_t		n = recv(runner.socket, bytes, sizeof(bytes), MSG_DONTWAIT);
 
-	do
-	{
-		n = recv(runner.socket, bytes, sizeof(bytes), MSG_DONTWAIT);
-	} while (n > 0 || (n < 0 && errno == EINTR));
-	return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+	return n > 0 ||
+		(n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR));
 }
 
 static void
@@ -210,7 +221,9 @@ await_answer(void)
 
 /* ---------- requests ---------- */
 
-/* Sends a byte, with a file when there is one. */
+/* Sends a byte, with a file when there is one.  A runner that does not take them
+ * is not waited for: it has enough of them to wake up from, and when it is to
+ * have a file, it is ended. */
 static void
 send_message(int file)
 {
@@ -239,9 +252,9 @@ send_message(int file)
 	}
 	do
 	{
-		n = sendmsg(runner.socket, &message, MSG_NOSIGNAL);
+		n = sendmsg(runner.socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
-	if (n < 0)
+	if (n < 0 && (file >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)))
 		runner_died();
 }
 
@@ -261,6 +274,9 @@ request(ExchangeCommand command, uint32 number, int file)
 	await_answer();
 }
 
+/* A number in the shared memory, taken once: the runner may change it any time. */
+#define TAKE(field) (*(volatile __typeof__(field) *) &(field))
+
 /* What the runner says went wrong, as it may have any bytes. */
 static Problem *
 copy_problem(void)
@@ -277,16 +293,12 @@ copy_problem(void)
 static void
 take_files(void)
 {
-	for (int i = 0; i < RUNNER_FILES; i++)
+	for (; runner.files < RUNNER_FILES; runner.files++)
 		if (!AcquireExternalFD())
-		{
-			while (i-- > 0)
-				ReleaseExternalFD();
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 					 errmsg("too many files are open to start a model runner"),
 					 errhint("Increase max_files_per_process or the system's limit.")));
-		}
 }
 
 /* Memory that neither side can make smaller under the other's feet. */
@@ -362,8 +374,9 @@ move_up(int *file)
 	return moved;
 }
 
+/* The same with what it finds; returns what is wrong, as errno has it. */
 static int
-try_start(void)
+spawn_with_files(void)
 {
 	int			sockets[2];
 	int			result;
@@ -395,44 +408,18 @@ make_events(void)
 	AddWaitEventToSet(runner.events, WL_SOCKET_READABLE, runner.socket, NULL, NULL);
 }
 
-static void
-forget_half_started(void)
-{
-	if (runner.exchange != NULL)
-		munmap(runner.exchange, EXCHANGE_SIZE);
-	if (runner.socket >= 0)
-		close(runner.socket);
-	if (runner.memory >= 0)
-		close(runner.memory);
-	for (int i = 0; i < RUNNER_FILES; i++)
-		ReleaseExternalFD();
-}
-
 /* Starting is a request too, so that the answer says whether the library could
  * be opened. */
 static void
-start_runner(void)
+try_start(void)
 {
-	static bool registered = false;
-	int			result;
 	Problem    *problem;
+	int			result;
 
-	if (!registered)
-		on_proc_exit(end_runner_at_exit, (Datum) 0);
-	registered = true;
 	take_files();
-	if (runner.library != NULL)
-		pfree(runner.library);
-	runner.library = MemoryContextStrdup(TopMemoryContext, serve_library);
-	runner.memory_limit = serve_memory_limit;
-	runner.spins = sysconf(_SC_NPROCESSORS_ONLN) > 1;
-	runner.used = 0;
-	runner.exchange = NULL;
-	runner.socket = runner.memory = -1;
-	result = try_start();
+	result = spawn_with_files();
 	if (result != 0)
 	{
-		forget_half_started();
 		errno = result;
 		ereport(ERROR,
 				(errcode_for_file_access(),
@@ -443,8 +430,36 @@ start_runner(void)
 	if (runner.exchange->good)
 		return;
 	problem = copy_problem();
-	end_runner();
 	engine_missing(problem);
+}
+
+/* There is a runner only after it has said that it is ready: one that was
+ * started for nobody would look as if it had the models of the one before. */
+static void
+start_runner(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		on_proc_exit(end_runner_at_exit, (Datum) 0);
+	registered = true;
+	if (runner.library != NULL)
+		pfree(runner.library);
+	runner.library = NULL;
+	runner.library = MemoryContextStrdup(TopMemoryContext, serve_library);
+	runner.memory_limit = serve_memory_limit;
+	runner.spins = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+	runner.outputs = 0;
+	PG_TRY();
+	{
+		try_start();
+	}
+	PG_CATCH();
+	{
+		(void) end_runner();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }
 
 static bool
@@ -473,7 +488,7 @@ runner_load(uint32 number, int file, uint64 size, int threads,
 	request(EXCHANGE_LOAD, number, file);
 	if (!runner.exchange->good)
 		engine_failed("load", copy_problem());
-	bytes = *(volatile uint64 *) &runner.exchange->bytes;
+	bytes = TAKE(runner.exchange->bytes);
 	*ports_size = Min(bytes, EXCHANGE_PART);
 	return (char *) runner.exchange + EXCHANGE_OUTPUTS;
 }
@@ -499,14 +514,13 @@ read_output(const PlacedTensor *from, uint64 limit, ServedTensor *to)
 	if (!placed_read(from, memory, limit, to))
 		elog(ERROR, "model runner gave a value that does not exist");
 	if (to->data != NULL)
-		runner.used = Max(runner.used, (char *) to->data + to->bytes - memory);
+		runner.outputs = Max(runner.outputs, (char *) to->data + to->bytes - memory);
 }
 
 static void
 write_input(const ServedTensor *from, PlacedTensor *to)
 {
 	placed_write(from, runner_inputs(), to);
-	runner.used = Max(runner.used, to->offset + to->bytes);
 }
 
 static int
@@ -522,8 +536,12 @@ runner_run(uint32 number, const ServedTensor *inputs, int ninputs,
 	exchange->max_output = limit;
 	request(EXCHANGE_RUN, number, -1);
 	if (!exchange->good)
+	{
+		/* It does not say what it had put there until then. */
+		runner.outputs = limit;
 		engine_failed("run", copy_problem());
-	noutputs = *(volatile uint32 *) &exchange->noutputs;
+	}
+	noutputs = TAKE(exchange->noutputs);
 	noutputs = Min(noutputs, ORT_MAX_PORTS);
 	for (uint32 i = 0; i < noutputs; i++)
 		read_output(&exchange->outputs[i], limit, &outputs[i]);
@@ -531,15 +549,21 @@ runner_run(uint32 number, const ServedTensor *inputs, int ninputs,
 }
 
 static void
-runner_trim(uint64 above)
+give_back(uint64 part, uint64 used, uint64 above)
 {
-	if (runner.pid == 0 || runner.used <= above)
+	if (used > above)
+		(void) fallocate(runner.memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+						 part + above, EXCHANGE_PART - above);
+}
+
+static void
+runner_trim(uint64 inputs, uint64 above)
+{
+	if (runner.pid == 0)
 		return;
-	(void) fallocate(runner.memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-					 EXCHANGE_INPUTS + above, EXCHANGE_PART - above);
-	(void) fallocate(runner.memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-					 EXCHANGE_OUTPUTS + above, EXCHANGE_PART - above);
-	runner.used = 0;
+	give_back(EXCHANGE_INPUTS, inputs, above);
+	give_back(EXCHANGE_OUTPUTS, runner.outputs, above);
+	runner.outputs = 0;
 }
 
 const Engine engine_runner = {

@@ -32,6 +32,7 @@ static struct
 	Session    *session;
 	char	   *space;
 	uint64		used;
+	uint64		most_used;		/* by a run of this transaction */
 	ServedTensor inputs[ORT_MAX_PORTS];
 	ServedTensor outputs[ORT_MAX_PORTS];
 	int			noutputs;
@@ -69,10 +70,13 @@ drop(Session *session)
 static void
 trim_at_end(XactEvent event, void *argument)
 {
-	if (engine != NULL && (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
-						   event == XACT_EVENT_PARALLEL_COMMIT ||
-						   event == XACT_EVENT_PARALLEL_ABORT))
-		engine->trim(KEPT_TENSORS);
+	if (engine == NULL ||
+		!(event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
+		  event == XACT_EVENT_PARALLEL_COMMIT ||
+		  event == XACT_EVENT_PARALLEL_ABORT))
+		return;
+	engine->trim(work.most_used, KEPT_TENSORS);
+	work.most_used = 0;
 }
 
 /* The engine that the settings say, running. */
@@ -87,6 +91,8 @@ ready_engine(void)
 	{
 		while (!dlist_is_empty(&sessions))
 			drop(dlist_head_element(Session, node, &sessions));
+		if (engine != NULL)
+			engine->trim(work.most_used, 0);
 		engine = wanted;
 	}
 	if (!engine->start())
@@ -224,6 +230,7 @@ session_input(Session *session, int i, const TensorShape *shape, uint64 bytes)
 				 errdetail("They may have 1 GB."),
 				 errhint("Predict fewer rows at once.")));
 	work.used = start + bytes;
+	work.most_used = Max(work.most_used, work.used);
 	input->shape.type = shape->type;
 	input->shape.ndim = shape->ndim;
 	memcpy(input->shape.dims, shape->dims, shape->ndim * sizeof(int64));

@@ -29,7 +29,8 @@ target_of_name(Target *target, const char *ref)
 	target->key.threads = serve_threads;
 }
 
-/* What is read of the model on the way is freed. */
+/* What is read of the model on the way is freed, also when it fails: there may
+ * be many who try again. */
 static Session *
 load(Target *target)
 {
@@ -37,13 +38,20 @@ load(Target *target)
 												  "modelopt model to run",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(context);
-	Session    *session;
+	Session    *session = NULL;
 
-	session = session_load(&target->key, target->is_version ?
-						   repo_open_served(&target->version) :
-						   DatumGetModel(target->value));
-	MemoryContextSwitchTo(previous);
-	MemoryContextDelete(context);
+	PG_TRY();
+	{
+		session = session_load(&target->key, target->is_version ?
+							   repo_open_served(&target->version) :
+							   DatumGetModel(target->value));
+	}
+	PG_FINALLY();
+	{
+		MemoryContextSwitchTo(previous);
+		MemoryContextDelete(context);
+	}
+	PG_END_TRY();
 	return session;
 }
 

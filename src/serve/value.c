@@ -72,7 +72,8 @@ elements_fit(int type, int64_t count, uint64_t bytes)
 	return elements_bytes(type, count, &needed) && needed == bytes;
 }
 
-/* Each number is taken once, and what is looked at is the copy. */
+/* Each number is taken once, and what is looked at is the copy, which a compiler
+ * is not to do without. */
 bool
 placed_read(const PlacedTensor *placed, char *memory, uint64_t size,
 			ServedTensor *found)

@@ -38,7 +38,7 @@ def save(model, name):
 
 
 def classifier(name, labels):
-    """Trained on the irises, with the given labels; yields cases."""
+    """Trained on the irises, with the given labels; yields a case."""
     features, numbers = load_iris(return_X_y=True)
     features = features.astype(numpy.float32)
     net = LogisticRegression(max_iter=1000)
@@ -47,7 +47,7 @@ def classifier(name, labels):
                  options={"zipmap": True}), name)
     flowers = numpy.array(FLOWERS, dtype=numpy.float32)
     found = net.predict_proba(flowers)
-    yield name, name, {"X": flowers.tolist()}, {
+    yield labels[0].__class__.__name__ + " labels", name, {"X": flowers.tolist()}, {
         "output_label": net.predict(flowers).tolist(),
         "output_probability": [
             {str(label): float(p) for label, p in zip(net.classes_, row)}
@@ -90,8 +90,8 @@ def array(element, values):
 
 
 def sequences(name, element, rows):
-    """Parts of different lengths turned round, and how many there are; yields
-    cases."""
+    """A sequence and a tensor more, how many there were, and one of none;
+    yields cases."""
     sequence = helper.make_sequence_type_proto
     graph(name, [helper.make_node("SequenceEmpty", [], ["none"],
                                   dtype=element),
@@ -136,12 +136,31 @@ def optionals(name):
                 "has_sequence": parts is not None, "same": parts})
 
 
+def make_map(name):
+    """Takes a map, which nothing is given as."""
+    model = helper.make_model(
+        helper.make_graph(
+            [helper.make_node("DictVectorizer", ["words"], ["counts"],
+                              domain="ai.onnx.ml",
+                              string_vocabulary=["ham", "spam"])],
+            "values",
+            [helper.make_value_info("words", helper.make_map_type_proto(
+                TensorProto.STRING, helper.make_tensor_type_proto(
+                    TensorProto.FLOAT, [])))],
+            [helper.make_tensor_value_info("counts", TensorProto.FLOAT,
+                                           [1, 2])]),
+        ir_version=8, opset_imports=[helper.make_opsetid("", 18),
+                                     helper.make_opsetid("ai.onnx.ml", 3)])
+    save(model, name)
+
+
 def main():
+    make_map("map.onnx")
     cases = [
         *classifier("iris_strings.onnx", SPECIES),
         *classifier("iris_numbers.onnx", [2, 2 ** 53 + 1, 30]),
         *sequences("sequence_f32.onnx", TensorProto.FLOAT,
-                   {"some": [[1, 2], [], [0.5]], "no parts": []}),
+                   {"parts": [[1, 2], [], [0.5]], "no parts": []}),
         *sequences("sequence_string.onnx", TensorProto.STRING,
                    {"texts": [["", "ß"], ["a\"b"]], "no texts": []}),
         *optionals("optional.onnx")]

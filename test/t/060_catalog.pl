@@ -51,6 +51,9 @@ is(query('catalog', qq{
 is(query('catalog', qq{
 	SELECT oid::regprocedure FROM ($FUNCTIONS) f WHERE $RUNS AND proparallel <> 's' AND NOT $QUERIES}), '',
 	'and safe in parallel workers, but for what runs a query');
+is(query('catalog', qq{
+	SELECT oid::regprocedure FROM ($FUNCTIONS) f WHERE $QUERIES AND proparallel <> 'u'}), '',
+	'which may write, or call what may not be in a parallel query at all');
 is(query('catalog', qq{SELECT oid::regprocedure FROM ($FUNCTIONS) f WHERE proparallel <> 's' AND NOT $RUNS}),
 	'model_save(model,text,text,text)', 'what does not write is safe in parallel workers');
 

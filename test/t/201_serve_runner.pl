@@ -20,7 +20,8 @@ query('runners', $rows);
 query('runners', q{
 	CREATE TABLE zoo AS SELECT name, model_read(data) AS m, inputs FROM runs
 		WHERE name IN ('A MaxPool of minutes', 'A Loop without an end', 'NaN and infinities pass',
-			'Div of the least int64 by -1');
+			'Div of the least int64 by -1', 'Div of the least int64 by -1 of constants', 'Texts for two thousand million rows',
+			'A label that no double is');
 });
 my $QUICK = q{SELECT predict_json(m, inputs) FROM zoo WHERE name = 'NaN and infinities pass';};
 my $RIGHT = '{"y": ["NaN", "Infinity", "-Infinity"]}';
@@ -84,6 +85,12 @@ sub start_long
 }
 
 my ($session, $backend, $runner) = start_session();
+
+is($session->run(q{SELECT label FROM zoo, classify(m, '{0.25,0.75}'::real[]) WHERE name = 'A label that no double is';}),
+	'9007199254740993', 'a label has all of its digits');
+like($session->run(q{SELECT predict(m, '{a}'::text[]) FROM zoo WHERE name = 'Texts for two thousand million rows';}),
+	qr/ERROR:  54000: inputs of a prediction are too large/, 'rows that a model wants without an end are not made up');
+cmp_ok((proc($backend, 'status') =~ /^VmHWM:\s+(\d+) kB/m)[0], '<', 1 << 20, 'in any memory');
 
 # ---------- what it may do ----------
 
@@ -169,6 +176,18 @@ is(scalar children($backend), 0, 'without another one');
 like($session->run(q{SET statement_timeout = 300; SELECT predict_json(m, inputs) FROM zoo WHERE name = 'A Loop without an end';
 	RESET statement_timeout;}), qr/ERROR:  57014: /, 'a loop without an end can be cancelled there');
 is($session->run($QUICK), $RIGHT, 'after which the session predicts');
+# An interrupt that asks for something else is no end of the run.
+my $LOOP = q{SELECT predict_json(m, inputs) FROM zoo WHERE name = 'A Loop without an end';};
+$session->start($LOOP);
+ok(comes_true(sub { (proc($backend, 'stat') =~ /\) (\S)/)[0] eq 'R' }), 'a loop runs in it');
+query('runners', "SELECT pg_log_backend_memory_contexts($backend) FROM generate_series(1, 3), pg_sleep(0.1)");
+select undef, undef, undef, 0.5;
+is(query('runners', "SELECT state FROM pg_stat_activity WHERE pid = $backend"), 'active', 'which goes on when the session is asked for its memory');
+query('runners', "SELECT pg_cancel_backend($backend)");
+like($session->finish, qr/^ERROR:  57014: /, 'until it is cancelled');
+is($session->run($QUICK), $RIGHT, 'and the session predicts');
+like($session->run("SET modelopt.run_memory_limit = '2GB'; $QUICK RESET modelopt.run_memory_limit;"),
+	qr/ERROR:  55000: modelopt\.run_memory_limit cannot change any more/, 'the limit of an open runtime stays');
 SKIP:
 {
 	my $result = $session->run(q{SELECT predict_json(m, inputs) FROM zoo WHERE name = 'Div of the least int64 by -1';});
@@ -177,6 +196,13 @@ SKIP:
 	like($session->run($QUICK), qr/ERROR:  55000: ONNX Runtime is not usable any more in this session/, 'which says what is broken');
 	is($session->run("RESET modelopt.run_mode; $QUICK SELECT pg_backend_pid();"), "$RIGHT\n$backend", 'the session goes on with a runner');
 }
+$session->quit;
+$session = Session->new('runners');
+$backend = $session->run('SELECT pg_backend_pid();');
+# An answer where the processor or the runtime divides by -1.
+like($session->run(q{SET modelopt.run_mode = inprocess; SELECT predict_json(m, inputs) FROM zoo WHERE name = 'Div of the least int64 by -1 of constants';}),
+	qr/^(?:\{|ERROR:  (?:22P01|38000): )/, 'such a division while the model is loaded is an error too');
+is($session->run('SELECT pg_backend_pid();'), $backend, 'and the session lives');
 $session->quit;
 
 # ---------- the library ----------

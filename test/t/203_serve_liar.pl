@@ -54,8 +54,19 @@ $server->on(sub {
 	like($tell->('a failure without an end', $JSON), qr/ERROR:  38000: could not load model\nDETAIL:  [^\n]*x{1000}/, 'a failure without an end');
 	like($tell->('a closed socket', $JSON), qr/ERROR:  38000: model runner ended /, 'a closed socket');
 	like($tell->('another answer', $JSON), qr/^\{"y": \[1, 2\]\}$|ERROR:  /, 'another answer');
-	like($session->run("SET modelopt.onnxruntime_library = 'nothing'; SET statement_timeout = 200; $JSON RESET statement_timeout;"),
-		qr/ERROR:  57014: /, 'nothing');
+	for my $silence ('nothing', 'messages without an end')
+	{
+		like($session->run("SET modelopt.onnxruntime_library = '$silence'; SET statement_timeout = 200; $JSON RESET statement_timeout;"),
+			qr/ERROR:  57014: /, $silence);
+	}
+	is($tell->('deaf ears', q{DO $$ BEGIN FOR i IN 1 .. 5000 LOOP PERFORM predict(m, '{1,2}'::real[]) FROM zoo; END LOOP; END $$; SELECT 1;}), '1',
+		'deaf ears');
+	# Between two batches the model goes for another one, and is loaded anew.
+	like($tell->('inputs from the fifth load on', q{SET modelopt.cache_size = 0;
+		CREATE FUNCTION others(i bigint) RETURNS real[] LANGUAGE sql AS $$ SELECT predict(prune(m, 1.0), ARRAY[i, 1]::real[]) FROM zoo $$;
+		SELECT r.* FROM zoo, predict_rows(m, 'SELECT i, others(i) FROM generate_series(1, 6) i', batch_size => 2) r;
+		RESET modelopt.cache_size;}),
+		qr/ERROR:  XX000: model runner says now that the model takes something else/, 'inputs from the fifth load on');
 	is($tell->('the truth', $JSON), '{"y": [1, 2]}', 'and the truth again');
 	is($session->run('SELECT pg_backend_pid();'), $backend, 'all in one session');
 

@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "serve/exchange.h"
@@ -53,11 +54,26 @@ volunteer_for_oom(void)
 	close(file);
 }
 
+/* Closes what the server had open; older systems have no call for all of it. */
+static void
+close_others(void)
+{
+	long		most = sysconf(_SC_OPEN_MAX);
+
+#ifdef SYS_close_range
+	if (syscall(SYS_close_range, RUNNER_MEMORY + 1, ~0U, 0) == 0)
+		return;
+#endif
+	for (long file = RUNNER_MEMORY + 1; file < most; file++)
+		close(file);
+}
+
 bool
 prison_limit(uint64_t memory)
 {
 	volunteer_for_oom();
-	if (close_range(RUNNER_MEMORY + 1, ~0U, 0) != 0 || chdir("/") != 0)
+	close_others();
+	if (chdir("/") != 0)
 		return false;
 	return limit(RLIMIT_DATA, memory) && limit(RLIMIT_CORE, 0) &&
 		limit(RLIMIT_FSIZE, 0) && limit(RLIMIT_MEMLOCK, 0) &&
@@ -93,9 +109,11 @@ allow_calls(scmp_filter_ctx filter)
 		if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0) != 0)
 			return false;
 
-	/* Memory, but none that could be run. */
-	if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-						 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) != 0 ||
+	/* Memory, but none that could be run, and none that the limit does not
+	 * count: what is shared, and stacks that grow. */
+	if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+						 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
+						 SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_TYPE | MAP_GROWSDOWN, MAP_PRIVATE)) != 0 ||
 		seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
 						 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) != 0)
 		return false;

@@ -171,7 +171,7 @@ load(unsigned number)
 	unload(number);
 	while (sent_file < 0)
 		take_message();
-	bytes = mmap(NULL, exchange->size, PROT_READ, MAP_SHARED, sent_file, 0);
+	bytes = mmap(NULL, exchange->size, PROT_READ, MAP_PRIVATE, sent_file, 0);
 	close(sent_file);
 	sent_file = -1;
 	if (bytes == MAP_FAILED)

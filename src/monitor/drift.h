@@ -134,27 +134,4 @@ extern bool drift_has_pending(void);
 /* Frees references that nobody can have any more. */
 extern void drift_at_transaction_end(void);
 
-/* ---------- drift_profile.c ---------- */
-
-/* What a feature is like: a row of drift_feature. */
-typedef struct DriftProfile
-{
-	bool		categorical;
-	int			nedges;
-	double		edges[DRIFT_MAX_BINS];
-	int			ncategories;
-	char	   *categories[DRIFT_MAX_CATEGORIES];
-	int			bins;
-	DriftCell	cells[DRIFT_MAX_CELLS];
-	int64		count;			/* finite values, which the rest is of */
-	double		mean;
-	double		deviation;
-	double		minimum;
-	double		maximum;
-} DriftProfile;
-
-/* Sorts the values. */
-extern void drift_profile_numbers(DriftProfile *profile, double *values, int64 n,
-								  const DriftCell extras[DRIFT_EXTRAS], bool is_output);
-
 #endif							/* MODELOPT_MONITOR_DRIFT_H */

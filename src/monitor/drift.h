@@ -5,8 +5,8 @@
  * A reference says for each feature, which is an input's or an output's column,
  * between which edges (or for which categories) values are counted.  It is rows
  * of modelopt_private.drift_reference and drift_feature; drift_reference.c has
- * those of the versions that this backend serves, and counts.  drift_shared.c
- * adds up, in windows of time.
+ * those of the versions that this backend serves, drift_observe.c counts, and
+ * drift_shared.c adds up, in windows of time.
  */
 #ifndef MODELOPT_MONITOR_DRIFT_H
 #define MODELOPT_MONITOR_DRIFT_H
@@ -122,12 +122,14 @@ extern bool drift_save(bool (*put) (void *file, const void *bytes, Size n), void
 extern bool drift_restore(bool (*get) (void *file, void *bytes, Size n), void *file,
 						  uint32 slots, bool restore);
 
-/* ---------- drift_reference.c ---------- */
+/* ---------- drift_observe.c ---------- */
 
 /* Adds what this backend has counted to shared memory; without wait, if it is
  * much or has waited long. */
 extern void drift_flush(bool wait);
 extern bool drift_has_pending(void);
+
+/* ---------- drift_reference.c ---------- */
 
 /* Frees references that nobody can have any more. */
 extern void drift_at_transaction_end(void);

@@ -15,13 +15,9 @@
 #include "compat.h"
 
 #include "miscadmin.h"
-#include "monitor/drift.h"
+#include "monitor/drift_pages.h"
 #include "storage/shmem.h"
 #include "utils/memutils.h"
-
-#define PAGE_CELLS 14			/* ten bins and the extras */
-#define MAX_PAGES_OF_SLOT ((DRIFT_MAX_CELLS + PAGE_CELLS - 1) / PAGE_CELLS)
-#define NO_PAGE (-1)
 
 typedef struct DriftSlot
 {
@@ -40,86 +36,17 @@ typedef struct DriftShared
 {
 	LWLock	   *lock;
 	int			tranche;
-	int			npages;
-	int			free_page;		/* first of a list */
-	int			free_pages;
 	int64		dropped;		/* features that there was no room for */
 } DriftShared;
 
 static DriftShared *drift = NULL;
 static HTAB *slots = NULL;
-static char *pages = NULL;
 
-/* ---------- pages ---------- */
-
+/* Each takes a page at least. */
 static int
-ring_size(void)
+max_slots(void)
 {
-	return monitor_drift_windows + 1;
-}
-
-static Size
-page_bytes(void)
-{
-	return MAXALIGN(sizeof(int64) + (Size) ring_size() * PAGE_CELLS * sizeof(DriftCell));
-}
-
-static int
-page_count(void)
-{
-	return Max((int) ((Size) monitor_drift_memory * 1024 / (page_bytes() + sizeof(DriftSlot))), 1);
-}
-
-/* The number of the next page, of the slot or of the free ones. */
-static int64 *
-page_next(int page)
-{
-	return (int64 *) (pages + page * page_bytes());
-}
-
-static DriftCell *
-page_cells(int page)
-{
-	return (DriftCell *) (page_next(page) + 1);
-}
-
-static int
-values_per_page(void)
-{
-	return (int) ((page_bytes() - sizeof(int64)) / sizeof(double));
-}
-
-static void
-free_pages(int first)
-{
-	while (first != NO_PAGE)
-	{
-		int			next = (int) *page_next(first);
-
-		*page_next(first) = drift->free_page;
-		drift->free_page = first;
-		drift->free_pages++;
-		first = next;
-	}
-}
-
-/* A list of zeroed pages; there are enough. */
-static int
-take_pages(int n)
-{
-	int			list = NO_PAGE;
-
-	for (int i = 0; i < n; i++)
-	{
-		int			page = drift->free_page;
-
-		drift->free_page = (int) *page_next(page);
-		drift->free_pages--;
-		memset(pages + page * page_bytes(), 0, page_bytes());
-		*page_next(page) = list;
-		list = page;
-	}
-	return list;
+	return drift_page_count(sizeof(DriftSlot));
 }
 
 Size
@@ -127,8 +54,8 @@ drift_bytes(void)
 {
 	Size		bytes = MAXALIGN(sizeof(DriftShared));
 
-	bytes = add_size(bytes, hash_estimate_size(page_count(), sizeof(DriftSlot)));
-	return add_size(bytes, MAXALIGN(mul_size(page_count(), page_bytes())));
+	bytes = add_size(bytes, hash_estimate_size(max_slots(), sizeof(DriftSlot)));
+	return add_size(bytes, drift_pages_bytes(max_slots()));
 }
 
 /* The caller registers the tranche's name. */
@@ -138,8 +65,8 @@ drift_take_memory(LWLock *lock)
 	HASHCTL		layout = {.keysize = sizeof(DriftKey), .entrysize = sizeof(DriftSlot)};
 	bool		found;
 
-	pages = ShmemInitStruct("modelopt drift pages", mul_size(page_count(), page_bytes()), &found);
-	slots = ShmemInitHash("modelopt drift slots", page_count(), page_count(), &layout,
+	drift_take_pages_memory(max_slots());
+	slots = ShmemInitHash("modelopt drift slots", max_slots(), max_slots(), &layout,
 						  HASH_ELEM | HASH_BLOBS);
 	drift = ShmemInitStruct("modelopt drift", sizeof(DriftShared), &found);
 	if (!found)
@@ -147,35 +74,19 @@ drift_take_memory(LWLock *lock)
 		memset(drift, 0, sizeof(DriftShared));
 		drift->lock = lock;
 		drift->tranche = monitor_shared->entry_tranche;
-		drift->npages = page_count();
-		drift->free_page = NO_PAGE;
-		for (int page = drift->npages - 1; page >= 0; page--)
-		{
-			*page_next(page) = NO_PAGE;
-			free_pages(page);
-		}
 	}
 }
 
 /* ---------- slots ---------- */
 
-static int
-pages_for(int cells, int wanted)
-{
-	int			per_page = cells > 0 ? PAGE_CELLS : values_per_page();
-	int			needed = cells > 0 ? cells : wanted;
-
-	return needed / per_page + (needed % per_page > 0);
-}
-
 static DriftSlot *
 enter_slot(const DriftKey *key, int cells, int wanted)
 {
-	int			npages = pages_for(cells, wanted);
+	int			npages = drift_pages_for(cells, wanted);
 	DriftSlot  *slot;
 	bool		found;
 
-	if (npages > drift->free_pages)
+	if (npages > drift_pages_left())
 		return NULL;
 	slot = hash_search(slots, key, HASH_ENTER_NULL, &found);
 	if (slot == NULL)
@@ -184,14 +95,14 @@ enter_slot(const DriftKey *key, int cells, int wanted)
 	LWLockInitialize(&slot->lock, drift->tranche);
 	slot->cells = cells;
 	slot->wanted = wanted;
-	slot->first_page = take_pages(npages);
+	slot->first_page = drift_take_pages(npages);
 	return slot;
 }
 
 static void
 remove_slot(DriftSlot *slot)
 {
-	free_pages(slot->first_page);
+	drift_free_pages(slot->first_page);
 	(void) hash_search(slots, &slot->key, HASH_REMOVE, NULL);
 }
 
@@ -275,9 +186,9 @@ drift_forget_database(void)
 static int
 ring_place(int64 window)
 {
-	int			place = (int) (window % ring_size());
+	int			place = (int) (window % drift_ring_size());
 
-	return place < 0 ? place + ring_size() : place;
+	return place < 0 ? place + drift_ring_size() : place;
 }
 
 /* Cell number i of a window in the ring. */
@@ -286,16 +197,16 @@ slot_cell(DriftSlot *slot, int window, int i)
 {
 	int			page = slot->first_page;
 
-	for (int n = i / PAGE_CELLS; n > 0; n--)
-		page = (int) *page_next(page);
-	return &page_cells(page)[window * PAGE_CELLS + i % PAGE_CELLS];
+	for (int n = i / DRIFT_PAGE_CELLS; n > 0; n--)
+		page = (int) *drift_page_next(page);
+	return &drift_page_cells(page)[window * DRIFT_PAGE_CELLS + i % DRIFT_PAGE_CELLS];
 }
 
 static void
 clear_window(DriftSlot *slot, int window)
 {
-	for (int page = slot->first_page; page != NO_PAGE; page = (int) *page_next(page))
-		memset(&page_cells(page)[window * PAGE_CELLS], 0, PAGE_CELLS * sizeof(DriftCell));
+	for (int page = slot->first_page; page != DRIFT_NO_PAGE; page = (int) *drift_page_next(page))
+		memset(&drift_page_cells(page)[window * DRIFT_PAGE_CELLS], 0, DRIFT_PAGE_CELLS * sizeof(DriftCell));
 }
 
 static int64
@@ -315,10 +226,10 @@ turn(DriftSlot *slot, TimestampTz now)
 	int64		passed = window - slot->window;
 
 	if (slot->window_seconds != monitor_drift_window)
-		passed = ring_size();
+		passed = drift_ring_size();
 	else if (passed <= 0)
 		return;
-	for (int64 i = 0; i < Min(passed, ring_size()); i++)
+	for (int64 i = 0; i < Min(passed, drift_ring_size()); i++)
 		clear_window(slot, ring_place(window - i));
 	slot->window = window;
 	slot->window_seconds = monitor_drift_window;
@@ -388,7 +299,7 @@ drift_add_values(const DriftKey *key, const double *values, int n,
 {
 	bool		busy;
 	DriftSlot  *slot = acquire_slot(key, LW_EXCLUSIVE, true, &busy);
-	int			per_page = values_per_page();
+	int			per_page = drift_values_per_page();
 
 	if (slot == NULL)
 		return false;
@@ -397,8 +308,8 @@ drift_add_values(const DriftKey *key, const double *values, int n,
 		int			page = slot->first_page;
 
 		for (int j = slot->collected / per_page; j > 0; j--)
-			page = (int) *page_next(page);
-		((double *) page_cells(page))[slot->collected++ % per_page] = values[i];
+			page = (int) *drift_page_next(page);
+		((double *) drift_page_cells(page))[slot->collected++ % per_page] = values[i];
 	}
 	for (int i = 0; i < DRIFT_EXTRAS; i++)
 		slot->extras[i].count += extras[i].count;
@@ -432,11 +343,11 @@ copy_slot(DriftSlot *slot, DriftCounts *copy, TimestampTz now, int64 min_rows)
 	copy->window_start = window * monitor_drift_window * USECS_PER_SEC;
 	if (slot->cells == 0 || slot->window_seconds != monitor_drift_window)
 		return;
-	for (int64 i = 0; i < ring_size(); i++)
+	for (int64 i = 0; i < drift_ring_size(); i++)
 	{
 		copy->window_start = (window - i) * monitor_drift_window * USECS_PER_SEC;
 		/* A window that nothing was counted in yet is not in the ring. */
-		if (window - i > slot->window || slot->window - (window - i) >= ring_size())
+		if (window - i > slot->window || slot->window - (window - i) >= drift_ring_size())
 			continue;
 		for (int j = 0; j < slot->cells; j++)
 		{
@@ -485,7 +396,7 @@ drift_copy_all(int *count, int64 min_rows)
 int
 drift_copy_values(const DriftKey *key, double **values, DriftCell extras[DRIFT_EXTRAS])
 {
-	int			per_page = values_per_page();
+	int			per_page = drift_values_per_page();
 	double	   *copy;
 	DriftSlot  *slot;
 	bool		busy;
@@ -511,8 +422,8 @@ drift_copy_values(const DriftKey *key, double **values, DriftCell extras[DRIFT_E
 		for (int i = 0; i < n; i++)
 		{
 			if (i > 0 && i % per_page == 0)
-				page = (int) *page_next(page);
-			copy[i] = ((double *) page_cells(page))[i % per_page];
+				page = (int) *drift_page_next(page);
+			copy[i] = ((double *) drift_page_cells(page))[i % per_page];
 		}
 		memcpy(extras, slot->extras, sizeof(slot->extras));
 	}
@@ -534,7 +445,7 @@ drift_clear(int64 reference)
 		if (slot->key.database != MyDatabaseId ||
 			(reference != 0 && slot->key.reference != reference))
 			continue;
-		for (int i = 0; i < ring_size() && slot->cells > 0; i++)
+		for (int i = 0; i < drift_ring_size() && slot->cells > 0; i++)
 			clear_window(slot, i);
 		slot->collected = 0;
 		memset(slot->extras, 0, sizeof(slot->extras));
@@ -547,8 +458,8 @@ drift_get_info(DriftInfo *info)
 {
 	LWLockAcquire(drift->lock, LW_SHARED);
 	info->slots = hash_get_num_entries(slots);
-	info->pages = drift->npages - drift->free_pages;
-	info->max_pages = drift->npages;
+	info->pages = drift_pages_there() - drift_pages_left();
+	info->max_pages = drift_pages_there();
 	info->dropped = drift->dropped;
 	LWLockRelease(drift->lock);
 }
@@ -576,7 +487,7 @@ drift_saved_slots(void)
 uint32
 drift_saved_bytes(void)
 {
-	return (uint32) (page_bytes() + sizeof(SavedSlot));
+	return (uint32) (drift_page_bytes() + sizeof(SavedSlot));
 }
 
 static bool
@@ -594,9 +505,9 @@ save_slot(DriftSlot *slot, bool (*put) (void *file, const void *bytes, Size n), 
 	memcpy(saved.extras, slot->extras, sizeof(saved.extras));
 	if (!put(file, &saved, sizeof(saved)))
 		return false;
-	for (int page = slot->first_page; page != NO_PAGE; page = (int) *page_next(page))
+	for (int page = slot->first_page; page != DRIFT_NO_PAGE; page = (int) *drift_page_next(page))
 	{
-		if (!put(file, page_cells(page), page_bytes() - sizeof(int64)))
+		if (!put(file, drift_page_cells(page), drift_page_bytes() - sizeof(int64)))
 			return false;
 	}
 	return true;
@@ -625,7 +536,7 @@ saved_slot_fits(const SavedSlot *saved)
 {
 	return saved->cells >= 0 && saved->cells <= DRIFT_MAX_CELLS &&
 		(saved->cells == 0 || saved->cells > DRIFT_EXTRAS) &&
-		saved->wanted >= 0 && saved->wanted <= drift->npages * values_per_page() &&
+		saved->wanted >= 0 && saved->wanted <= drift_pages_there() * drift_values_per_page() &&
 		saved->collected >= 0 && saved->collected <= saved->wanted;
 }
 
@@ -634,18 +545,18 @@ static bool
 restore_pages(const SavedSlot *saved, DriftSlot *slot,
 			  bool (*get) (void *file, void *bytes, Size n), void *file)
 {
-	int			npages = pages_for(saved->cells, saved->wanted);
-	int			page = slot != NULL ? slot->first_page : NO_PAGE;
-	char	   *scratch = palloc(page_bytes());
+	int			npages = drift_pages_for(saved->cells, saved->wanted);
+	int			page = slot != NULL ? slot->first_page : DRIFT_NO_PAGE;
+	char	   *scratch = palloc(drift_page_bytes());
 	bool		good = true;
 
 	for (int i = 0; i < npages && good; i++)
 	{
-		char	   *place = page != NO_PAGE ? (char *) page_cells(page) : scratch;
+		char	   *place = page != DRIFT_NO_PAGE ? (char *) drift_page_cells(page) : scratch;
 
-		good = get(file, place, page_bytes() - sizeof(int64));
-		if (page != NO_PAGE)
-			page = (int) *page_next(page);
+		good = get(file, place, drift_page_bytes() - sizeof(int64));
+		if (page != DRIFT_NO_PAGE)
+			page = (int) *drift_page_next(page);
 	}
 	pfree(scratch);
 	return good;

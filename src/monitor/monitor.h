@@ -142,7 +142,8 @@ monitor_subject(MonitorCall *call, int64 model_id, int32 version)
 		monitor_do_subject(call, model_id, version);
 }
 
-/* Ends the phase that the invocation is in, and begins another. */
+/* Ends the phase that the invocation is in, and begins another; the first began
+ * with the invocation. */
 static inline void
 monitor_enter(MonitorCall *call, MonitorPhase phase)
 {
@@ -174,7 +175,7 @@ monitor_fail(MonitorCall *call)
 		monitor_do_fail(call);
 }
 
-/* ---------- drift (drift_reference.c) ---------- */
+/* ---------- drift (drift_reference.c, drift_observe.c) ---------- */
 
 /* What a version is compared with, until the transaction ends. */
 typedef struct MonitorDrift MonitorDrift;

@@ -330,7 +330,8 @@ leave_phase(MonitorCall *call, int64 now)
 void
 monitor_do_enter(MonitorCall *call, MonitorPhase phase)
 {
-	if (monitor_track_timing)
+	/* The first phase began with the invocation. */
+	if (monitor_track_timing && call->phase != MONITOR_NO_PHASE)
 		leave_phase(call, monitor_clock());
 	call->phase = phase;
 	if (call->outermost)

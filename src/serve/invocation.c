@@ -19,7 +19,7 @@ invocation_run(FunctionCallInfo fcinfo, Datum (*work) (FunctionCallInfo fcinfo))
 
 	if (!monitor_enabled())
 		return work(fcinfo);
-	memset(&own, 0, sizeof(own));
+	own.drift = NULL;
 	monitor_begin(&own.call);
 	invocation = &own;
 	PG_TRY();

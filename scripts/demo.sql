@@ -214,7 +214,7 @@ SELECT * FROM modelopt.audit_verify();
 SELECT modelopt.commit('reader', m, 'with its graph') AS version FROM zoo WHERE name = 'with a graph';
 SELECT modelopt.alias('reader', 'champion', 'reader#1', reason => 'reads well');
 
-SELECT id, label AS truth, (classify('reader@champion', pixels)).* FROM holdout LIMIT 3;
+SELECT id, h.label AS truth, c.* FROM holdout h, classify('reader@champion', pixels) c LIMIT 3;
 
 SELECT id, prediction[1:3] AS first_scores FROM predict_rows('reader@champion', 'SELECT id, pixels FROM holdout') LIMIT 3;
 
@@ -237,6 +237,9 @@ FROM modelopt.stat_models ORDER BY 1, 2;
 
 SELECT status, count(*) AS features, round(max(psi)::numeric, 2) AS most_psi, round(max(psi_noise_floor)::numeric, 2) AS noise_floor
 FROM modelopt.stat_drift WHERE model_name = 'reader' GROUP BY status ORDER BY status;
+
+-- All of it on one page, to open in a browser: psql -At -c "SELECT modelopt.report_html('reader')" > reader.html
+SELECT length(modelopt.report_html('reader')) > 10000 AS page;
 
 \echo
 \echo '==== So it can be asked what may go, and take that ===='

@@ -84,6 +84,7 @@ SELECT pg_typeof(id), id, prediction IS NULL AS is_null, error
 FROM predict_rows('digits', $$VALUES ('a', array_fill(1, ARRAY[64])), ('b', array_fill(1, ARRAY[63])), ('c', null)$$,
     id_type => null::text, on_error => 'null');
 SELECT * FROM predict_rows('digits', $$VALUES (1, array_fill(1, ARRAY[64])), (2, array_fill(1, ARRAY[63]))$$);
+SELECT * FROM predict_rows('digits', 'SELECT ''a''::text, pixels FROM digits');
 SELECT * FROM predict_rows('digits', 'SELECT 1');
 SELECT * FROM predict_rows('digits', 'SELECT 1, now()');
 SELECT * FROM predict_rows('digits', 'SELECT 1, ''x''::text');
@@ -101,6 +102,7 @@ SELECT count(*), count(b), bool_and(b = p) FROM (SELECT predict(m, x) AS p,
     FROM zoo, (SELECT id, CASE WHEN id % 10 <> 0 THEN pixels END AS x FROM digits) d WHERE name IN ('mlp', 'cnn')) v;
 SELECT predict_batch('digits', pixels) FROM digits;
 SELECT predict_batch('digits', pixels) OVER () FROM digits;
+SELECT predict_batch('digits', pixels) FILTER (WHERE id > 1) OVER (ROWS BETWEEN CURRENT ROW AND 9 FOLLOWING) FROM digits;
 SELECT predict_batch(m, pixels) OVER (ROWS BETWEEN CURRENT ROW AND 9 FOLLOWING) FROM zoo, digits WHERE name IN ('mlp', 'cnn');
 SELECT predict_batch('digits', CASE WHEN id = 2 THEN '{1}' ELSE pixels END) OVER (ROWS BETWEEN CURRENT ROW AND 9 FOLLOWING) FROM digits;
 

@@ -27,7 +27,8 @@ classes_are_probabilities(const float *scores, int n)
 
 	for (int i = 0; i < n; i++)
 	{
-		if (!(scores[i] >= 0 && scores[i] <= 1))
+		/* Sums of shares may end a little beside. */
+		if (!(scores[i] >= -1e-5 && scores[i] <= 1 + 1e-5))
 			return false;
 		sum += scores[i];
 	}
@@ -62,7 +63,7 @@ class_probability(const float *scores, int n, int class)
 	double		probability;
 
 	if (classes_are_probabilities(scores, n))
-		return scores[class];
+		return Min(Max(scores[class], 0), 1);
 	probabilities = palloc(n * sizeof(double));
 	classes_softmax(scores, n, probabilities);
 	probability = probabilities[class];

@@ -452,7 +452,7 @@ check_whole(const double *values, int64 n, const char *name)
 			ereport(ERROR,
 					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 					 errmsg("value %.0f of output \"%s\" is no number of type real", values[i], name),
-					 errhint("predict_json() gives outputs as they are.")));
+					 errhint("The argument output names another one, classify() gives labels, and predict_json() all outputs as they are.")));
 }
 
 void
@@ -472,7 +472,7 @@ elements_to_floats(int type, const void *elements, int64 first, int64 n,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("output \"%s\" has no numbers", name),
 				 errdetail("Its elements are %s.", element_name(type)),
-				 errhint("predict_json() gives outputs as they are.")));
+				 errhint("The argument output names another one, classify() gives labels, and predict_json() all outputs as they are.")));
 	if (dtype_bits(dtype) < 32)
 	{
 		dtype_to_float(dtype, elements, first, n, dst);

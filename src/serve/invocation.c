@@ -57,12 +57,15 @@ static void
 observe_strings(bool outputs, int first, const ServedTensor *tensor, int64 rows,
 				int64 columns)
 {
+	const uint64 *offsets = tensor->data;
 	int64		count;
 
 	(void) shape_elements(&tensor->shape, &count);
 	for (int64 i = 0; i < rows * columns; i++)
 	{
-		char	   *string = string_element(tensor, count, i);
+		/* Those that go in were laid out here, each with a zero at its end. */
+		char	   *string = outputs ? string_element(tensor, count, i) :
+			pstrdup((const char *) (offsets + count + 1) + offsets[i]);
 
 		monitor_observe_text(invocation->drift, outputs, first + i % columns, string, strlen(string));
 		pfree(string);

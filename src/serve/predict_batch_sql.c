@@ -17,6 +17,7 @@
 #include "serve/invocation.h"
 #include "serve/rows.h"
 #include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(modelopt_batch_add);
@@ -71,6 +72,25 @@ window_context(FunctionCallInfo fcinfo)
 	return context;
 }
 
+/* A row that does not get into the frame would have the prediction of the next
+ * one that does. */
+static void
+refuse_filter(FunctionCallInfo fcinfo)
+{
+	ListCell   *cell;
+
+	foreach(cell, ((WindowAggState *) fcinfo->context)->funcs)
+	{
+		WindowFunc *call = ((WindowFuncExprState *) lfirst(cell))->wfunc;
+
+		if (call->aggfilter != NULL && strcmp(get_func_name(call->winfnoid), "predict_batch") == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("predict_batch cannot have a FILTER"),
+					 errhint("Rows whose features are null have null predictions.")));
+	}
+}
+
 static BatchState *
 get_state(FunctionCallInfo fcinfo)
 {
@@ -79,6 +99,7 @@ get_state(FunctionCallInfo fcinfo)
 
 	if (!PG_ARGISNULL(0))
 		return (BatchState *) PG_GETARG_POINTER(0);
+	refuse_filter(fcinfo);
 	state = MemoryContextAllocZero(context, sizeof(BatchState));
 	state->context = context;
 	return state;

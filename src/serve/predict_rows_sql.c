@@ -6,6 +6,7 @@
 
 #include "catalog/pg_type.h"
 #include "model/model_sql.h"
+#include "parser/parse_coerce.h"
 #include "model/progress.h"
 #include "serve/call.h"
 #include "serve/invocation.h"
@@ -141,6 +142,12 @@ prepare_id(RowsCall *call)
 	call->widens_id = given == INT4OID && call->id_type == INT8OID;
 	if (!call->casts_id || call->widens_id)
 		return;
+	if (call->id_type == INT8OID && TypeCategory(given) != TYPCATEGORY_NUMERIC)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("ids of type %s are no bigints", format_type_be(given)),
+				 errdetail("The first column of the query is the id."),
+				 errhint("Say of which type ids are: id_type => null::%s.", format_type_be(given))));
 	getTypeOutputInfo(given, &function, &is_varlena);
 	fmgr_info(function, &call->id_out);
 	getTypeInputInfo(call->id_type, &function, &call->id_param);

@@ -42,23 +42,38 @@ find_input(const Session *session, const char *name)
 }
 
 /* Columns that are called like the inputs of a model with several go there;
- * others go in the order that they have. */
+ * those of which none is go in the order that they have. */
 static void
 sort_by_inputs(const Session *session, TupleDesc columns, FeatureColumn *features,
 			   int n)
 {
 	FeatureColumn *sorted = palloc0(n * sizeof(FeatureColumn));
+	const char *other = NULL;
+	int			found = 0;
 
 	if (session->ninputs < 2 || session->ninputs != n)
 		return;
 	for (int i = 0; i < n; i++)
 	{
-		int			input = find_input(session, SPI_fname(columns, features[i].attribute));
+		char	   *name = SPI_fname(columns, features[i].attribute);
+		int			input = find_input(session, name);
 
 		if (input < 0 || sorted[input].attribute != 0)
-			return;
-		sorted[input] = features[i];
+			other = name;
+		else
+		{
+			sorted[input] = features[i];
+			found++;
+		}
 	}
+	if (found == 0)
+		return;
+	if (other != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" is no input of the model, though others are", other),
+				 errdetail("The model takes %s.", describe_ports(session->inputs, session->ninputs)),
+				 errhint("Call all columns like inputs, or none: then they go in order.")));
 	memcpy(features, sorted, n * sizeof(FeatureColumn));
 }
 

@@ -154,8 +154,21 @@ def make_map(name):
     save(model, name)
 
 
+def make_texts(name):
+    """A text for each row, which comes out again."""
+    save(helper.make_model(
+        helper.make_graph(
+            [helper.make_node("Identity", ["word"], ["same"])], "texts",
+            [helper.make_tensor_value_info("word", TensorProto.STRING,
+                                           ["rows", 1])],
+            [helper.make_tensor_value_info("same", TensorProto.STRING,
+                                           ["rows", 1])]),
+        ir_version=8, opset_imports=[helper.make_opsetid("", 13)]), name)
+
+
 def main():
     make_map("map.onnx")
+    make_texts("texts.onnx")
     cases = [
         *classifier("iris_strings.onnx", SPECIES),
         *classifier("iris_numbers.onnx", [2, 2 ** 53 + 1, 30]),

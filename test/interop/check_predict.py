@@ -84,6 +84,9 @@ def check_named_inputs():
     (row,), = predict("named", "predict(m, ARRAY[0.5, 2])")
     check(numbers(row).tolist() == [-1.5],
           "predict: the values of two inputs in a row", row)
+    refused("predict_rows: a name that is no input, among others", "42703",
+            "named", "(SELECT array_agg(prediction) FROM predict_rows(m,"
+            " 'SELECT 1 AS id, 1 AS b, 0.5 AS other'))")
     refused("predict: a fraction for an integer", "22003", "named",
             "predict(m, ARRAY[0.5, 2.5])")
 

@@ -58,6 +58,15 @@ is(on('SELECT calls, rows, model_name IS NULL FROM modelopt.stat_models WHERE mo
 is(on(q{SET modelopt.track = none; SELECT count(predict('digits', pixels)) FROM digits}), $rows, 'track = none');
 is(on("SELECT calls $digits"), '0', 'counts nothing');
 
+# Texts are categories.
+my $texts = encode_base64(slurp('texts.onnx'), '');
+on(qq{SELECT modelopt.commit('texts', model_read(decode('$texts', 'base64')));
+	CREATE TABLE words AS SELECT i AS id, CASE WHEN i % 4 = 0 THEN 'ham' ELSE 'spam' END AS word FROM generate_series(1, 100) i;
+	SELECT modelopt.set_reference('texts#1', 'SELECT word FROM words')});
+is(on(q{SELECT count(*), min(p #>> '{same,0,0}'), max(p #>> '{same,0,0}') FROM words, predict_json('texts', jsonb_build_array(jsonb_build_array(word))) p}),
+	'100|ham|spam', 'texts are predicted where there is a reference');
+is(on(q{SELECT n, psi, linf FROM modelopt.stat_drift WHERE model_name = 'texts' AND kind <> 'output'}), '100|0|0', 'and are where they were');
+
 on(q{SELECT modelopt.reset_stats(); ALTER TABLE digits SET (parallel_workers = 2)});
 my $parallel = q{SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;};
 like(on("$parallel EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) SELECT sum((predict('digits', pixels))[1]) FROM digits"), qr/Workers Launched: [12]/, 'workers predict');

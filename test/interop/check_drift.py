@@ -55,9 +55,9 @@ def check_drift():
 
         new_counts, new_sums = counts_of(current, edges)
         floor, js, wasserstein, ks = (float(v) for v in sql(
-            "SELECT psi_noise_floor, js, wasserstein, ks FROM modelopt_private.drift_distances(%s, %s, %s, %s, %r, 5);"
+            "SELECT psi_noise_floor, js, wasserstein, ks FROM modelopt_private.drift_distances(%s, %s, %s, %s, %r, %r, 5);"
             % (quote(array(counts)), quote(array([float(s) for s in sums])), quote(array(new_counts)),
-               quote(array([float(s) for s in new_sums])), float(reference.std())))[0])
+               quote(array([float(s) for s in new_sums])), float(reference.mean()), float(reference.std())))[0])
         bins = len(edges) + 1
         p, q = numpy.array(counts[:bins]), numpy.array(new_counts[:bins])
         check(numpy.isclose(js, distance.jensenshannon(p, q, base=2), rtol=1e-9, atol=1e-9),

@@ -135,7 +135,9 @@ def check_random_classes():
             ended = evaluate(end)
         theirs = of_classes(labels, probabilities, guesses)
         what = "%d classes, %d rows%s" % (classes, n, ", with ties" if coarse else "")
-        check(close(ours, theirs), "evaluate of %s is scikit-learn's" % what, (ours, theirs))
+        # Rows with the same scores in another order tie, or not, as exp() rounds:
+        # a pair of them is a few millionths of an area.
+        check(close(ours, theirs, 2e-5 if coarse else 1e-6), "evaluate of %s is scikit-learn's" % what, (ours, theirs))
         if onnxruntime is None:
             continue
         # In floats probabilities near 0 and 1 are the same ones.

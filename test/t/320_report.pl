@@ -152,9 +152,9 @@ is(faults($many), '', 'a model with many versions');
 is(scalar(rows($many, 'The newest 200 of 230 versions')), 200, 'has as many of them as fit');
 
 # The other server has nothing preloaded.
-create_database('plain');
-query('plain', q{SELECT modelopt.commit('m', model_agg('w', '{1,2}'))});
-my $plain = query('plain', q{SELECT modelopt.report_html('m')});
+create_database('page_plain');
+query('page_plain', q{SELECT modelopt.commit('m', model_agg('w', '{1,2}'))});
+my $plain = query('page_plain', q{SELECT modelopt.report_html('m')});
 is(faults($plain), '', 'without statistics there is a page as well');
 like($plain, qr/shared_preload_libraries/, 'which says why');
 

@@ -28,7 +28,7 @@ static struct
 {
 	bool		open;
 	bool		poisoned;		/* an error jumped out of the runtime */
-	char	   *library;
+	char	   *runtime;		/* the library that is open */
 	int			memory_limit;	/* kilobytes */
 	OrtModel   *models[EXCHANGE_MAX_MODELS];
 	char	   *inputs;			/* EXCHANGE_PART bytes, taken as used */
@@ -171,11 +171,11 @@ inprocess_start(void)
 					 errdetail("ONNX Runtime is open in the server's process with a limit of %d kB.",
 							   local.memory_limit),
 					 errhint("Start another session, or set the limit back.")));
-		if (strcmp(local.library, serve_library) != 0)
+		if (strcmp(local.runtime, serve_library) != 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("another library of ONNX Runtime is open in this session"),
-					 errdetail("It is \"%s\".", local.library),
+					 errdetail("It is \"%s\".", local.runtime),
 					 errhint("Start another session.")));
 		return true;
 	}
@@ -186,7 +186,7 @@ inprocess_start(void)
 		local.outputs = reserve();
 	if (!ort_open(serve_library, (uint64) serve_memory_limit * 1024, &problem))
 		engine_missing(&problem);
-	local.library = MemoryContextStrdup(TopMemoryContext, serve_library);
+	local.runtime = MemoryContextStrdup(TopMemoryContext, serve_library);
 	local.memory_limit = serve_memory_limit;
 	local.open = true;
 	return false;
@@ -273,32 +273,12 @@ inprocess_inputs(void)
 	return local.inputs;
 }
 
-typedef struct LocalPlace
-{
-	TensorPlace place;
-	uint64		used;
-	uint64		limit;
-} LocalPlace;
-
-static void *
-take_place(TensorPlace *place, uint64_t bytes)
-{
-	LocalPlace *output = (LocalPlace *) place;
-	uint64		start = PLACE_ALIGN(output->used);
-
-	if (start > output->limit || bytes > output->limit - start)
-		return NULL;
-	output->used = start + bytes;
-	local.outputs_used = Max(local.outputs_used, output->used);
-	return local.outputs + start;
-}
-
 static int
 inprocess_run(uint32 number, const ServedTensor *inputs, int ninputs,
 			  ServedTensor *outputs)
 {
 	OrtModel   *model = local.models[number];
-	LocalPlace	place = {{take_place}, 0, Min((uint64) serve_max_output * 1024, EXCHANGE_PART)};
+	MemoryPlace place = {{memory_take}, local.outputs, 0, Min((uint64) serve_max_output * 1024, EXCHANGE_PART)};
 	const Port *ports;
 	Problem		problem;
 	bool		good;
@@ -309,6 +289,7 @@ inprocess_run(uint32 number, const ServedTensor *inputs, int ninputs,
 	{
 		place.used = 0;
 		good = guarded_run(model, inputs, outputs, &place.place, &stopped, &problem);
+		local.outputs_used = Max(local.outputs_used, place.used);
 		CHECK_FOR_INTERRUPTS();
 		/* What interrupted it may have asked for something else than its end. */
 	} while (!good && stopped && INTERRUPTS_CAN_BE_PROCESSED());

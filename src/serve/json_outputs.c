@@ -15,23 +15,19 @@
 
 /* ---------- tensors ---------- */
 
+/* With as many digits as a float has. */
 static void
-put_float(StringInfo out, double value, bool is_double)
+put_float(StringInfo out, float value)
 {
-	char		digits[DOUBLE_SHORTEST_DECIMAL_LEN];
+	char		digits[FLOAT_SHORTEST_DECIMAL_LEN];
 
-	if (isnan(value))
-		appendStringInfoString(out, "\"NaN\"");
-	else if (isinf(value))
-		appendStringInfoString(out, value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
-	else
+	if (!isfinite(value))
 	{
-		if (is_double)
-			double_to_shortest_decimal_buf(value, digits);
-		else
-			float_to_shortest_decimal_buf(value, digits);
-		appendStringInfoString(out, digits);
+		json_append_double(out, value);
+		return;
 	}
+	float_to_shortest_decimal_buf(value, digits);
+	appendStringInfoString(out, digits);
 }
 
 static void
@@ -55,7 +51,7 @@ put_element(StringInfo out, const ServedTensor *tensor, int64 count, int64 i)
 			appendStringInfoString(out, ((const bool *) tensor->data)[i] ? "true" : "false");
 			return;
 		case ELEMENT_F64:
-			put_float(out, ((const double *) tensor->data)[i], true);
+			json_append_double(out, ((const double *) tensor->data)[i]);
 			return;
 	}
 	if (element_dtype(type) == DTYPE_INVALID)
@@ -73,7 +69,7 @@ put_element(StringInfo out, const ServedTensor *tensor, int64 count, int64 i)
 	else
 		dtype_to_double(element_dtype(type), tensor->data, i, 1, &value);
 	if (dtype_is_float(element_dtype(type)))
-		put_float(out, value, false);
+		put_float(out, value);
 	else
 		appendStringInfo(out, "%.0f", value);
 }

@@ -100,24 +100,17 @@ is_number(Oid type)
 	}
 }
 
+/* A label that a double cannot hold is none: 22003. */
 static double
 number(Oid type, Datum value)
 {
-	switch (type)
-	{
-		case INT2OID:
-			return DatumGetInt16(value);
-		case INT4OID:
-			return DatumGetInt32(value);
-		case INT8OID:
-			return (double) DatumGetInt64(value);
-		case FLOAT4OID:
-			return DatumGetFloat4(value);
-		case FLOAT8OID:
-			return DatumGetFloat8(value);
-		default:
-			return DatumGetFloat8(DirectFunctionCall1(numeric_float8, value));
-	}
+	SourceKind	kind = source_kind(type);
+	Datum		place;
+
+	if (kind == SOURCE_NUMERIC)
+		return DatumGetFloat8(DirectFunctionCall1(numeric_float8, value));
+	source_store(kind, value, &place);
+	return source_as_double(kind, &place, 0);
 }
 
 Labels *

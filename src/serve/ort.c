@@ -58,6 +58,20 @@ ort_succeeded(OrtStatus *status, Problem *problem)
 	return false;
 }
 
+/* ---------- where outputs go ---------- */
+
+void *
+memory_take(TensorPlace *place, uint64_t bytes)
+{
+	MemoryPlace *output = (MemoryPlace *) place;
+	uint64_t	start = PLACE_ALIGN(output->used);
+
+	if (start > output->limit || bytes > output->limit - start)
+		return NULL;
+	output->used = start + bytes;
+	return output->memory + start;
+}
+
 /* ---------- the library ---------- */
 
 static void

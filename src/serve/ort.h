@@ -30,6 +30,17 @@ typedef struct TensorPlace
 	void	   *(*take) (struct TensorPlace *place, uint64_t bytes);
 } TensorPlace;
 
+/* A place that is a memory of fixed size, filled from its start on. */
+typedef struct MemoryPlace
+{
+	TensorPlace place;			/* with memory_take */
+	char	   *memory;
+	uint64_t	used;
+	uint64_t	limit;
+} MemoryPlace;
+
+extern void *memory_take(TensorPlace *place, uint64_t bytes);
+
 /* Kinds of values, with the runtime's numbers. */
 typedef enum PortKind
 {

@@ -52,7 +52,7 @@ static struct
 	bool		spins;
 	uint64		outputs;		/* bytes that they had at most, since they were
 								 * trimmed */
-	char	   *library;		/* what it was started with */
+	char	   *runtime;		/* what it was started with */
 	int			memory_limit;
 }			runner = {.socket = -1,.memory = -1};
 
@@ -331,7 +331,7 @@ spawn(int its_socket)
 	char		path[MAXPGPATH];
 	char		parent[16];
 	char		limit[32];
-	char	   *arguments[] = {"modelopt_runner", parent, runner.library, limit, NULL};
+	char	   *arguments[] = {"modelopt_runner", parent, runner.runtime, limit, NULL};
 	char	   *environment[] = {NULL};
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attributes;
@@ -443,10 +443,10 @@ start_runner(void)
 	if (!registered)
 		on_proc_exit(end_runner_at_exit, (Datum) 0);
 	registered = true;
-	if (runner.library != NULL)
-		pfree(runner.library);
-	runner.library = NULL;
-	runner.library = MemoryContextStrdup(TopMemoryContext, serve_library);
+	if (runner.runtime != NULL)
+		pfree(runner.runtime);
+	runner.runtime = NULL;
+	runner.runtime = MemoryContextStrdup(TopMemoryContext, serve_library);
 	runner.memory_limit = serve_memory_limit;
 	runner.spins = sysconf(_SC_NPROCESSORS_ONLN) > 1;
 	runner.outputs = 0;
@@ -466,7 +466,7 @@ static bool
 runner_start(void)
 {
 	if (runner.pid != 0 &&
-		(strcmp(runner.library, serve_library) != 0 ||
+		(strcmp(runner.runtime, serve_library) != 0 ||
 		 runner.memory_limit != serve_memory_limit))
 		end_runner();
 	if (runner.pid != 0)

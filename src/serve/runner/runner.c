@@ -189,31 +189,12 @@ load(unsigned number)
 	return true;
 }
 
-typedef struct OutputPlace
-{
-	TensorPlace place;
-	uint64_t	used;
-	uint64_t	limit;
-} OutputPlace;
-
-static void *
-take_place(TensorPlace *place, uint64_t bytes)
-{
-	OutputPlace *output = (OutputPlace *) place;
-	uint64_t	start = PLACE_ALIGN(output->used);
-
-	if (start > output->limit || bytes > output->limit - start)
-		return NULL;
-	output->used = start + bytes;
-	return (char *) exchange + EXCHANGE_OUTPUTS + start;
-}
-
 static bool
 run(unsigned number, unsigned request)
 {
 	static ServedTensor inputs[ORT_MAX_PORTS];
 	static ServedTensor outputs[ORT_MAX_PORTS];
-	OutputPlace place = {{take_place}, 0, exchange->max_output};
+	MemoryPlace place = {{memory_take}, (char *) exchange + EXCHANGE_OUTPUTS, 0, exchange->max_output};
 	OrtModel   *model = models[number];
 	const Port *ports;
 	bool		good;

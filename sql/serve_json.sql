@@ -52,9 +52,11 @@ CREATE TABLE cases ("case" text, model text, inputs jsonb, outputs jsonb);
 \set floats `base64 < test/data/sequence_f32.onnx | tr -d '\n'`
 \set texts `base64 < test/data/sequence_string.onnx | tr -d '\n'`
 \set optional `base64 < test/data/optional.onnx | tr -d '\n'`
+\set map `base64 < test/data/map.onnx | tr -d '\n'`
+\set dictionaries `base64 < test/data/dictionaries.onnx | tr -d '\n'`
 CREATE TABLE models AS SELECT name AS model, model_read(decode(data, 'base64')) AS m
 FROM (VALUES ('iris_strings.onnx', :'strings'), ('iris_numbers.onnx', :'numbers'), ('sequence_f32.onnx', :'floats'),
-    ('sequence_string.onnx', :'texts'), ('optional.onnx', :'optional')) t (name, data);
+    ('sequence_string.onnx', :'texts'), ('optional.onnx', :'optional'), ('map.onnx', :'map'), ('dictionaries.onnx', :'dictionaries')) t (name, data);
 
 -- The numbers in a value, and all else of it.
 CREATE FUNCTION numbers(value jsonb) RETURNS float8[] LANGUAGE sql AS $$
@@ -113,8 +115,16 @@ SELECT predict_json(m, '{"tensor": null}') FROM models WHERE model = 'optional.o
 SELECT predict_json(m, '{"tensor": [[1]], "sequence": null}') FROM models WHERE model = 'optional.onnx';
 SELECT predict_json(m, jsonb_build_object('parts', (SELECT jsonb_agg(0) FROM generate_series(1, 1048577)), 'more', '[2]'::jsonb))
 FROM models WHERE model = 'sequence_f32.onnx';
-\set map `base64 < test/data/map.onnx | tr -d '\n'`
-SELECT predict_json(model_read(decode(:'map', 'base64')), '{"words": {"ham": 1}}');
+SELECT predict_json(m, '{"words": {}, "maps": [{}]}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"words": [1], "maps": [{"1": 2}]}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"words": {"ham": [1]}, "maps": [{"1": 2}]}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"words": {"ham": "x"}, "maps": [{"1": 2}]}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"words": {"ham": null}, "maps": [{"1": 2}]}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"words": {}, "maps": [{"one": 2}]}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"words": {}, "maps": [{"9223372036854775808": 2}]}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"words": {}, "maps": []}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"amount": 3}') FROM models WHERE model = 'dictionaries.onnx';
+SELECT predict(m, '{1}'::real[]) FROM models WHERE model = 'dictionaries.onnx';
 SET modelopt.max_output_bytes = '64kB';
 SELECT predict_json(m, jsonb_build_object('parts', (SELECT jsonb_agg('[1]'::jsonb) FROM generate_series(1, 300)), 'more', '[2]'::jsonb))
 FROM models WHERE model = 'sequence_f32.onnx';

@@ -69,6 +69,40 @@ SELECT count(*), bool_and(predict(m, pixels) = predict(m, image)) AS flat, bool_
 FROM zoo, (SELECT pixels, ARRAY[ARRAY(SELECT pixels[8 * r + 1:8 * r + 8] FROM generate_series(0, 7) r ORDER BY r)] AS image
     FROM digits WHERE id <= 5) d WHERE name = 'image';
 
+-- A model that leaves its picture's sizes open takes arrays of that shape; the
+-- mean is what it gives.
+CREATE TABLE open_cnn AS SELECT set_graph(model_agg('c.weight', '{{{{1}}}}'), 'input(1x?x?) c:conv2d global_avgpool flatten') AS m;
+SELECT predict(m, ARRAY[[[1,2,3],[4,5,6]]]) AS picture, predict(m, ARRAY[[[[1,2],[3,4]]],[[[5,6],[7,8]]]]) AS pictures FROM open_cnn;
+SELECT p.* FROM open_cnn, predict_rows(m, 'VALUES (1, ARRAY[[[1,2,3],[4,5,6]]]), (2, ARRAY[[[7,8],[9,10],[11,12]]]), (3, ARRAY[[[0,0,6],[0,0,6]]])', on_error => 'null') p;
+SELECT predict_batch(m, x) OVER (ROWS BETWEEN CURRENT ROW AND 1 FOLLOWING) FROM open_cnn, (VALUES (ARRAY[[[1,2,3],[4,5,6]]]), (ARRAY[[[0,0,6],[0,0,6]]])) v (x);
+SELECT predict_batch(m, x) OVER (ROWS BETWEEN CURRENT ROW AND 1 FOLLOWING) FROM open_cnn, (VALUES (ARRAY[[[1,2,3],[4,5,6]]]), (ARRAY[[[0,6],[0,6],[1,1]]])) v (x);
+SELECT predict(m, array_fill(1::real, ARRAY[64])) FROM open_cnn;
+SELECT predict(m, ARRAY[[1, 2], [3, 4]]) FROM open_cnn;
+SELECT predict(m, ARRAY[[[1]],[[2]]]) FROM open_cnn;
+SELECT * FROM open_cnn, predict_rows(m, 'VALUES (1, ARRAY[1, 2, 3, 4])');
+SELECT * FROM open_cnn, predict_rows(m, 'VALUES (1, ARRAY[[[1]],[[2]]])');
+SELECT classify(m, ARRAY[1, 2]) FROM open_cnn;
+
+-- Several inputs: tokens and their mask, whose sum comes out.
+\set tokens `base64 < test/data/tokens.onnx | tr -d '\n'`
+CREATE TABLE tokens AS SELECT model_read(decode(:'tokens', 'base64')) AS m;
+CREATE TABLE texts (id int, ids int[], mask int[]);
+INSERT INTO texts VALUES (1, '{5,6,7}', '{1,1,0}'), (2, '{1,2,3}', '{1,1,1}'), (3, '{9,9,9}', '{0,0,1}');
+SELECT p.* FROM tokens, predict_rows(m, 'SELECT id, mask AS attention_mask, ids AS input_ids FROM texts') p;
+SELECT p.* FROM tokens, predict_rows(m, 'SELECT id, ids, mask FROM texts') p;
+SELECT id, predict(m, ids || mask), predict_json(m, jsonb_build_object('input_ids', ARRAY[ids], 'attention_mask', ARRAY[mask])) FROM tokens, texts;
+SELECT predict(m, ARRAY[[5,6,7,1,1,0],[1,2,3,1,1,1]]) FROM tokens;
+SELECT p.* FROM tokens, predict_rows(m, $$VALUES (1, ARRAY[1,2], ARRAY[1,1]), (2, ARRAY[1,2,3], ARRAY[1]), (3, ARRAY[1,2,3], ARRAY[1,1,1])$$, on_error => 'null') p;
+SELECT p.* FROM tokens, predict_rows(m, $$VALUES (1, ARRAY[1,2,3], ARRAY[1,1])$$) p;
+SELECT predict(m, ARRAY[1, 2, 3]) FROM tokens;
+SELECT predict(m, ARRAY['a', 'b']) FROM tokens;
+SELECT * FROM tokens, predict_rows(m, 'SELECT id, mask AS attention_mask, ids FROM texts');
+SELECT predict_json(m, '{"input_ids": [1, 2], "attention_mask": [1, 1]}') FROM tokens;
+SELECT predict_json(m, '{"input_ids": 1, "attention_mask": [[1, 1]]}') FROM tokens;
+SELECT predict_json(m, '{"input_ids": [[1, 2]], "attention_mask": [[1, 1]], "token_type_ids": [[0, 0]]}') FROM tokens;
+SELECT predict_json(m, '{"input_ids": [[1, 2]]}') FROM tokens;
+SELECT predict_json(m, '[[1, 2]]') FROM tokens;
+
 -- Labels.
 SELECT count(*) FILTER (WHERE label::text = (classify('digits', pixels)).label) AS right_ones FROM digits;
 SELECT label, (classify('digits', pixels, labels => '{zero,one,two,three,four,five,six,seven,eight,nine}')).* FROM digits WHERE id <= 3;

@@ -304,6 +304,7 @@ ask(Session *session, ArrayType *features, bool has_labels, Answer *answer)
 	int			scores_output,
 				label_output;
 	bool		by_number = classes_find_outputs(session, &scores_output, &label_output);
+	RowPart		row = rows_array_part(features);
 	RowBatch   *batch;
 	RowOutput	output;
 
@@ -314,7 +315,7 @@ ask(Session *session, ArrayType *features, bool has_labels, Answer *answer)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("model gives no scores of classes"),
 				 errdetail("It gives %s.", describe_ports(session->outputs, session->noutputs))));
-	batch = rows_prepare(session, ArrayGetNItems(ARR_NDIM(features), ARR_DIMS(features)), NULL);
+	batch = rows_prepare(session, &row, 1);
 	run_row(batch, features);
 	if (label_output >= 0 && !(by_number && has_labels))
 	{

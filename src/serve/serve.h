@@ -14,6 +14,7 @@
 
 #include "postgres.h"
 
+#include "compat.h"
 #include "lib/ilist.h"
 #include "model/model.h"
 #include "repo/repo.h"
@@ -80,6 +81,7 @@ extern Session *session_load(const SessionKey *key, Model *model);
 extern void session_begin(Session *session);
 extern void *session_input(Session *session, int i, const TensorShape *shape,
 						   uint64 bytes);
+pg_noreturn extern void session_refuse_inputs(void);	/* as too large */
 extern void session_run(Session *session, int64 batch, int64 rows);
 extern const ServedTensor *session_output(const Session *session, int i);
 

@@ -216,6 +216,16 @@ session_begin(Session *session)
 	work.noutputs = 0;
 }
 
+void
+session_refuse_inputs(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("inputs of a prediction are too large"),
+			 errdetail("They may have 1 GB."),
+			 errhint("Predict fewer rows at once; batch_size says how many in functions that take a query.")));
+}
+
 void *
 session_input(Session *session, int i, const TensorShape *shape, uint64 bytes)
 {
@@ -224,11 +234,7 @@ session_input(Session *session, int i, const TensorShape *shape, uint64 bytes)
 
 	Assert(work.session == session && i < session->ninputs);
 	if (start > EXCHANGE_PART || bytes > EXCHANGE_PART - start)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("inputs of a prediction are too large"),
-				 errdetail("They may have 1 GB."),
-				 errhint("Predict fewer rows at once.")));
+		session_refuse_inputs();
 	work.used = start + bytes;
 	work.most_used = Max(work.most_used, work.used);
 	input->shape.type = shape->type;

@@ -103,6 +103,23 @@ SELECT predict_json(m, '{"input_ids": [[1, 2]], "attention_mask": [[1, 1]], "tok
 SELECT predict_json(m, '{"input_ids": [[1, 2]]}') FROM tokens;
 SELECT predict_json(m, '[[1, 2]]') FROM tokens;
 
+-- A literal needs no type.
+SELECT predict('digits', pixels::text) = predict('digits', pixels) AS text, predict(m, pixels::text, 'scores') = predict('digits', pixels) AS value,
+    (classify('digits', pixels::text)).label = (classify(m, pixels)).label AS label FROM digits, zoo WHERE id = 1 AND name = 'mlp';
+SELECT predict(m, '{5,6,7,1,1,0}'), predict(m, '{{1,2,1,1},{3,4,1,0}}') FROM tokens;
+SELECT predict(m, '{9223372036854775807,1}') FROM tokens;
+SELECT predict(m, '{-9223372036854775808,1}') FROM tokens;
+SELECT predict('digits', '{1,2}');
+SELECT predict('digits', '1,2');
+SELECT predict('digits', '{one,two}');
+SELECT (classify('digits', '{1,2}')).label;
+SELECT predict('digits', NULL) IS NULL AS nothing, predict(NULL, '{1}') IS NULL AS no_model;
+
+-- What to give, and what comes back.
+SELECT * FROM inputs('digits');
+SELECT * FROM outputs('digits#1');
+SELECT inputs('digits#7');
+
 -- Labels.
 SELECT count(*) FILTER (WHERE label::text = (classify('digits', pixels)).label) AS right_ones FROM digits;
 SELECT label, (classify('digits', pixels, labels => '{zero,one,two,three,four,five,six,seven,eight,nine}')).* FROM digits WHERE id <= 3;
@@ -209,11 +226,13 @@ GRANT USAGE ON SCHEMA serve_predict TO serve_user;
 GRANT SELECT ON digits TO serve_user;
 SET ROLE serve_user;
 SELECT predict('digits', pixels) FROM digits WHERE id = 1;
+SELECT inputs('digits');
 RESET ROLE;
 SELECT modelopt.grant_usage('digits', 'serve_user');
 SET ROLE serve_user;
 SELECT predict('digits', pixels) IS NOT NULL AS predicts FROM digits WHERE id = 1;
 SELECT count(*) FROM predict_rows('digits', 'SELECT id, pixels FROM digits');
+SELECT i.name AS input, o.name AS output FROM inputs('digits') i, outputs('digits') o;
 SELECT modelopt.get('digits');
 SELECT count(*) FROM predict_rows('digits', 'SELECT 1, scores FROM expected');
 RESET ROLE;

@@ -332,6 +332,7 @@ ask(Session *session, ArrayType *features, bool has_labels, Answer *answer)
 static Datum
 classify(FunctionCallInfo fcinfo)
 {
+	Session    *session;
 	ArrayType  *features;
 	ArrayType  *labels;
 	Answer		answer = {0};
@@ -342,13 +343,14 @@ classify(FunctionCallInfo fcinfo)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	features = PG_GETARG_ARRAYTYPE_P(1);
+	session = target_session(call_target(fcinfo, 0));
+	features = call_features(fcinfo, 1, session);
 	if (array_contains_nulls(features))
 		PG_RETURN_NULL();
 	if (get_call_result_type(fcinfo, NULL, &columns) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	labels = PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2);
-	ask(target_session(call_target(fcinfo, 0)), features, labels != NULL, &answer);
+	ask(session, features, labels != NULL, &answer);
 	label = find_label(&answer, labels);
 	nulls[0] = label == NULL;
 	values[0] = label == NULL ? (Datum) 0 : CStringGetTextDatum(label);

@@ -12,6 +12,34 @@ CREATE FUNCTION predict(model text, features anyarray, output text DEFAULT NULL)
 COMMENT ON FUNCTION predict(text, anyarray, text) IS
     'the same with a version of the repository, by a reference as modelopt.get() takes it; needs the privilege usage; the version is one for all rows of a statement';
 
+-- A literal, which has no type of its own, is a text here rather than an array of
+-- nobody knows what.
+CREATE FUNCTION predict(model model, features text, output text DEFAULT NULL) RETURNS real[]
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_predict';
+COMMENT ON FUNCTION predict(model, text, text) IS
+    'the same with the array in a text, as a literal without a type is: ''{1,2}'' is of numbers, or of texts, as the model''s input is. Raises 22P02 when it is no array';
+
+CREATE FUNCTION predict(model text, features text, output text DEFAULT NULL) RETURNS real[]
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_predict';
+COMMENT ON FUNCTION predict(text, text, text) IS
+    'the same with a version of the repository, by a reference; needs the privilege usage';
+
+-- What to give, for who may see that and no weights.
+
+CREATE FUNCTION inputs(model text, OUT name text, OUT dtype text, OUT shape text[]) RETURNS SETOF record
+    LANGUAGE C STABLE STRICT PARALLEL SAFE ROWS 5
+    AS 'MODULE_PATHNAME', 'modelopt_served_inputs';
+COMMENT ON FUNCTION inputs(text) IS
+    'what a version of the repository takes, by a reference, as inputs() of a model shows it; needs the privilege usage';
+
+CREATE FUNCTION outputs(model text, OUT name text, OUT dtype text, OUT shape text[]) RETURNS SETOF record
+    LANGUAGE C STABLE STRICT PARALLEL SAFE ROWS 5
+    AS 'MODULE_PATHNAME', 'modelopt_served_outputs';
+COMMENT ON FUNCTION outputs(text) IS
+    'what a version of the repository gives, by a reference, as outputs() of a model shows it; needs the privilege usage';
+
 -- Not safe in parallel, because the query may be anything, and what a row makes
 -- fail is undone in a subtransaction.
 CREATE FUNCTION predict_rows(model model, query text, batch_size integer DEFAULT 1024, output text DEFAULT NULL,
@@ -66,6 +94,18 @@ CREATE FUNCTION classify(model text, features anyarray, labels text[] DEFAULT NU
     LANGUAGE C STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_classify';
 COMMENT ON FUNCTION classify(text, anyarray, text[]) IS
+    'the same with a version of the repository, by a reference; needs the privilege usage';
+
+CREATE FUNCTION classify(model model, features text, labels text[] DEFAULT NULL, OUT label text, OUT probability real)
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_classify';
+COMMENT ON FUNCTION classify(model, text, text[]) IS
+    'the same with the array of features in a text, as a literal without a type is';
+
+CREATE FUNCTION classify(model text, features text, labels text[] DEFAULT NULL, OUT label text, OUT probability real)
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_classify';
+COMMENT ON FUNCTION classify(text, text, text[]) IS
     'the same with a version of the repository, by a reference; needs the privilege usage';
 
 -- predict_batch, in its parts.

@@ -175,8 +175,8 @@ predict(FunctionCallInfo fcinfo)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	array = PG_GETARG_ARRAYTYPE_P(1);
 	session = target_session(call_target(fcinfo, 0));
+	array = call_features(fcinfo, 1, session);
 	output = rows_find_output(session, PG_ARGISNULL(2) ? NULL : text_to_utf8(PG_GETARG_TEXT_PP(2)));
 	array_rows(session, array, &rows);
 	source_of_array(&source, array);

@@ -124,6 +124,8 @@ SELECT calibrate(m, 'SELECT label FROM digits') FROM zoo WHERE name = 'mlp';
 SELECT calibrate(m, 'SELECT pixels FROM nowhere') FROM zoo WHERE name = 'mlp';
 SELECT calibrate(m, NULL) IS NULL AS nothing FROM zoo WHERE name = 'mlp';
 SELECT calibrate(m, 'SELECT pixels FROM digits WHERE false') FROM zoo WHERE name = 'mlp';
+SELECT calibrate(m, 'SELECT NULL::real[] FROM digits') FROM zoo WHERE name = 'mlp';
+SELECT calibrate(m, '') FROM zoo WHERE name = 'mlp';
 SELECT calibrate(model_agg('w', '{1}'), 'SELECT pixels FROM digits');
 SELECT calibrate(model_set(m, 'layer1.bias', array_fill('Infinity'::real, '{32}')), 'SELECT pixels FROM digits') FROM zoo WHERE name = 'mlp';
 -- More products than a run could show.

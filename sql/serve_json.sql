@@ -100,6 +100,8 @@ FROM models, evaluate(m, 'SELECT x, species FROM flowers') WHERE model = 'iris_s
 SELECT metric, value FROM models, evaluate(m, 'SELECT x, species::text FROM flowers', metrics => '{accuracy}') WHERE model = 'iris_numbers.onnx';
 SELECT metric, value FROM models, evaluate(m, 'SELECT x, id FROM flowers', task => 'regression') WHERE model = 'iris_strings.onnx';
 SELECT predict(m, '{6.1, 2.8, 4.9, 1.7}'::real[]) FROM models WHERE model = 'iris_numbers.onnx';
+SELECT predict(m, '{5.9, 3, 4.2, 1.5}'), (classify(m, '{5.9, 3, 4.2, 1.5}')).label FROM models WHERE model = 'iris_numbers.onnx';
+SELECT (classify(m, '{5.9, 3, 4.2, 1.5}')).label FROM models WHERE model = 'iris_numbers.onnx';
 SELECT predict(m, '{6.1, 2.8, 4.9, 1.7}'::real[], 'output_probability') FROM models WHERE model = 'iris_numbers.onnx';
 
 SELECT predict(m, '{1, 2}'::real[]) FROM models WHERE model = 'sequence_f32.onnx';

@@ -137,6 +137,7 @@ FROM predict_rows('digits', $$VALUES ('a', array_fill(1, ARRAY[64])), ('b', arra
 SELECT * FROM predict_rows('digits', $$VALUES (1, array_fill(1, ARRAY[64])), (2, array_fill(1, ARRAY[63]))$$);
 SELECT * FROM predict_rows('digits', 'SELECT ''a''::text, pixels FROM digits');
 SELECT * FROM predict_rows('digits', 'SELECT 1');
+SELECT * FROM predict_rows('digits', ' ; ');
 SELECT * FROM predict_rows('digits', 'SELECT 1, now()');
 SELECT * FROM predict_rows('digits', 'SELECT 1, ''x''::text');
 SELECT * FROM predict_rows('digits', 'DELETE FROM digits');

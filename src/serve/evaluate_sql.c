@@ -14,6 +14,7 @@
 #include "serve/labels.h"
 #include "serve/metrics.h"
 #include "serve/query_rows.h"
+#include "serve/search.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(modelopt_evaluate);
@@ -430,6 +431,7 @@ modelopt_evaluate(PG_FUNCTION_ARGS)
 		progress_add(query->nrows);
 	}
 	progress_end(work);
+	search_evaluated();
 	put_metrics(result, &evaluation);
 	query_rows_close(query);
 	SPI_finish();

@@ -78,8 +78,11 @@ find_features(QueryRows *query, int before, int after)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("query gives no features"),
-				 errdetail("It has %d columns, of which %d are none.",
-						   columns->natts, before + after)));
+				 errdetail_plural("It has %d column.", "It has %d columns.",
+								  columns->natts, columns->natts),
+				 errhint("%s", before > 0 ? "The first column is the id of a row, and the others are its features." :
+						 after > 0 ? "The last column is the label of a row, and the others are its features." :
+						 "All columns are features.")));
 	query->ncolumns = n;
 	query->columns = palloc(n * sizeof(FeatureColumn));
 	for (int i = 0; i < n; i++)
@@ -100,6 +103,10 @@ query_rows_open(Target *target, const char *text_of_query, int before,
 	query->target = target;
 	query->batch_size = batch_size;
 	query->keeps_bad_rows = keeps_bad_rows;
+	if (strspn(text_of_query, " \t\r\n;") == strlen(text_of_query))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("query is empty")));
 	query->portal = SPI_cursor_open_with_args(NULL, text_of_query, 0, NULL, NULL,
 											  NULL, true, 0);
 	/* Between two batches other code may run, which is not to close it. */

@@ -79,7 +79,7 @@ COMMENT ON VIEW modelopt.stat_drift_history IS 'drift as modelopt.snapshot_stats
 
 CREATE VIEW modelopt.stat_progress WITH (security_barrier) AS
 SELECT p.* FROM modelopt.stat_progress() p;
-COMMENT ON VIEW modelopt.stat_progress IS 'long work with models that runs right now: import, export, prune, quantize, compress, commit, gc, verify, predict_rows';
+COMMENT ON VIEW modelopt.stat_progress IS 'long work with models that runs right now: import, export, prune, quantize, compress, commit, gc, verify, predict_rows, evaluate, calibrate, sensitivity, optimize';
 
 -- What columns of several views are.
 DO $$

@@ -99,8 +99,10 @@ check_values(const Evaluation *evaluation, const RowOutput *output)
 
 /* The first prediction of a run tells what all are, if nobody does. */
 static ScoreKind
-find_score_kind(const Evaluation *evaluation, const float *scores, int n, int width)
+find_score_kind(const Evaluation *evaluation, const Session *session, const float *scores, int n, int width)
 {
+	ScoreSource source = session->sources[evaluation->output];
+
 	if (evaluation->scores != SCORES_AUTO)
 		return evaluation->scores;
 	for (int i = 0; i < n; i++)
@@ -109,7 +111,7 @@ find_score_kind(const Evaluation *evaluation, const float *scores, int n, int wi
 
 		for (int k = 0; k < width; k++)
 			has_nan |= isnan(scores[i * width + k]);
-		if (!has_nan && !classes_are_probabilities(scores + i * width, width))
+		if (!has_nan && !classes_are_probabilities(scores + i * width, width, source))
 			return SCORES_LOGITS;
 	}
 	return SCORES_PROBABILITIES;
@@ -145,7 +147,7 @@ begin_metrics(Evaluation *evaluation, const RowOutput *output, const float *valu
 	previous = MemoryContextSwitchTo(evaluation->query->context);
 	evaluation->metrics =
 		metrics_create(task, task == TASK_REGRESSION ? SCORES_AUTO :
-					   find_score_kind(evaluation, values, n, output->width),
+					   find_score_kind(evaluation, evaluation->query->batch->session, values, n, output->width),
 					   output->width, evaluation->wanted);
 	if (task == TASK_CLASSIFICATION)
 		labels_are_classes(evaluation->labels, evaluation->metrics->nclasses);
@@ -165,7 +167,7 @@ check_probabilities(const Evaluation *evaluation, const float *scores, int64 row
 	for (int i = 0; i < metrics->width; i++)
 		if (isnan(scores[i]))
 			return;
-	if (!classes_are_probabilities(scores, metrics->width))
+	if (!classes_are_probabilities(scores, metrics->width, SCORES_OF_ANYTHING))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("model gives no probabilities for row " INT64_FORMAT " of the query", row),
@@ -231,7 +233,7 @@ begin_named(Evaluation *evaluation, char **names, int n, const float *scores)
 		evaluation->labels = labels_create(query_rows_type(query, query->portal->tupDesc->natts),
 										   names_array(names, n));
 	evaluation->metrics = metrics_create(TASK_CLASSIFICATION,
-										 find_score_kind(evaluation, scores, 1, n),
+										 find_score_kind(evaluation, query->batch->session, scores, 1, n),
 										 n, evaluation->wanted);
 	labels_are_classes(evaluation->labels, evaluation->metrics->nclasses);
 	MemoryContextSwitchTo(previous);

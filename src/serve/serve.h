@@ -19,6 +19,7 @@
 #include "model/model.h"
 #include "repo/repo.h"
 #include "serve/ort.h"
+#include "serve/scores.h"
 #include "utils/timestamp.h"
 
 /* ---------- settings ---------- */
@@ -61,6 +62,7 @@ typedef struct Session
 	int			noutputs;
 	Port	   *inputs;			/* names are UTF-8 */
 	Port	   *outputs;
+	ScoreSource *sources;		/* of the outputs' numbers */
 	int64		calls;
 	TimestampTz loaded_at;
 	TimestampTz last_call;

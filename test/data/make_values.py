@@ -23,6 +23,7 @@ from sklearn.datasets import load_iris
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SPECIES = ["setosa", "versicolor", "virginica"]
@@ -179,6 +180,25 @@ def vectorizer(name):
                {"variable": net.predict([payment])[:, None].tolist()})
 
 
+def trees(name, net):
+    """A tree for the irises, whose species or petal widths it tells; yields
+    a case."""
+    features, numbers = load_iris(return_X_y=True)
+    features = features.astype(numpy.float32)
+    is_classifier = hasattr(net, "predict_proba")
+    net.fit(features if is_classifier else features[:, :3],
+            numpy.array(SPECIES)[numbers] if is_classifier else features[:, 3])
+    flowers = numpy.array(FLOWERS, dtype=numpy.float32)
+    flowers = flowers if is_classifier else flowers[:, :3]
+    save(to_onnx(net, flowers[:1], target_opset=17, options={"zipmap": False}
+                 if is_classifier else None), name)
+    yield (name[:-len(".onnx")], name, {"X": flowers.tolist()}, {
+        "label": net.predict(flowers).tolist(),
+        "probabilities": net.predict_proba(flowers).tolist()}
+        if is_classifier else {
+            "variable": net.predict(flowers)[:, None].tolist()})
+
+
 def make_tokens(name):
     """As a language model takes them: the sum of the tokens that the mask
     leaves, for each text of a batch."""
@@ -221,7 +241,11 @@ def main():
                    {"texts": [["", "ß"], ["a\"b"]], "no texts": []}),
         *optionals("optional.onnx"),
         *maps("map.onnx"),
-        *vectorizer("dictionaries.onnx")]
+        *vectorizer("dictionaries.onnx"),
+        *trees("tree_classifier.onnx", DecisionTreeClassifier(
+            max_depth=2, random_state=0)),
+        *trees("tree_regressor.onnx", DecisionTreeRegressor(
+            max_depth=2, random_state=0))]
     with open(path("values.csv"), "w", newline="") as f:
         writer = csv.writer(f, lineterminator="\n")
         writer.writerow(["case", "model", "inputs", "outputs"])

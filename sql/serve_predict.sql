@@ -168,7 +168,8 @@ SELECT predict('nothing', ARRAY[1]);
 SELECT predict('digits@nobody', ARRAY[1]);
 
 -- What is loaded.
-SELECT source, run_mode, threads, runs > 0 AS ran FROM modelopt.model_cache WHERE source = 'version';
+SELECT model_name, version, source, run_mode, threads, runs > 0 AS ran, bytes > 10000 AS bytes, loaded_at <= last_run AS loaded FROM modelopt.model_cache WHERE source = 'version';
+SELECT count(*) AS of_values, count(model_name) AS names FROM modelopt.model_cache WHERE source = 'value';
 SET modelopt.cache_size = 0;
 SELECT predict(m, pixels) IS NOT NULL FROM zoo, digits WHERE name = 'mlp' AND id = 1;
 SELECT source, count(*) FROM modelopt.model_cache GROUP BY source;
@@ -209,6 +210,8 @@ RESET modelopt.max_output_bytes;
 -- The library.
 SET modelopt.onnxruntime_library = '/nowhere/libonnxruntime.so';
 SELECT predict('digits', ARRAY[1]);
+SET modelopt.onnxruntime_library = '';
+SELECT predict('digits', ARRAY[1]);
 SET modelopt.onnxruntime_library = 'libz.so.1';
 SELECT predict('digits', ARRAY[1]);
 RESET modelopt.onnxruntime_library;
@@ -238,6 +241,9 @@ SELECT modelopt.get('digits');
 SELECT count(*) FROM predict_rows('digits', 'SELECT 1, scores FROM expected');
 RESET ROLE;
 SELECT modelopt.revoke('digits', 'serve_user');
+SET ROLE serve_user;
+SELECT count(*) > 0 AS loaded, count(model_name) AS names FROM modelopt.model_cache WHERE source = 'version';
+RESET ROLE;
 DROP OWNED BY serve_user;
 DROP ROLE serve_user, serve_nobody;
 

@@ -4,7 +4,7 @@ CREATE FUNCTION predict(model model, features anyarray, output text DEFAULT NULL
     LANGUAGE C STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_predict';
 COMMENT ON FUNCTION predict(model, anyarray, text) IS
-    'what a model gives for a row of features (an array), or for rows of them (an array of two dimensions); output names one of the model''s outputs, the first one when null; a row with a null has null predictions. Numbers that are no real, and texts, predict_json() gives. Raises 22023 when the model does not take such rows, 38000 when it fails';
+    'what a model gives for a row of features (an array), or for rows of them (an array of two dimensions), or for tensors in the shape of its input; a row of a model with several inputs has their values one after another; output names one of the model''s outputs, the first one when null; a row with a null has null predictions. Numbers that are no real, and texts, predict_json() gives. Raises 22023 when the model does not take such rows, 38000 when it fails';
 
 CREATE FUNCTION predict(model text, features anyarray, output text DEFAULT NULL) RETURNS real[]
     LANGUAGE C STABLE PARALLEL SAFE
@@ -88,7 +88,7 @@ CREATE FUNCTION classify(model model, features anyarray, labels text[] DEFAULT N
     LANGUAGE C STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_classify';
 COMMENT ON FUNCTION classify(model, anyarray, text[]) IS
-    'the most probable class of a row of features, and its probability: labels are the names of the classes, in the order of the model''s scores, or of the keys where it gives a map of them; without them the label is what the model gives, or the class''s key or number, from 0; scores that are no probabilities become such by the softmax, and a single one, the second class'', by the logistic function';
+    'the most probable class of a row of features, and its probability: labels are the names of the classes, in the order of the model''s scores, or of the keys where it gives a map of them; without them the label is what the model gives, or the class''s key or number, from 0; scores that are no probabilities become such by the softmax; a single one, the second class'', is a probability when a Sigmoid makes it or, where the graph does not tell, when it is between 0 and 1, and else becomes such by the logistic function. NaN among the scores gives a null label, unless the model gives one, and NaN. Raises 0A000 when what it gives are values of a regression, 22023 for labels of another number or given twice';
 
 CREATE FUNCTION classify(model text, features anyarray, labels text[] DEFAULT NULL, OUT label text, OUT probability real)
     LANGUAGE C STABLE PARALLEL SAFE

@@ -4,9 +4,9 @@
  *
  * A classifier gives a score for each class, or for two classes one, of the
  * second.  Scores that are in [0, 1] and sum up to 1 are probabilities; others
- * become such by the softmax.  One score is a probability when a Sigmoid makes
- * it, and a logit when a product does; else it is looked at, too.  It may give
- * the label as well.  Private to src/serve.
+ * become such by the softmax, or one of them by the logistic function, also when
+ * it is in [0, 1] but the graph shows that it is a logit.  It may give the label
+ * as well.  Private to src/serve.
  */
 #ifndef MODELOPT_SERVE_CLASSES_H
 #define MODELOPT_SERVE_CLASSES_H

@@ -99,9 +99,9 @@ check_values(const Evaluation *evaluation, const RowOutput *output)
 
 /* The first prediction of a run tells what all are, if nobody does. */
 static ScoreKind
-find_score_kind(const Evaluation *evaluation, const Session *session, const float *scores, int n, int width)
+find_score_kind(const Evaluation *evaluation, const float *scores, int n, int width)
 {
-	ScoreSource source = session->sources[evaluation->output];
+	ScoreSource source = evaluation->query->batch->session->sources[evaluation->output];
 
 	if (evaluation->scores != SCORES_AUTO)
 		return evaluation->scores;
@@ -147,7 +147,7 @@ begin_metrics(Evaluation *evaluation, const RowOutput *output, const float *valu
 	previous = MemoryContextSwitchTo(evaluation->query->context);
 	evaluation->metrics =
 		metrics_create(task, task == TASK_REGRESSION ? SCORES_AUTO :
-					   find_score_kind(evaluation, evaluation->query->batch->session, values, n, output->width),
+					   find_score_kind(evaluation, values, n, output->width),
 					   output->width, evaluation->wanted);
 	if (task == TASK_CLASSIFICATION)
 		labels_are_classes(evaluation->labels, evaluation->metrics->nclasses);
@@ -233,7 +233,7 @@ begin_named(Evaluation *evaluation, char **names, int n, const float *scores)
 		evaluation->labels = labels_create(query_rows_type(query, query->portal->tupDesc->natts),
 										   names_array(names, n));
 	evaluation->metrics = metrics_create(TASK_CLASSIFICATION,
-										 find_score_kind(evaluation, query->batch->session, scores, 1, n),
+										 find_score_kind(evaluation, scores, 1, n),
 										 n, evaluation->wanted);
 	labels_are_classes(evaluation->labels, evaluation->metrics->nclasses);
 	MemoryContextSwitchTo(previous);

@@ -182,6 +182,16 @@ read_shaped(Given *given, JsonbContainer *object)
 	given->shape = said;
 }
 
+static char *
+repeated(char c, int n)
+{
+	char	   *out = palloc(n + 1);
+
+	memset(out, c, n);
+	out[n] = '\0';
+	return out;
+}
+
 pg_noreturn static void
 wrong_depth(const Given *given)
 {
@@ -193,8 +203,9 @@ wrong_depth(const Given *given)
 						   "input \"%s\" has %d dimensions, not %d", n,
 						   given->name, n, given->type->ndim),
 			 errdetail("The model takes %s.", describe_ports(given->input, 1)),
-			 n == given->type->ndim - 1 ?
-			 errhint("The first dimension counts rows: put one row into brackets of its own.") : 0));
+			 n < given->type->ndim ?
+			 errhint("The first dimension counts rows: a single one is %s...%s.",
+					 repeated('[', given->type->ndim), repeated(']', given->type->ndim)) : 0));
 }
 
 static void

@@ -2,8 +2,8 @@
  * scores.c
  *		What the numbers are that a model gives, as its graph tells.
  *
- * A single number between 0 and 1 may be a probability, a logit, or a value;
- * the operator that makes it knows which.
+ * A single number between 0 and 1 may be a probability, as a Sigmoid makes it,
+ * or a logit, or a value; the operator that makes it knows which.
  */
 #include "postgres.h"
 
@@ -82,21 +82,17 @@ scores_source(OnnxBytes graph, const char *output)
 		"LinearRegressor", "SVMRegressor", "TreeEnsembleRegressor"
 	};
 	OnnxBytes	node = find_maker(graph, (OnnxBytes) {output, strlen(output)});
-	bool		is_sum = false;
 
 	for (int i = 0; i < MAX_STEPS && node.data != NULL; i++)
 	{
 		OnnxBytes	operator = onnx_get(node, NODE_OP_TYPE);
 
-		if (onnx_equals(operator, "Sigmoid"))
-			return is_sum ? SCORES_OF_ANYTHING : SCORES_OF_LOGISTIC;
 		if (IS_ONE_OF(operator, products))
 			return SCORES_OF_PRODUCT;
 		if (IS_ONE_OF(operator, regressions))
 			return has_post_transform(node) ? SCORES_OF_ANYTHING : SCORES_OF_REGRESSION;
 		if (!IS_ONE_OF(operator, passing))
 			break;
-		is_sum |= onnx_equals(operator, "Add");
 		node = find_maker_of_input(graph, node);
 	}
 	return SCORES_OF_ANYTHING;

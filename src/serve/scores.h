@@ -11,8 +11,7 @@
 
 typedef enum ScoreSource
 {
-	SCORES_OF_ANYTHING,			/* the graph does not tell */
-	SCORES_OF_LOGISTIC,			/* each is a probability */
+	SCORES_OF_ANYTHING,			/* between 0 and 1 they are probabilities */
 	SCORES_OF_PRODUCT,			/* logits, or values of a regression */
 	SCORES_OF_REGRESSION,
 } ScoreSource;

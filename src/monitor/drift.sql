@@ -168,7 +168,7 @@ DECLARE
     target modelopt_private.version := find_version(ref, 'write');
     counted bigint;
 BEGIN
-    IF previous AND NOT EXISTS (SELECT FROM drift_reference r WHERE r.version_id = target.id) THEN
+    IF coalesce(previous, true) AND NOT EXISTS (SELECT FROM drift_reference r WHERE r.version_id = target.id) THEN
         PERFORM begin_reference(target, 1000);
     END IF;
     UPDATE drift_reference r SET previous = coalesce(set_reference_to_previous.previous, true) WHERE r.version_id = target.id

@@ -78,7 +78,7 @@ BEGIN
     IF cardinality(ports) < 2 THEN
         RETURN NULL;
     END IF;
-    SELECT array_agg((SELECT p.number FROM unnest(ports) WITH ORDINALITY p (name, dtype, width, shown, number)
+    SELECT array_agg((SELECT min(p.number) FROM unnest(ports) WITH ORDINALITY p (name, dtype, width, shown, number)
                       WHERE p.name = c."column" OR (folded AND lower(p.name) = lower(c."column"))) ORDER BY c.place)
     INTO found FROM unnest(columns) WITH ORDINALITY c (number, name, "column", kind, categories, place);
     IF array_remove(found, NULL) = '{}' THEN

@@ -47,19 +47,22 @@ CREATE FUNCTION modelopt_private.drift_values(OUT reference_id bigint, OUT model
 $$;
 
 -- For each feature of models that want it, what a threshold is by the windows before:
--- those without drift or warning by what else holds.
+-- those without drift or warning by what else holds.  Of an owner's absurd deviation
+-- distances can be so large that their squares are an error, which would be everybody's.
 CREATE FUNCTION modelopt_private.found_thresholds(OUT reference_id bigint, OUT number integer, OUT found jsonb) RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL RESTRICTED
     AS $$
-    WITH windows AS (
+    WITH wanted AS MATERIALIZED (
+        SELECT r.id, r.model_id, r.previous FROM modelopt_private.drift_reference r
+        WHERE r.model_id IN (SELECT t.model_id FROM modelopt_private.drift_threshold t WHERE t.warn IS NULL)
+    ), windows AS (
         SELECT r.id, r.model_id, f.number, f.name, w.counts, w.sums, f.mean, CASE WHEN f.kind = 'numeric' THEN coalesce(f.deviation, 0) END AS deviation,
             (SELECT count(*) FROM modelopt_private.drift_feature o WHERE o.reference_id = r.id)::integer AS features,
             CASE WHEN r.previous THEN lag(w.counts, 1, array_fill(0::bigint, ARRAY[cardinality(w.counts)])) OVER older ELSE f.counts END AS ref_counts,
             CASE WHEN r.previous THEN lag(w.sums, 1, w.sums) OVER older ELSE f.sums END AS ref_sums
-        FROM modelopt_private.drift_reference r
+        FROM wanted r
             CROSS JOIN LATERAL modelopt_private.read_drift_windows(r.id) w
             JOIN modelopt_private.drift_feature f ON f.reference_id = r.id AND f.number = w.number AND cardinality(f.counts) = cardinality(w.counts)
-        WHERE r.model_id IN (SELECT t.model_id FROM modelopt_private.drift_threshold t WHERE t.warn IS NULL)
         WINDOW older AS (PARTITION BY r.id, f.number ORDER BY w.window_start)
     )
     SELECT v.id, v.number, jsonb_object_agg(v.metric, jsonb_build_object('windows', v.n, 'threshold', v.threshold))
@@ -71,7 +74,7 @@ CREATE FUNCTION modelopt_private.found_thresholds(OUT reference_id bigint, OUT n
                 x.null_rate_delta, x.out_of_range_rate, x.n, NULL) f
             CROSS JOIN LATERAL (VALUES ('psi', x.psi), ('js', x.js), ('wasserstein', x.wasserstein), ('ks', x.ks), ('linf', x.linf),
                 ('null_rate', x.null_rate_delta), ('out_of_range', x.out_of_range_rate)) u (metric, value)
-        WHERE f.level IS NULL AND x.ref_rows > 0 AND u.value < 'Infinity'
+        WHERE f.level IS NULL AND x.ref_rows > 0 AND u.value < 1e100
         GROUP BY w.id, w.number, u.metric) v
     GROUP BY v.id, v.number
 $$;

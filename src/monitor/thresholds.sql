@@ -71,8 +71,8 @@ COMMENT ON FUNCTION modelopt_private.set_drift_threshold(text, text, double prec
 
 -- What holds for a metric of a feature, that of the feature before that of the model;
 -- found is what windows before have, or null.
-CREATE FUNCTION modelopt_private.threshold(wanted_model bigint, wanted_feature text, wanted_metric text, found double precision,
-    OUT warn double precision, OUT alert double precision, OUT source text) RETURNS record
+CREATE FUNCTION modelopt_private.threshold(wanted_model bigint, wanted_feature text, wanted_metric text, found double precision)
+    RETURNS TABLE (warn double precision, alert double precision, source text)
     LANGUAGE sql STABLE PARALLEL RESTRICTED
     AS $$
     SELECT c.warn, c.alert, c.source

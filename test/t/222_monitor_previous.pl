@@ -135,4 +135,9 @@ fill(2, 100);
 is(on(q{SELECT reference_kind, feature, ref_rows, n FROM modelopt.stat_drift WHERE model_name = 'other'}), 'previous|input1|2000|2000', 'then the windows before are the reference');
 is(on(q{SELECT source, previous FROM modelopt.stat_references WHERE model_name = 'other'}), 'serving|t', 'of bins from serving');
 
+# Distances whose squares are no numbers: one model's values must not break the view for others.
+on(q{SELECT modelopt.commit('wild', model_agg('w', '{3}')); SELECT modelopt.set_reference('wild', 'SELECT i AS amount FROM generate_series(1, 1000) i'); SELECT modelopt.set_drift_threshold('wild', 'wasserstein', auto => true)});
+on(q{SELECT pg_sleep(1.05); SELECT driver.observe(3, 1, false, 1, array_agg(CASE WHEN i = 2000 THEN 1e200 ELSE 50 + (i - 1) / 200 * 100 END::float8)) FROM generate_series(1, 2000) i}) for 1 .. 7;
+is(on(q{SELECT thresholds->'wasserstein'->>'source', wasserstein BETWEEN 1e150 AND 1e200, psi, status FROM modelopt.stat_drift WHERE model_name = 'wild'}) =~ s/\|[\d.e-]+\|ok$//r, 'default|t', 'distances beyond all measure are none to find a threshold by');
+
 done_testing();

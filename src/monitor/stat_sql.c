@@ -348,7 +348,7 @@ modelopt_stat_info(PG_FUNCTION_ARGS)
 		values[INFO_DRIFT_FEATURES] = Int64GetDatum(drift.slots);
 		values[INFO_DRIFT_PAGES] = Int64GetDatum(drift.pages);
 		values[INFO_DRIFT_MAX_PAGES] = Int64GetDatum(drift.max_pages);
-		values[INFO_DRIFT_DROPPED] = Int64GetDatum(drift.dropped);
+		values[INFO_DRIFT_DROPPED] = Int64GetDatum(totals.drift_dropped);
 	}
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	return (Datum) 0;

@@ -373,9 +373,11 @@ session_run_beside(Session *session, int64 batch, int64 rows,
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	/* Somebody else waited, failed, and went on. */
 	if (!run.taken)
-		elog(ERROR, "outputs of a run are lost");
+		ereport(ERROR,
+				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+				 errmsg("run of the model failed while the next rows were fetched"),
+				 errdetail("The error was caught by a function that made a prediction too.")));
 }
 
 const ServedTensor *

@@ -220,7 +220,6 @@ add_constant(Builder *builder, const Step *step, int elem_type, int ndim,
 {
 	static const char *const no_inputs[] = {NULL};
 	StringInfoData tensor;
-	StringInfoData attribute;
 	StringInfoData field;
 
 	initStringInfo(&tensor);
@@ -228,12 +227,9 @@ add_constant(Builder *builder, const Step *step, int elem_type, int ndim,
 		onnx_put_integer(&tensor, TENSOR_DIMS, count);
 	onnx_put_integer(&tensor, TENSOR_DATA_TYPE, elem_type);
 	onnx_put_bytes(&tensor, TENSOR_RAW_DATA, bytes, size);
-	initStringInfo(&attribute);
-	onnx_put_text(&attribute, ATTRIBUTE_NAME, "value");
-	onnx_put_message(&attribute, ATTRIBUTE_T, &tensor);
-	onnx_put_integer(&attribute, ATTRIBUTE_TYPE, ONNX_ATTRIBUTE_TENSOR);
 	initStringInfo(&field);
-	onnx_put_message(&field, NODE_ATTRIBUTE, &attribute);
+	onnx_put_attribute_tensor(&field, "value", &tensor);
+	pfree(tensor.data);
 	return builder_node(builder, step, "Constant", no_inputs, &field);
 }
 

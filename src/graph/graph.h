@@ -252,6 +252,13 @@ extern const char **graph_layer_names(const Graph *graph);
 /* The ModelProto with what the graph's values and nodes say of changes. */
 extern OnnxBytes graph_write(const Graph *graph);
 
+/* The ModelProto with another graph: the fields that put writes of the one that
+ * it is given.  What comes out is checked. */
+typedef void (*GraphPut) (StringInfo out, const Graph *graph, OnnxBytes message,
+						  const void *argument);
+
+extern OnnxBytes graph_rewrite(const Graph *graph, GraphPut put, const void *argument);
+
 /* The value that is used instead of one, if it has been replaced. */
 extern int	graph_final(const Graph *graph, int value);
 

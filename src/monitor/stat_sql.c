@@ -391,9 +391,9 @@ modelopt_read_activity(PG_FUNCTION_ARGS)
 
 		if (!activity_read(i, &slot))
 			continue;
-		values[ACTIVITY_PID] = Int32GetDatum(slot.pid);
-		values[ACTIVITY_DATABASE] = ObjectIdGetDatum(slot.database);
-		values[ACTIVITY_USER] = ObjectIdGetDatum(slot.user);
+		values[ACTIVITY_PID] = Int32GetDatum(slot.head.pid);
+		values[ACTIVITY_DATABASE] = ObjectIdGetDatum(slot.head.database);
+		values[ACTIVITY_USER] = ObjectIdGetDatum(slot.head.user);
 		values[ACTIVITY_MODEL_ID] = Int64GetDatum(slot.model_id);
 		values[ACTIVITY_VERSION] = Int32GetDatum(slot.version);
 		values[ACTIVITY_PHASE] = CStringGetTextDatum(phase_names[slot.phase]);

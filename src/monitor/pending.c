@@ -363,6 +363,7 @@ monitor_do_end(MonitorCall *call)
 	pending = count_call(call, now);
 	if (monitor_track_timing)
 		add_time(&pending->batch, now - call->began);
+	drift_count_full();
 	if (now - last_flush >= monitor_flush_interval * INT64CONST(1000000))
 	{
 		pending_flush(now - last_flush >= MAX_WAIT_NS);

@@ -32,10 +32,12 @@ ask_kernel(void)
 	return (int64) now.tv_sec * INT64CONST(1000000000) + now.tv_nsec;
 }
 
+/* Never in the future, though what clocks of two processes say of a moment may be
+ * microseconds apart. */
 TimestampTz
 monitor_clock_time(int64 clock)
 {
-	return GetCurrentTimestamp() - (monitor_clock() - clock) / 1000;
+	return GetCurrentTimestamp() - Max(monitor_clock() - clock, 0) / 1000;
 }
 
 #ifndef HAVE_TICKS
@@ -61,7 +63,7 @@ monitor_clock(void)
 #define ONE_NS 4294967296.0		/* of tick_ns */
 
 /* How much of the time that passed the look at the clocks may have taken. */
-#define PRECISION 1e-4
+#define PRECISION 1e-5
 
 /* No clock is slewed more than that. */
 #define SLEWED 1e-3

@@ -179,8 +179,9 @@ extern void stat_numbers_merge(StatNumbers *into, const StatNumbers *from,
  * nothing, when it would have to wait and must not. */
 extern bool stat_add(const StatKey *key, const StatBatch *batch, bool wait);
 
-/* Copies of all entries, in the current context. */
-extern StatData *stat_copy_all(int *count);
+/* Copies of all entries in order, of each user or of all users together, in the
+ * current context. */
+extern StatData **stat_copy_all(bool by_user, int *count);
 
 /* Which entries; what is 0 or less is not asked for. */
 typedef struct StatScope

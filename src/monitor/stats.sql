@@ -154,6 +154,13 @@ CREATE FUNCTION modelopt_private.histogram_cumulative(buckets bigint[], step int
 COMMENT ON FUNCTION modelopt_private.histogram_cumulative(bigint[], integer) IS
     'how many of what a histogram has counted took no longer than the first bound, the one that is step further, and so on: with 8, bounds are powers of two of a second, from 2^-20 to 2^7';
 
+CREATE FUNCTION modelopt_private.histogram_buckets(buckets bigint[], OUT le_ms double precision, OUT count bigint, OUT cumulative bigint)
+    RETURNS SETOF record
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 20
+    AS 'MODULE_PATHNAME', 'modelopt_histogram_buckets';
+COMMENT ON FUNCTION modelopt_private.histogram_buckets(bigint[]) IS
+    'the buckets of a histogram of latencies that have counted something: their upper bound in milliseconds, what they have counted, and that and all that was faster';
+
 -- ---------- forgetting ----------
 
 CREATE FUNCTION modelopt_private.reset_entries(dbid oid, userid oid, model_id bigint, version integer, minmax_only boolean) RETURNS timestamptz

@@ -22,6 +22,7 @@ PG_FUNCTION_INFO_V1(driver_calls);
 PG_FUNCTION_INFO_V1(driver_cost);
 PG_FUNCTION_INFO_V1(driver_clock);
 PG_FUNCTION_INFO_V1(driver_observe);
+PG_FUNCTION_INFO_V1(driver_observe_floats);
 PG_FUNCTION_INFO_V1(driver_observe_text);
 
 static void
@@ -152,6 +153,25 @@ driver_observe(PG_FUNCTION_ARGS)
 	if (drift != NULL)
 		monitor_observe_doubles(drift, PG_GETARG_BOOL(2), 1, (double *) ARR_DATA_PTR(values), nulls,
 								n / columns, columns);
+	PG_RETURN_BOOL(drift != NULL);
+}
+
+/* observe_floats(model_id, version, columns, values): the same of inputs that are
+ * floats, in an invocation, with which they may wait to be counted. */
+Datum
+driver_observe_floats(PG_FUNCTION_ARGS)
+{
+	MonitorDrift *drift = monitor_find_drift(PG_GETARG_INT64(0), PG_GETARG_INT32(1));
+	int			columns = PG_GETARG_INT32(2);
+	ArrayType  *values = PG_GETARG_ARRAYTYPE_P(3);
+	int64		n = ArrayGetNItems(ARR_NDIM(values), ARR_DIMS(values));
+	MonitorCall call;
+
+	monitor_begin(&call);
+	monitor_subject(&call, PG_GETARG_INT64(0), PG_GETARG_INT32(1));
+	if (drift != NULL)
+		monitor_observe_floats(drift, false, 1, (float *) ARR_DATA_PTR(values), NULL, n / columns, columns);
+	monitor_end(&call);
 	PG_RETURN_BOOL(drift != NULL);
 }
 

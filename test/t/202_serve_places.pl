@@ -6,6 +6,7 @@ use warnings;
 use File::Temp ();
 use Test::More;
 
+use Programs qw(wait_until);
 use Server;
 use Session qw(create_database query run_command run_sql);
 
@@ -93,6 +94,8 @@ INI
 	close $file;
 	my ($status, $out, $err) = run_command('', $primary->as_user, $pool_program, '--daemon', "$folder/pool.ini");
 	is($status, 0, 'a pool of two connections') or diag($out, $err);
+	# It goes into the background before it listens.
+	wait_until('the pool', sub { -S "$folder/.s.PGSQL.5432" });
 	local $ENV{PGHOST} = "$folder";
 	my @clients = map { Session->new('places') } 1 .. 4;
 	$_->start("$BY_NAME;") for @clients;

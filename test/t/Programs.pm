@@ -63,15 +63,15 @@ sub wait_until
 	die "waited in vain for $what";
 }
 
-# A page, or undef.
+# A page, or undef as long as there is none: a server that is starting is not
+# reached, or says 503.
 sub get
 {
 	my ($url, %parameters) = @_;
 	my $http = HTTP::Tiny->new(timeout => 10);
 	my $query = $http->www_form_urlencode(\%parameters);
 	my $response = $http->get($query eq '' ? $url : "$url?$query");
-	return $response->{content} if $response->{success};
-	return if $response->{status} == 599;
+	return if $response->{status} == 599 || $response->{status} == 503;
 	return $response->{content};
 }
 

@@ -21,6 +21,7 @@ PG_FUNCTION_INFO_V1(driver_call);
 PG_FUNCTION_INFO_V1(driver_calls);
 PG_FUNCTION_INFO_V1(driver_cost);
 PG_FUNCTION_INFO_V1(driver_clock);
+PG_FUNCTION_INFO_V1(driver_cpu);
 PG_FUNCTION_INFO_V1(driver_observe);
 PG_FUNCTION_INFO_V1(driver_observe_floats);
 PG_FUNCTION_INFO_V1(driver_observe_text);
@@ -135,6 +136,16 @@ driver_clock(PG_FUNCTION_ARGS)
 		clock_gettime(CLOCK_MONOTONIC, &after);
 	PG_RETURN_FLOAT8(((double) (after.tv_sec - before.tv_sec) * 1e9 +
 					  (double) (after.tv_nsec - before.tv_nsec)) / (double) n);
+}
+
+/* cpu(): nanoseconds that this backend has run for. */
+Datum
+driver_cpu(PG_FUNCTION_ARGS)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	PG_RETURN_INT64((int64) now.tv_sec * INT64CONST(1000000000) + now.tv_nsec);
 }
 
 /*

@@ -680,6 +680,10 @@ extern double kernel_chi_square_quantile(double probability, int freedom);
 /* The bin of a value: how many edges are below it. */
 extern int	kernel_drift_bin(const double *edges, int nedges, double value);
 
+/* The same of many values, without branches that nobody could predict. */
+extern void kernel_drift_bins(const double *edges, int nedges,
+							  const double *values, size_t n, int64_t *bins);
+
 /* Edges of up to so many bins of about as many values each; equal ones are
  * merged, and no bin is empty.  Returns how many there are, below bins. */
 extern int	kernel_drift_edges(const double *sorted, int64_t n, int bins,

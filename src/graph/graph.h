@@ -126,6 +126,9 @@ typedef struct GraphProduct
 	int64		ny;
 	int			bias;			/* value, or -1 */
 	bool		is_lookup;		/* an embedding: in_axis is chosen from */
+	int			coded_by;		/* the DequantizeLinear whose codes the weight's
+								 * elements are, or -1 */
+	bool		is_shifted;		/* and a code of 0 may stand for another number */
 } GraphProduct;
 
 /* A number in the graph that is one of places: so many of n are left. */
@@ -207,7 +210,8 @@ extern Graph *graph_read(const Model *model);
 /* The value of that name, or -1. */
 extern int	graph_find(const Graph *graph, OnnxBytes name);
 
-/* Attributes of a node. */
+/* Attributes of a node.  Of integers *n says how many there are, or UNKNOWN for
+ * so many that they are not read; NULL when there are none to be had. */
 extern int64 graph_attribute_integer(const GraphNode *node, const char *name,
 									 int64 otherwise);
 extern int64 *graph_attribute_integers(const GraphNode *node,

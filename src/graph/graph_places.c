@@ -204,6 +204,7 @@ unite(Graph *graph, int a, int b)
 static void
 pin_places(Graph *graph, int first, int64 n, PinKind kind, int node)
 {
+	CHECK_FOR_INTERRUPTS();
 	for (int64 i = 0; i < n; i++)
 		pin_unit(graph, graph_unit(graph, first + i), kind, node);
 }
@@ -215,7 +216,7 @@ graph_pin(Graph *graph, int value, int axis, PinKind kind, int node)
 
 	if (value < 0 || graph->values[value].rank == UNKNOWN)
 		return;
-	first = graph->values[value].places[axis];
+	first = graph_places(graph, value, axis);
 	if (first != UNKNOWN)
 		pin_places(graph, first, graph->values[value].dims[axis], kind, node);
 }
@@ -248,6 +249,7 @@ add_run(Graph *graph, int node, int from, int from_per, int to, int to_per,
 {
 	GraphRun   *run;
 
+	CHECK_FOR_INTERRUPTS();
 	graph->runs = grow(graph, graph->runs, graph->nruns, &graph->runs_allocated,
 					   sizeof(GraphRun));
 	run = &graph->runs[graph->nruns++];
@@ -268,6 +270,7 @@ graph_join(Graph *graph, int node, int a, int axis_a, int64 start_a, int b,
 	int			first_a = graph_places(graph, a, axis_a);
 	int			first_b = graph_places(graph, b, axis_b);
 
+	CHECK_FOR_INTERRUPTS();
 	if (first_a != UNKNOWN && first_b != UNKNOWN)
 	{
 		for (int64 i = 0; i < n; i++)
@@ -280,14 +283,20 @@ graph_join(Graph *graph, int node, int a, int axis_a, int64 start_a, int b,
 }
 
 void
+graph_offer(Graph *graph, int input, int axis_in, int output, int axis_out)
+{
+	if (graph_places(graph, input, axis_in) != UNKNOWN)
+		graph_make_places(graph, output, axis_out);
+}
+
+void
 graph_derive(Graph *graph, int node, int input, int axis_in, int64 start_in,
 			 int output, int axis_out, int64 start_out, int64 n)
 {
 	int			from = graph_places(graph, input, axis_in);
 	int			to;
 
-	if (from != UNKNOWN)
-		graph_make_places(graph, output, axis_out);
+	graph_offer(graph, input, axis_in, output, axis_out);
 	to = graph->values[output].places[axis_out];
 	if (from != UNKNOWN && to != UNKNOWN)
 		add_run(graph, node, from + start_in, 1, to + start_out, 1, n);
@@ -365,7 +374,7 @@ graph_add_product(Graph *graph, int node)
 	product->node = node;
 	product->groups = 1;
 	product->x = product->y = UNKNOWN;
-	product->bias = -1;
+	product->bias = product->coded_by = -1;
 	return product;
 }
 
@@ -414,6 +423,7 @@ pin_copies(Graph *graph)
 	{
 		const GraphCopy *copy = &graph->copies[i];
 
+		CHECK_FOR_INTERRUPTS();
 		if (is_same_axis(graph, copy))
 			continue;
 		graph_pin(graph, copy->origin.value, copy->origin.axis, PIN_FIXED, -1);
@@ -432,10 +442,7 @@ doubt_value(Graph *graph, int value, int node)
 		return;
 	v = &graph->values[value];
 	for (int i = 0; i < v->rank; i++)
-	{
-		(void) graph_places(graph, value, i);
 		graph_pin(graph, value, i, PIN_DOUBT, node);
-	}
 }
 
 void
@@ -499,10 +506,7 @@ static void
 pin_all(Graph *graph, int value)
 {
 	for (int axis = 0; axis < graph->values[value].rank; axis++)
-	{
-		(void) graph_places(graph, value, axis);
 		graph_pin(graph, value, axis, PIN_FIXED, -1);
-	}
 }
 
 /* Tensors that are tied stay so: they lose the same, or, where their shapes

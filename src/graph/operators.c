@@ -302,6 +302,8 @@ reduced_axes(Graph *graph, int node, int rank, bool *is_reduced)
 	int64	   *axes = graph_attribute_integers(n, "axes", &naxes);
 
 	memset(is_reduced, 0, MODEL_MAX_DIMS);
+	if (naxes == UNKNOWN)
+		return false;
 	if (axes == NULL && node_input(graph, node, 1) >= 0)
 	{
 		const GraphInts *ints = graph_known_ints(graph, n->inputs[1]);

@@ -114,6 +114,11 @@ extern void graph_make_places(Graph *graph, int value, int axis);
 extern void graph_join(Graph *graph, int node, int a, int axis_a, int64 start_a,
 					   int b, int axis_b, int64 start_b, int64 n);
 
+/* Gives an axis of an output places if an input's has some: before more than
+ * one input is derived from, lest the first ones be forgotten. */
+extern void graph_offer(Graph *graph, int input, int axis_in, int output,
+						int axis_out);
+
 /*
  * So many places of an output's axis are those of an input's, each from a
  * start on: it gets places if the input has some.  Or all of the axis, which
@@ -132,6 +137,8 @@ extern void graph_derive_blocks(Graph *graph, int node, int input,
 								int output, int axis_out, int64 start_out,
 								int out_per, int64 n);
 
+/* Says that an axis stays, or that other places have a say in what comes out
+ * for those of it. */
 extern void graph_pin(Graph *graph, int value, int axis, PinKind kind,
 					  int node);
 extern void graph_mix(Graph *graph, int value, int axis);

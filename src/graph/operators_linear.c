@@ -8,15 +8,38 @@
 
 /* ---------- weights ---------- */
 
+/* How a value is made of an initializer. */
+typedef struct WeightSource
+{
+	bool		turned;			/* its two dimensions are exchanged */
+	int			coded_by;		/* as of GraphProduct */
+	bool		is_shifted;
+} WeightSource;
+
+/* Whether a DequantizeLinear takes anything but zeros for its zero points. */
+static bool
+has_zero_points(Graph *graph, int node)
+{
+	int			zeros = node_input(graph, node, 2);
+	Payload    *payload;
+
+	if (zeros < 0)
+		return false;
+	if (graph->values[zeros].tensor < 0)
+		return true;
+	payload = tensor_payload(graph->model,
+							 &graph->model->tensors[graph->values[zeros].tensor]);
+	return payload_zeros(payload) < payload->count;
+}
+
 /*
  * The initializer that a constant value is made of without change, as when a
- * weight is transposed or dequantized first.  *turned says whether its two
- * dimensions are exchanged.  -1 when it is something else.
+ * weight is transposed or dequantized first.  -1 when it is something else.
  */
 static int
-weight_source(Graph *graph, int value, bool *turned)
+weight_source(Graph *graph, int value, WeightSource *source)
 {
-	*turned = false;
+	*source = (WeightSource) {.coded_by = -1};
 	while (value >= 0 && graph->values[value].tensor < 0)
 	{
 		int			producer = graph->values[value].producer;
@@ -34,11 +57,15 @@ weight_source(Graph *graph, int value, bool *turned)
 			int64	   *perm = graph_attribute_integers(node, "perm", &n);
 
 			if (perm == NULL || n != 2 || perm[0] == 1)
-				*turned = !*turned;
+				source->turned = !source->turned;
+		}
+		else if (strcmp(node->op->name, "DequantizeLinear") == 0)
+		{
+			source->coded_by = producer;
+			source->is_shifted |= has_zero_points(graph, producer);
 		}
 		else if (strcmp(node->op->name, "Identity") != 0 &&
-				 strcmp(node->op->name, "Cast") != 0 &&
-				 strcmp(node->op->name, "DequantizeLinear") != 0)
+				 strcmp(node->op->name, "Cast") != 0)
 			return -1;
 		value = node_input(graph, producer, 0);
 	}
@@ -66,10 +93,10 @@ static void
 note_product(Graph *graph, int node, int x, int x_axis, int w, int in_axis,
 			 int out_axis, int y, int y_axis, int groups, int bias)
 {
-	bool		turned;
-	int			weight = weight_source(graph, w, &turned);
-	int			weight_in = turned ? 1 - in_axis : in_axis;
-	int			weight_out = turned ? 1 - out_axis : out_axis;
+	WeightSource source;
+	int			weight = weight_source(graph, w, &source);
+	int			weight_in = source.turned ? 1 - in_axis : in_axis;
+	int			weight_out = source.turned ? 1 - out_axis : out_axis;
 	GraphProduct *product;
 
 	if (weight < 0 || !is_axis_of(graph, w, in_axis, weight, weight_in) ||
@@ -89,6 +116,8 @@ note_product(Graph *graph, int node, int x, int x_axis, int w, int in_axis,
 	product->y = graph->values[y].places[y_axis];
 	product->ny = graph->values[y].dims[y_axis];
 	product->bias = bias;
+	product->coded_by = source.coded_by;
+	product->is_shifted = source.is_shifted;
 }
 
 /* ---------- Gemm ---------- */
@@ -154,7 +183,20 @@ apply_gemm(Graph *graph, int node)
 
 /* ---------- MatMul ---------- */
 
-/* Axes before the last two belong to each other, from the end on. */
+/* Axes before the last two, of which those of size 1 are stretched. */
+static void
+offer_batch(Graph *graph, int value, int y)
+{
+	int			shift = graph->values[y].rank - graph->values[value].rank;
+
+	for (int axis = 0; axis < graph->values[value].rank - 2; axis++)
+	{
+		if (graph->values[value].dims[axis] != 1)
+			graph_offer(graph, value, axis, y, axis + shift);
+	}
+}
+
+/* They belong to each other, from the end on. */
 static void
 join_batch(Graph *graph, int node, int value, int y)
 {
@@ -168,7 +210,11 @@ join_batch(Graph *graph, int node, int value, int y)
 			graph_derive(graph, node, value, axis, 0, y, axis + shift, 0,
 						 Max(graph->values[y].dims[axis + shift], 0));
 		else
+		{
 			graph_pin(graph, value, axis, PIN_FIXED, -1);
+			if (graph->values[value].dims[axis] < 0)
+				graph_pin(graph, y, axis + shift, PIN_FIXED, -1);
+		}
 	}
 }
 
@@ -212,6 +258,8 @@ apply_matmul(Graph *graph, int node)
 	graph_set_shape(graph, node, y, rank, dims);
 	graph_join(graph, node, a, rank_a - 1, 0, b, rank_b - 2, 0,
 			   Max(graph->values[a].dims[rank_a - 1], 0));
+	offer_batch(graph, a, y);
+	offer_batch(graph, b, y);
 	join_batch(graph, node, a, y);
 	join_batch(graph, node, b, y);
 	graph_derive_axis(graph, node, a, rank_a - 2, y, rank - 2);
@@ -254,7 +302,7 @@ read_sizes(const GraphNode *node, const char *name, int n, int64 otherwise,
 	int			given;
 	int64	   *values = graph_attribute_integers(node, name, &given);
 
-	if (values != NULL && given != n)
+	if ((values != NULL || given == UNKNOWN) && given != n)
 		return false;
 	for (int i = 0; i < n; i++)
 	{
@@ -291,8 +339,8 @@ slid_size(const Window *window, int i, int64 size)
 {
 	int64		span;
 
-	if (!window->is_known || !is_sane(size) || window->kernel[i] < 1 ||
-		window->stride[i] < 1)
+	if (!window->is_known || !is_sane(size) || !is_sane(window->kernel[i]) ||
+		window->kernel[i] < 1 || window->stride[i] < 1)
 		return UNKNOWN;
 	span = size + window->padding[i] -
 		(window->dilation[i] * (window->kernel[i] - 1) + 1);
@@ -325,16 +373,22 @@ join_to_parts(Graph *graph, int node, int weight, int axis, int value,
 {
 	int64		n = graph->values[weight].dims[axis];
 
+	/* A part without places says all that there is to say; there may be very
+	 * many of them. */
+	if (graph_places(graph, value, value_axis) == UNKNOWN)
+		parts = 1;
 	for (int64 i = 0; i < parts; i++)
 		graph_join(graph, node, weight, axis, 0, value, value_axis, i * n, n);
 }
 
 /* Each group is one channel: it goes with all that is made of it. */
 static void
-join_depthwise(Graph *graph, int node, int x, int w, int y, int64 groups)
+join_depthwise(Graph *graph, int node, int x, int y, int64 groups)
 {
 	int64		multiple = graph->values[y].dims[1] / groups;
 
+	if (graph_places(graph, x, 1) == UNKNOWN && graph_places(graph, y, 1) == UNKNOWN)
+		return;
 	for (int64 i = 0; i < groups; i++)
 	{
 		for (int64 j = 0; j < multiple; j++)
@@ -368,7 +422,7 @@ apply_conv(Graph *graph, int node)
 	}
 	out = graph->values[w].dims[0];
 	in = graph->values[w].dims[1];
-	if (groups < 1 || groups > PG_INT32_MAX || out % groups != 0)
+	if (groups < 1 || groups > Max(out, 1) || out % groups != 0)
 		graph_misfit(graph, node, psprintf("has " INT64_FORMAT " groups for " INT64_FORMAT " channels",
 										   groups, out));
 	graph_set_dim(graph, node, x, 1, in * groups);
@@ -384,7 +438,7 @@ apply_conv(Graph *graph, int node)
 	graph_derive_axis(graph, node, x, 0, y, 0);
 	graph_derive_axis(graph, node, w, 0, y, 1);
 	if (groups > 1 && in == 1)
-		join_depthwise(graph, node, x, w, y, groups);
+		join_depthwise(graph, node, x, y, groups);
 	else
 	{
 		join_to_parts(graph, node, w, 1, x, 1, groups);
@@ -571,7 +625,6 @@ apply_gather(Graph *graph, int node)
 		}
 	}
 	graph_set_shape(graph, node, y, n, dims);
-	(void) graph_places(graph, data, axis);
 	graph_pin(graph, data, axis, PIN_FIXED, -1);
 	for (int i = 0; i < n; i++)
 	{

@@ -48,7 +48,7 @@ apply_transpose(Graph *graph, int node)
 	int			from[MODEL_MAX_DIMS];
 
 	if (rank == UNKNOWN || node_output(graph, node, 0) < 0 ||
-		(perm != NULL && n != rank))
+		((perm != NULL || n == UNKNOWN) && n != rank))
 	{
 		graph_doubt(graph, node);
 		return;
@@ -241,8 +241,11 @@ apply_concat(Graph *graph, int node)
 	graph_set_shape(graph, node, y, rank, dims);
 	for (int i = 0; i < n->ninputs; i++)
 	{
-		if (graph_places(graph, n->inputs[i], along) != UNKNOWN)
-			graph_make_places(graph, y, along);
+		for (int axis = 0; axis < rank; axis++)
+			graph_offer(graph, n->inputs[i], axis, y, axis);
+	}
+	for (int i = 0; i < n->ninputs; i++)
+	{
 		for (int axis = 0; axis < rank; axis++)
 		{
 			if (axis != along)
@@ -297,7 +300,7 @@ apply_split(Graph *graph, int node)
 
 	for (int i = 0; i < nsizes && sizes != NULL; i++)
 		sum = sizes[i] < 0 || sizes[i] > PG_INT32_MAX ? -1 - PG_INT32_MAX * (int64) nsizes : sum + sizes[i];
-	if (whole < 0 || n->noutputs == 0 ||
+	if (whole < 0 || n->noutputs == 0 || nsizes == UNKNOWN ||
 		(node_input(graph, node, 1) >= 0 && sizes == NULL) ||
 		(sizes != NULL && (nsizes != n->noutputs || sum != whole)) ||
 		(sizes == NULL && whole % n->noutputs != 0))
@@ -366,7 +369,8 @@ slice_arguments(Graph *graph, int node, SliceArguments *slice)
 		slice->axes = graph_attribute_integers(n, "axes", &naxes);
 		slice->n = nstarts;
 		return slice->starts != NULL && slice->ends != NULL &&
-			nstarts == nends && (slice->axes == NULL || naxes == nstarts);
+			nstarts == nends && naxes != UNKNOWN &&
+			(slice->axes == NULL || naxes == nstarts);
 	}
 	slice->start_ints = graph_known_ints(graph, node_input(graph, node, 1));
 	slice->end_ints = graph_known_ints(graph, node_input(graph, node, 2));
@@ -468,10 +472,7 @@ apply_slice(Graph *graph, int node)
 		if (i == UNKNOWN)
 			graph_derive_axis(graph, node, x, axis, y, axis);
 		else if (dims[axis] < 0)
-		{
-			(void) graph_places(graph, x, axis);
 			graph_pin(graph, x, axis, PIN_FIXED, -1);
-		}
 		else
 			slice_axis(graph, node, &slice, i, axis,
 					   slice_bound(slice.starts[i], graph->values[x].dims[axis]),

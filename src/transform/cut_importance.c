@@ -178,6 +178,22 @@ add_both_sides(Measure *measure, const GraphProduct *product)
 	return true;
 }
 
+/* Codes of outputs with scales of their own do not compare. */
+static void
+refuse_coded(const Measure *measure, const GraphProduct *product)
+{
+	const Graph *graph = measure->plan->graph;
+	const GraphValue *weight = &graph->values[product->weight];
+
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("weights of tensor \"%s\" cannot be ranked",
+					utf8_to_server(graph->model->tensors[weight->tensor].name)),
+			 errdetail("They are codes, which node %s of the graph multiplies by their scales.",
+					   graph_node_title(graph, product->coded_by)),
+			 errhint("Cut the model before it is quantized; methods random and bn_scale do not look at weights.")));
+}
+
 static void
 add_product(Measure *measure, const GraphProduct *product)
 {
@@ -187,8 +203,11 @@ add_product(Measure *measure, const GraphProduct *product)
 
 	if (product->is_lookup || is_depthwise ||
 		!(is_wanted(measure, product->y, product->ny) ||
-		  is_wanted(measure, product->x, product->nx)) ||
-		add_both_sides(measure, product))
+		  is_wanted(measure, product->x, product->nx)))
+		return;
+	if (product->coded_by >= 0)
+		refuse_coded(measure, product);
+	if (add_both_sides(measure, product))
 		return;
 	add_slices(measure, product->weight, product->out_axis, product->y,
 			   product->ny);
@@ -255,6 +274,7 @@ measure_weights(Measure *measure, CutMethod method)
 	}
 	for (int i = 0; i < graph->nnodes; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (is_norm(&graph->nodes[i], method))
 			add_norm(measure, &graph->nodes[i]);
 	}

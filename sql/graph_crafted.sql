@@ -92,7 +92,24 @@ SELECT d.layer, d.stays_because FROM cut_nodes_dry_run(onnx(
     node('ReduceSum', 's', 'y', attribute('axes', '{3}'::int[])) || weight('w', 3, 4) || zeros('c', 1, '{1, 1, 2, 4}', 32) ||
     value(11, 'x', '1 1 2 3') || value(12, 'y', '1 1 2 1') || value(12, 'p', '1 1 1 3')), 0) d;
 
+-- A window slides over places in their order: here over two nodes of w.
+SELECT d.layer, d.nodes, d.stays_because FROM cut_nodes_dry_run(onnx(
+    node('MatMul', 'w x', 'h') || node('Transpose', 'h', 't', attribute('perm', '{0, 2, 1}'::int[])) || node('Conv', 't k', 'c', attribute('pads', '{1, 1}'::int[])) ||
+    node('ReduceSum', 'c', 'y', attribute('axes', '{1}'::int[])) || weight('w', 2, 3) || zeros('k', 1, '{1, 1, 3}', 12) ||
+    value(11, 'x', '1 3 1') || value(12, 'y', '1 1 2')), 0) d;
+
 -- ---------- what is dead ----------
+
+-- No output takes nodes of h by themselves, but they count: in how many there
+-- are, and in the statistics of a picture.
+CREATE FUNCTION dead(nodes bytea) RETURNS TABLE (layer text, cut int) LANGUAGE sql AS
+$$ SELECT d.layer, d.cut FROM cut_dead_nodes_dry_run(onnx(node('MatMul', 'x w', 'h') || nodes || weight('w', 3, 4) || zeros('v', 1, '{4, 2}', 32) ||
+       zeros('ones', 1, '{1}', 4) || value(11, 'x', '1 3') || value(12, 'y', '1 2'))) d $$;
+SELECT how, d.* FROM (VALUES (0, 'nothing', node('Identity', 'h', 'i') || node('MatMul', 'i v', 'y')),
+    (1, 'Shape', node('MatMul', 'h v', 'p') || node('Shape', 'h', 's') || node('Cast', 's', 'f', attribute('to', 1)) || node('Mul', 'p f', 'y')),
+    (2, 'Size', node('MatMul', 'h v', 'p') || node('Size', 'h', 's') || node('Cast', 's', 'f', attribute('to', 1)) || node('Mul', 'p f', 'y')),
+    (3, 'InstanceNormalization', constant('one', '{1}') || node('Unsqueeze', 'h one', 'h3') || node('InstanceNormalization', 'h3 ones ones', 'n') ||
+        node('Squeeze', 'n one', 'n2') || node('MatMul', 'n2 v', 'y'))) x (at, how, nodes), dead(nodes) d WHERE d.layer <> 'v' ORDER BY at;
 
 -- The first feature of h is always 0, but that of b, which lies beside it, is
 -- not: neither is the node of v that takes nothing else.

@@ -224,8 +224,9 @@ graph_pin(Graph *graph, int value, int axis, PinKind kind, int node)
 void
 graph_mix(Graph *graph, int value, int axis)
 {
-	int			first = graph->values[value].places[axis];
+	int			first = graph_places(graph, value, axis);
 
+	CHECK_FOR_INTERRUPTS();
 	if (first == UNKNOWN)
 		return;
 	for (int64 i = 0; i < graph->values[value].dims[axis]; i++)

@@ -181,10 +181,21 @@ apply_batch_norm(Graph *graph, int node)
 		join_vectors(graph, node, 4);
 }
 
+/* Statistics are over all of a picture. */
+static void
+mix_picture(Graph *graph, int node)
+{
+	int			input = node_input(graph, node, 0);
+
+	for (int axis = 2; axis < value_rank(graph, input); axis++)
+		graph_mix(graph, input, axis);
+}
+
 void
 apply_instance_norm(Graph *graph, int node)
 {
 	join_vectors(graph, node, 2);
+	mix_picture(graph, node);
 }
 
 void
@@ -251,6 +262,7 @@ apply_group_norm(Graph *graph, int node)
 	}
 	join_groups(graph, node, input, 1, groups);
 	graph_mix(graph, input, 1);
+	mix_picture(graph, node);
 	for (int i = 1; i <= 2; i++)
 	{
 		int			vector = node_input(graph, node, i);
@@ -530,7 +542,7 @@ static const GraphOperator operators[] = {
 	UNARY("Sigmoid", ZERO_NEVER),
 	UNARY("Sign", ZERO_ALL),
 	UNARY("Sin", ZERO_ALL),
-	OTHER("Size", apply_nothing),
+	OTHER("Size", apply_size),
 	MOVE("Slice", apply_slice),
 	OTHER("Softmax", apply_softmax),
 	UNARY("Softplus", ZERO_NEVER),

@@ -201,6 +201,7 @@ extern void apply_split(Graph *graph, int node);
 extern void apply_slice(Graph *graph, int node);
 extern void apply_expand(Graph *graph, int node);
 extern void apply_shape(Graph *graph, int node);
+extern void apply_size(Graph *graph, int node);
 extern void apply_pad(Graph *graph, int node);
 
 #endif							/* MODELOPT_OPERATORS_H */

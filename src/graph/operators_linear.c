@@ -352,6 +352,14 @@ slid_size(const Window *window, int i, int64 size)
 	return span / window->stride[i] + 1;
 }
 
+/* What a window slides over is in an order, which nothing can go from. */
+static void
+pin_window(Graph *graph, int x)
+{
+	for (int axis = 2; axis < graph->values[x].rank; axis++)
+		graph_pin(graph, x, axis, PIN_FIXED, -1);
+}
+
 /* ---------- Conv ---------- */
 
 /* Joins what lies at the same place of each of n parts of an axis. */
@@ -435,6 +443,7 @@ apply_conv(Graph *graph, int node)
 		dims[i + 2] = slid_size(&window, i, graph->values[x].dims[i + 2]);
 	}
 	graph_set_shape(graph, node, y, rank, dims);
+	pin_window(graph, x);
 	graph_derive_axis(graph, node, x, 0, y, 0);
 	graph_derive_axis(graph, node, w, 0, y, 1);
 	if (groups > 1 && in == 1)
@@ -475,6 +484,7 @@ apply_conv_transpose(Graph *graph, int node)
 	for (int i = 2; i < rank; i++)
 		dims[i] = UNKNOWN;
 	graph_set_shape(graph, node, y, rank, dims);
+	pin_window(graph, x);
 	graph_derive_axis(graph, node, x, 0, y, 0);
 	graph_derive_axis(graph, node, w, 1, y, 1);
 	graph_join(graph, node, x, 1, 0, w, 0, 0, Max(graph->values[w].dims[0], 0));
@@ -505,8 +515,7 @@ pool(Graph *graph, int node, const Window *window)
 	graph_set_shape(graph, node, y, rank, dims);
 	for (int axis = 0; axis < 2; axis++)
 		graph_derive_axis(graph, node, x, axis, y, axis);
-	for (int axis = 2; axis < rank; axis++)
-		graph_pin(graph, x, axis, PIN_FIXED, -1);
+	pin_window(graph, x);
 }
 
 static bool

@@ -17,6 +17,17 @@ apply_shape(Graph *graph, int node)
 		graph_set_shape(graph, node, output, 1, dims);
 }
 
+/* How many elements there are. */
+void
+apply_size(Graph *graph, int node)
+{
+	int			input = node_input(graph, node, 0);
+
+	for (int axis = 0; axis < value_rank(graph, input); axis++)
+		graph_mix(graph, input, axis);
+	graph_set_shape(graph, node, node_output(graph, node, 0), 0, NULL);
+}
+
 /* ---------- axes that move, come and go ---------- */
 
 /* from says for each axis of the output which one of the input it is, or

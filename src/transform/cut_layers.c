@@ -397,6 +397,20 @@ layer_plan_try(LayerPlan *plan)
 	pfree(is_gone);
 }
 
+static void
+check_left(const Model *model, const bool *is_gone)
+{
+	int			n = 0;
+
+	for (int i = 0; i < model->ntensors; i++)
+		n += !is_gone[i];
+	if (n == 0 && model->ntensors > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("cannot cut all layers of a model"),
+				 errdetail("No tensor would be left.")));
+}
+
 /* Payloads that stay, in the order of the model, and tensors over them. */
 static Model *
 assemble(const LayerPlan *plan, const bool *is_gone, const char **names)
@@ -465,6 +479,7 @@ layer_plan_apply(LayerPlan *plan)
 		names[i] = name != NULL ? name : model->tensors[i].name;
 		is_gone[i] |= name == NULL;
 	}
+	check_left(model, is_gone);
 	out = assemble(plan, is_gone, names);
 	if (plan->graph != NULL)
 		set_graph(plan, out, names);

@@ -98,6 +98,15 @@ SELECT d.layer, d.nodes, d.stays_because FROM cut_nodes_dry_run(onnx(
     node('ReduceSum', 'c', 'y', attribute('axes', '{1}'::int[])) || weight('w', 2, 3) || zeros('k', 1, '{1, 1, 3}', 12) ||
     value(11, 'x', '1 3 1') || value(12, 'y', '1 1 2')), 0) d;
 
+-- The first node is all that a slice takes, and stays, though it would go first.
+CREATE TABLE sliced AS SELECT onnx(constant('zero', '{0}') || constant('one', '{1}') || constant('four', '{4}') ||
+    node('MatMul', 'x w', 'h') || node('Slice', 'h zero one one', 'a') || node('Slice', 'h one four one', 'b') ||
+    node('MatMul', 'a u', 'au') || node('MatMul', 'b v', 'bv') || node('Add', 'au bv', 'y') ||
+    weight('w', 3, 4) || weight('u', 1, 2) || weight('v', 3, 2) || value(11, 'x', '1 3') || value(12, 'y', '1 2')) AS m;
+SELECT amount, d.layer, d.indexes FROM sliced, unnest('{0.25,0.5,0.75}'::float8[]) amount, cut_nodes_dry_run(m, amount) d WHERE d.layer = 'w';
+SELECT t.name, t.shape FROM sliced, tensors(cut_nodes(m, 0.75)) t;
+SELECT cut_nodes_count(m, 1) FROM sliced;
+
 -- ---------- what is dead ----------
 
 -- No output takes nodes of h by themselves, but they count: in how many there

@@ -105,6 +105,10 @@ extern void cut_measure(CutPlan *plan, const CutRequest *request);
 extern int64 cut_allowed(const CutPlan *plan);
 extern void cut_choose(CutPlan *plan, const CutRequest *request);
 
+/* Has a node stay of each axis that would lose all of its own; returns how
+ * many. */
+extern int64 cut_keep_some(CutPlan *plan);
+
 /* ---------- cut_dead.c ---------- */
 
 /* Has the nodes go that cannot change any output, but for one of each layer;

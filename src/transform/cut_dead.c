@@ -454,5 +454,5 @@ cut_find_dead(CutPlan *plan)
 		}
 		ncut += group->ncut;
 	}
-	return ncut;
+	return ncut - cut_keep_some(plan);
 }

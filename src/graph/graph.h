@@ -141,7 +141,7 @@ typedef struct GraphPatch
 	const char *attribute;
 	int			index;			/* in the value or the attribute */
 	int			first;			/* place, or UNKNOWN when n stays */
-	int			n;
+	int64		n;
 } GraphPatch;
 
 /* An axis whose size is the size of another one: their places have to be the
@@ -222,7 +222,7 @@ extern OnnxBytes graph_attribute(const GraphNode *node, const char *name);
 extern const char *graph_node_title(const Graph *graph, int node);
 extern const char *graph_value_title(const Graph *graph, int value);
 
-/* ---------- places (graph_places.c, graph_operators*.c) ---------- */
+/* ---------- places (graph_places.c, graph_walk.c, operators*.c) ---------- */
 
 /*
  * A place is an index along an axis of a value: a neuron, a channel, or the

@@ -147,6 +147,9 @@ extern void graph_mix(Graph *graph, int value, int axis);
 extern void graph_copy_size(Graph *graph, int ints, int index, int value,
 							int axis);
 
+/* Pins both axes of each pair of these that do not have the same places. */
+extern void graph_pin_copies(Graph *graph);
+
 /* Numbers that have to follow from how many of n places are left: an integer
  * of a value, or of an attribute. */
 extern void graph_follow_integer(Graph *graph, int ints, int index, int value,
@@ -156,6 +159,15 @@ extern void graph_follow_attribute(Graph *graph, int node,
 								   int value, int axis, int64 start, int64 n);
 
 extern GraphProduct *graph_add_product(Graph *graph, int node);
+
+/*
+ * Notes a product y = x w, where w's axes are of the value that the node takes.
+ * All places have been joined by then.  When w is no weight, all that is known
+ * is that each output depends on all inputs.  (operators_linear.c)
+ */
+extern void graph_note_product(Graph *graph, int node, int x, int x_axis, int w,
+							   int in_axis, int out_axis, int y, int y_axis,
+							   int groups, int bias);
 
 /* ---------- integers (graph_ints.c) ---------- */
 

@@ -214,6 +214,28 @@ apply_expand(Graph *graph, int node)
 
 /* ---------- parts of an axis ---------- */
 
+/* What sizes come of a concatenation. */
+static void
+concat_dims(const Graph *graph, const GraphNode *node, int rank, int along,
+			int64 *dims)
+{
+	for (int i = 0; i < node->ninputs; i++)
+	{
+		const int64 *own = graph->values[node->inputs[i]].dims;
+
+		for (int axis = 0; axis < rank; axis++)
+		{
+			if (i == 0)
+				dims[axis] = own[axis];
+			else if (axis != along)
+				dims[axis] = dims[axis] < 0 && own[axis] >= 0 ? own[axis] : dims[axis];
+			else if (dims[axis] >= 0)
+				dims[axis] = own[axis] < 0 || own[axis] > PG_INT32_MAX ||
+					dims[axis] > PG_INT32_MAX ? UNKNOWN : dims[axis] + own[axis];
+		}
+	}
+}
+
 void
 apply_concat(Graph *graph, int node)
 {
@@ -234,21 +256,7 @@ apply_concat(Graph *graph, int node)
 		graph_doubt(graph, node);
 		return;
 	}
-	for (int i = 0; i < n->ninputs; i++)
-	{
-		const int64 *own = graph->values[n->inputs[i]].dims;
-
-		for (int axis = 0; axis < rank; axis++)
-		{
-			if (i == 0)
-				dims[axis] = own[axis];
-			else if (axis != along)
-				dims[axis] = dims[axis] < 0 && own[axis] >= 0 ? own[axis] : dims[axis];
-			else if (dims[axis] >= 0)
-				dims[axis] = own[axis] < 0 || own[axis] > PG_INT32_MAX ||
-					dims[axis] > PG_INT32_MAX ? UNKNOWN : dims[axis] + own[axis];
-		}
-	}
+	concat_dims(graph, n, rank, along, dims);
 	graph_set_shape(graph, node, y, rank, dims);
 	for (int i = 0; i < n->ninputs; i++)
 	{

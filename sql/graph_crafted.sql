@@ -137,6 +137,7 @@ CREATE TABLE coded AS SELECT zero_point, onnx(
 SELECT zero_point, d.layer, d.nodes, d.cut FROM coded, cut_dead_nodes_dry_run(m) d ORDER BY 1, 2;
 -- Nor can nodes be ranked by codes, whose scales may differ.
 SELECT cut_nodes(m, 0.5) FROM coded WHERE zero_point = 0;
+SELECT method, d.layer, d.cut, d.stays_because FROM coded, unnest('{l2,bn_scale}'::text[]) method, cut_nodes_dry_run(m, method => method, count => 2) d WHERE zero_point = 0;
 SELECT t.name, t.shape FROM coded, tensors(cut_nodes(m, 0.5, method => 'random')) t WHERE zero_point = 0;
 
 -- ---------- limits ----------

@@ -187,6 +187,9 @@ $$;
 CREATE TABLE blocks AS SELECT model_agg(name, array_fill(1::real, '{2, 2}') ORDER BY name) AS m FROM unnest('{a.0.weight,a.1.weight,a.2.weight,b.0.0.weight,b.0.1.weight}'::text[]) name;
 SELECT t.name FROM blocks, tensors(cut_layers(m, 'a.[0-1]')) t;
 SELECT refusal($$SELECT cut_layers(m, 'a.[1-3]') FROM blocks$$);
+-- Parts of names that are empty.
+SELECT d.layer, d.tensors, d.cut, d.new_name FROM (SELECT model_agg(name, array_fill(1::real, '{2, 2}') ORDER BY name) AS m
+    FROM unnest('{.0.weight,.1.weight,a..0.weight,a..1.weight,b.,.weight}'::text[]) name) x, cut_layers_dry_run(m, 0.5) d;
 -- Ranges without end.
 SELECT refusal(format('SELECT cut_layers(m, %L) FROM blocks', 'a.' || repeat('[0-0]', 30000)));
 

@@ -27,7 +27,8 @@ SQL_PARTS = src/model/model.sql src/model/inspect.sql src/format/format.sql \
 	src/transform/quantize.sql src/transform/compress.sql src/transform/report.sql \
 	src/serve/predict.sql src/serve/evaluate.sql src/repo/tables.sql \
 	src/monitor/tables.sql src/repo/kept.sql \
-	$(REPO_SQL:%=src/repo/%.sql) src/monitor/stats.sql src/monitor/drift.sql \
+	$(REPO_SQL:%=src/repo/%.sql) src/monitor/stats.sql src/monitor/ports.sql \
+	src/monitor/drift.sql src/monitor/thresholds.sql src/monitor/stat_drift.sql \
 	$(PAGE_SQL:%=src/page/%.sql) \
 	src/repo/publish.sql src/monitor/reference.sql src/repo/views.sql src/monitor/views.sql src/monitor/prom.sql \
 	src/serve/cache.sql src/serve/calibrate.sql src/serve/optimize.sql

@@ -338,7 +338,9 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE zoo.m = back.m) AS equal FROM zo
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
 SET enable_seqscan = off;
-EXPLAIN (COSTS OFF) SELECT name FROM small JOIN zoo USING (m);
+-- (18 says of a node that there was no other.)
+CREATE FUNCTION plan(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN RETURN QUERY EXECUTE 'EXPLAIN (COSTS OFF) ' || query; END $$;
+SELECT line FROM plan('SELECT name FROM small JOIN zoo USING (m)') line WHERE line !~ 'Disabled';
 SELECT name FROM small JOIN zoo USING (m) ORDER BY name;
 RESET enable_hashjoin;
 RESET enable_mergejoin;

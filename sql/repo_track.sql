@@ -378,7 +378,7 @@ INSERT INTO zoo.parted (region, weights) VALUES ('eu', made(1)), ('us', made(2))
 SELECT modelopt.track('zoo.parted_eu', 'weights');
 SELECT modelopt.track('zoo.parted', 'weights');
 INSERT INTO zoo.parted (region, weights) VALUES ('eu', made(3)), ('us', made(4));
-INSERT INTO zoo.parted_us (region, id, weights) VALUES ('us', 5, made(5));
+INSERT INTO zoo.parted_us (region, id, weights) OVERRIDING SYSTEM VALUE VALUES ('us', 5, made(5));
 UPDATE zoo.parted SET weights = made(6, 6) WHERE id IN (1, 4);
 UPDATE zoo.parted_us SET weights = made(7, 7) WHERE id = 5;
 SELECT key, model, version, w FROM modelopt.tracked_rows, LATERAL history(model) WHERE prefix = 'zoo.parted' ORDER BY key, version;

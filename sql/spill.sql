@@ -11,7 +11,9 @@ SELECT set_graph(model_agg(name, data ORDER BY name), 'a:linear relu b:linear') 
     SELECT 'a.weight' AS name, array_agg(ARRAY[(hashint4(i) / 2147483648.0)::real, (i % 7)::real] ORDER BY i) AS data FROM generate_series(1, 20000) i
     UNION ALL SELECT 'b.weight', ARRAY[x, x] FROM (SELECT array_agg(sin(i)::real ORDER BY i) AS x FROM generate_series(1, 20000) i) s) t;
 SHOW modelopt.spill_above;
+\set VERBOSITY sqlstate
 SET modelopt.spill_above = -1;
+\set VERBOSITY default
 
 -- What is done, with everything in memory and with nothing in it that is
 -- large: 160 kB a tensor.
@@ -101,7 +103,9 @@ $$;
 SELECT count(*) FROM pg_ls_tmpdir();
 
 SET temp_file_limit = '100kB';
+\set VERBOSITY sqlstate
 SELECT model_digest(prune(m, 0.5)) FROM made LIMIT 1;
+\set VERBOSITY default
 SELECT count(*) FROM pg_ls_tmpdir();
 RESET temp_file_limit;
 

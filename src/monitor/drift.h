@@ -18,6 +18,11 @@
 #define DRIFT_MIN_BINS 5
 #define DRIFT_MAX_BINS 32
 #define DRIFT_MAX_CATEGORIES 30 /* and one more for all others */
+#define DRIFT_MAX_TEXT 255		/* bytes; longer ones are among the others */
+
+/* Different texts of which a reference is collected, the first that come; the
+ * rest are others. */
+#define DRIFT_TEXTS 100
 
 /* After the bins of values come those of nulls, of what is no finite number, and
  * of what is below and above all of the reference, which is in a bin too. */
@@ -59,22 +64,48 @@ extern int	monitor_drift_bins;
 
 /* ---------- drift_shared.c ---------- */
 
-/* What is counted of one feature, or collected to make a reference of. */
+/* What there is of a feature in shared memory: what is counted against its
+ * reference, or what is collected to make one of. */
+typedef enum DriftContent
+{
+	DRIFT_HAS_COUNTS,
+	DRIFT_HAS_VALUES,
+	DRIFT_HAS_TEXTS
+} DriftContent;
+
+/* What is counted of one feature in some windows, and in those before them. */
 typedef struct DriftCounts
 {
 	DriftKey	key;
 	TimestampTz window_start;
 	TimestampTz window_end;
-	int			cells;			/* 0: values are collected */
+	int			cells;			/* 0: nothing is, for values are collected */
 	DriftCell	cell[DRIFT_MAX_CELLS];
+	DriftCell	previous[DRIFT_MAX_CELLS];
 } DriftCounts;
+
+/* A text that is collected. */
+typedef struct DriftText
+{
+	int64		count;
+	int32		length;
+	char		text[DRIFT_MAX_TEXT];
+} DriftText;
+
+/* Those of a feature. */
+typedef struct DriftTexts
+{
+	int			n;
+	int64		others;
+	DriftText	text[DRIFT_TEXTS];
+} DriftTexts;
 
 extern Size drift_bytes(void);
 extern void drift_take_memory(LWLock *lock);
 
-/* Makes room for a feature with so many cells, or for so many values to collect
- * when there are no cells; false when there is none. */
-extern bool drift_make_slot(const DriftKey *key, int cells, int wanted);
+/* Makes room for a feature: for so many cells of counts, or to collect so many
+ * rows; false when there is none. */
+extern bool drift_make_slot(const DriftKey *key, DriftContent content, int n);
 
 /* Adds to a slot; false when it is not there, or when it would have to wait and
  * must not (busy). */
@@ -86,12 +117,26 @@ extern bool drift_add(const DriftKey *key, const DriftCell *cells, int n, Timest
 extern bool drift_add_values(const DriftKey *key, const double *values, int n,
 							 const DriftCell *extras);
 
+/* The same with texts. */
+extern bool drift_add_texts(const DriftKey *key, const DriftTexts *texts, const DriftCell *extras);
+
 /* What was counted of all features of this database in the newest windows, as
- * many as have that many rows. */
+ * many as have that many rows, and in as many before those. */
 extern DriftCounts *drift_copy_all(int *count, int64 min_rows);
 
-/* What was collected of a feature, in the current context: -1 when nothing is. */
+/* What was counted of a feature in each of the newest windows that have that many
+ * rows, without those that drift_copy_all() adds up; returns how many.  previous
+ * is left alone. */
+extern int	drift_copy_windows(const DriftKey *key, DriftCounts *windows, int max_windows, int64 min_rows);
+
+/* The features of a reference that are counted, in the current context. */
+extern DriftKey *drift_keys(int64 reference, int *count);
+
+/* What was collected of a feature, in the current context: -1 when no values are. */
 extern int	drift_copy_values(const DriftKey *key, double **values, DriftCell extras[DRIFT_EXTRAS]);
+
+/* False when no texts are. */
+extern bool drift_copy_texts(const DriftKey *key, DriftTexts *texts, DriftCell extras[DRIFT_EXTRAS]);
 
 /* Forgets what was counted of a reference, or with id 0 of all in this database. */
 extern void drift_clear(int64 reference);
@@ -109,10 +154,11 @@ typedef struct DriftInfo
 	int64		slots;
 	int64		pages;
 	int64		max_pages;
-	int64		dropped;
 } DriftInfo;
 
 extern void drift_get_info(DriftInfo *info);
+
+/* ---------- drift_saved.c ---------- */
 
 /* What is saved: so many slots, where pages have that size, and what put() or
  * get() is called for.  drift_restore() only reads unless it is to restore. */

@@ -41,15 +41,23 @@ take_room_again(MonitorDrift *drift, Feature *feature)
 	return feature->has_room;
 }
 
+static bool
+try_to_add(const DriftKey *key, const Feature *feature)
+{
+	return feature->categorical ? drift_add_texts(key, feature->texts, feature->cells) :
+		drift_add_values(key, feature->values, feature->nvalues, feature->cells);
+}
+
 static void
-add_values(MonitorDrift *drift, Feature *feature)
+add_collected(MonitorDrift *drift, Feature *feature)
 {
 	DriftKey	key = drift_feature_key(drift, feature);
 
-	if (!drift_add_values(&key, feature->values, feature->nvalues, feature->cells) &&
-		take_room_again(drift, feature))
-		(void) drift_add_values(&key, feature->values, feature->nvalues, feature->cells);
+	if (!try_to_add(&key, feature) && take_room_again(drift, feature))
+		(void) try_to_add(&key, feature);
 	feature->nvalues = 0;
+	if (feature->categorical)
+		feature->texts->n = feature->texts->others = 0;
 	memset(feature->cells, 0, sizeof(feature->cells));
 }
 
@@ -63,9 +71,35 @@ collect(MonitorDrift *drift, Feature *feature, double value, bool isnull)
 	else
 	{
 		if (feature->nvalues == PENDING_VALUES)
-			add_values(drift, feature);
+			add_collected(drift, feature);
 		feature->values[feature->nvalues++] = value;
 	}
+}
+
+static void
+collect_text(DriftTexts *texts, const char *value, int length)
+{
+	DriftText  *added;
+
+	for (int i = 0; i < texts->n; i++)
+	{
+		DriftText  *seen = &texts->text[i];
+
+		if (seen->length == length && memcmp(seen->text, value, length) == 0)
+		{
+			seen->count++;
+			return;
+		}
+	}
+	if (length > DRIFT_MAX_TEXT || texts->n == DRIFT_TEXTS)
+	{
+		texts->others++;
+		return;
+	}
+	added = &texts->text[texts->n++];
+	added->count = 1;
+	added->length = length;
+	memcpy(added->text, value, length);
 }
 
 static int
@@ -137,28 +171,40 @@ grow_collected(MonitorDrift *drift, bool outputs, int n)
 	grown = palloc0(n * sizeof(Feature));
 	if (*count > 0)
 		memcpy(grown, *features, *count * sizeof(Feature));
-	for (int i = *count; i < n; i++)
-	{
-		grown[i].number = outputs ? -(i + 1) : i + 1;
-		grown[i].collecting = true;
-		grown[i].values = palloc(PENDING_VALUES * sizeof(double));
-	}
-	drift_take_room(drift, grown + *count, n - *count);
 	*features = grown;
 	*count = n;
 	MemoryContextSwitchTo(old_context);
 }
 
+/* Whether a feature has texts or values shows when the first one comes. */
+static void
+begin_collecting(MonitorDrift *drift, Feature *feature, int number, bool is_text)
+{
+	feature->number = number;
+	feature->collecting = true;
+	feature->categorical = is_text;
+	if (is_text)
+		feature->texts = MemoryContextAllocZero(drift_context, sizeof(DriftTexts));
+	else
+		feature->values = MemoryContextAlloc(drift_context, PENDING_VALUES * sizeof(double));
+	drift_take_room(drift, feature, 1);
+}
+
 /* The feature, or NULL when nothing is known of it. */
 static Feature *
-find_feature(MonitorDrift *drift, bool outputs, int number)
+find_feature(MonitorDrift *drift, bool outputs, int number, bool is_text)
 {
-	Feature    *features = outputs ? drift->outputs : drift->inputs;
-	int			n = outputs ? drift->noutputs : drift->ninputs;
+	Feature    *feature;
 
-	if (number < 1 || number > n || !features[number - 1].has_room)
+	if (number < 1 || number > (outputs ? drift->noutputs : drift->ninputs))
 		return NULL;
-	return &features[number - 1];
+	feature = &(outputs ? drift->outputs : drift->inputs)[number - 1];
+	if (drift->wanted > 0 && feature->number == 0)
+		begin_collecting(drift, feature, outputs ? -number : number, is_text);
+	if (!feature->has_room || (is_text && !feature->categorical) ||
+		(!is_text && feature->categorical && feature->collecting))
+		return NULL;
+	return feature;
 }
 
 static void
@@ -188,7 +234,7 @@ observe(MonitorDrift *drift, Feature *feature, double value, bool isnull)
 		grow_collected(drift, outputs, first + columns - 1); \
 	for (int column = 0; column < columns; column++) \
 	{ \
-		Feature    *feature = find_feature(drift, outputs, first + column); \
+		Feature    *feature = find_feature(drift, outputs, first + column, false); \
 		\
 		for (int64 row = 0; feature != NULL && row < rows; row++) \
 		{ \
@@ -217,12 +263,17 @@ monitor_observe_doubles(MonitorDrift *drift, bool outputs, int first, const doub
 void
 monitor_observe_text(MonitorDrift *drift, bool outputs, int number, const char *value, int length)
 {
-	Feature    *feature = drift->wanted > 0 ? NULL : find_feature(drift, outputs, number);
+	Feature    *feature;
 
-	if (feature == NULL || !feature->categorical)
+	if (drift->wanted > 0)
+		grow_collected(drift, outputs, number);
+	feature = find_feature(drift, outputs, number, true);
+	if (feature == NULL)
 		return;
 	if (value == NULL)
 		feature->cells[feature->bins + DRIFT_NULLS].count++;
+	else if (feature->collecting)
+		collect_text(feature->texts, value, length);
 	else
 		feature->cells[category_of_text(feature, value, length)].count++;
 	count_rows(drift, 1);
@@ -242,7 +293,7 @@ flush_feature(MonitorDrift *drift, Feature *feature, TimestampTz now, bool wait)
 		return true;
 	if (feature->collecting)
 	{
-		add_values(drift, feature);
+		add_collected(drift, feature);
 		return true;
 	}
 	if (!drift_add(&key, feature->cells, cells, now, wait, &busy))

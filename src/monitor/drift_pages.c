@@ -3,7 +3,8 @@
  *		Pages of shared memory that counts of features are in.
  *
  * A page has a few cells, for all windows each, so that features of few bins and
- * of many share the memory; or it has values, of which a reference is to be made.
+ * of many share the memory; or it has values or texts, of which a reference is to
+ * be made.
  * Who holds the lock of all slots takes and frees them.
  */
 #include "postgres.h"
@@ -59,6 +60,15 @@ drift_values_per_page(void)
 	return (int) ((drift_page_bytes() - sizeof(int64)) / sizeof(double));
 }
 
+/* One at least: a page has cells of two windows. */
+int
+drift_texts_per_page(void)
+{
+	StaticAssertStmt(sizeof(DriftText) <= 2 * DRIFT_PAGE_CELLS * sizeof(DriftCell),
+					 "a text fits into each page");
+	return (int) ((drift_page_bytes() - sizeof(int64)) / sizeof(DriftText));
+}
+
 void
 drift_free_pages(int first)
 {
@@ -92,10 +102,11 @@ drift_take_pages(int n)
 }
 
 int
-drift_pages_for(int cells, int wanted)
+drift_pages_for(DriftContent content, int n)
 {
-	int			per_page = cells > 0 ? DRIFT_PAGE_CELLS : drift_values_per_page();
-	int			needed = cells > 0 ? cells : wanted;
+	int			per_page = content == DRIFT_HAS_COUNTS ? DRIFT_PAGE_CELLS :
+		content == DRIFT_HAS_VALUES ? drift_values_per_page() : drift_texts_per_page();
+	int			needed = content == DRIFT_HAS_TEXTS ? DRIFT_TEXTS : n;
 
 	return needed / per_page + (needed % per_page > 0);
 }

@@ -18,12 +18,13 @@ extern int	drift_ring_size(void);
 
 extern Size drift_page_bytes(void);
 extern int	drift_values_per_page(void);
+extern int	drift_texts_per_page(void);
 
 /* As many as modelopt.drift_memory has room for, with as many slots. */
 extern int	drift_page_count(Size slot_bytes);
 
-/* What a slot takes of so many cells, or of so many values when there are none. */
-extern int	drift_pages_for(int cells, int wanted);
+/* What a slot takes for so many cells, or to collect so many rows. */
+extern int	drift_pages_for(DriftContent content, int n);
 
 extern Size drift_pages_bytes(int npages);
 extern void drift_take_pages_memory(int npages);

@@ -9,6 +9,7 @@
 #include "compat.h"
 
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "monitor/drift_query.h"
 #include "utils/array.h"
@@ -178,23 +179,13 @@ compare_tallies(const void *a, const void *b)
 	return strcmp(left->text, right->text);
 }
 
+/* Sorts the tallies. */
 static void
-profile_texts(DriftProfile *profile, DriftValues *feature)
+profile_tallies(DriftProfile *profile, Tally *tallies, int64 distinct, int64 others,
+				const DriftCell extras[DRIFT_EXTRAS])
 {
-	Tally	   *tallies = MemoryContextAllocHuge(CurrentMemoryContext,
-												 (feature->n + 1) * sizeof(Tally));
-	int64		distinct = 0;
-	int64		others = feature->long_texts;
-
 	memset(profile, 0, sizeof(DriftProfile));
 	profile->categorical = true;
-	qsort(feature->texts, feature->n, sizeof(char *), compare_texts);
-	for (int64 i = 0; i < feature->n; i++)
-	{
-		if (i == 0 || strcmp(feature->texts[i], feature->texts[i - 1]) != 0)
-			tallies[distinct++] = (Tally) {feature->texts[i], 0};
-		tallies[distinct - 1].count++;
-	}
 	qsort(tallies, distinct, sizeof(Tally), compare_tallies);
 	for (int64 i = 0; i < distinct; i++)
 	{
@@ -209,8 +200,47 @@ profile_texts(DriftProfile *profile, DriftValues *feature)
 	profile->ncategories = (int) Min(distinct, DRIFT_MAX_CATEGORIES);
 	profile->cells[profile->ncategories].count = others;
 	profile->bins = profile->ncategories + 1;
-	memcpy(&profile->cells[profile->bins], feature->extras, sizeof(feature->extras));
+	memcpy(&profile->cells[profile->bins], extras, DRIFT_EXTRAS * sizeof(DriftCell));
+}
+
+static void
+profile_texts(DriftProfile *profile, DriftValues *feature)
+{
+	Tally	   *tallies = MemoryContextAllocHuge(CurrentMemoryContext,
+												 (feature->n + 1) * sizeof(Tally));
+	int64		distinct = 0;
+
+	qsort(feature->texts, feature->n, sizeof(char *), compare_texts);
+	for (int64 i = 0; i < feature->n; i++)
+	{
+		if (i == 0 || strcmp(feature->texts[i], feature->texts[i - 1]) != 0)
+			tallies[distinct++] = (Tally) {feature->texts[i], 0};
+		tallies[distinct - 1].count++;
+	}
+	profile_tallies(profile, tallies, distinct, feature->long_texts, feature->extras);
 	pfree(tallies);
+}
+
+/* Texts of models are UTF-8, unless they are no texts at all. */
+static void
+profile_collected_texts(DriftProfile *profile, const DriftTexts *texts,
+						const DriftCell extras[DRIFT_EXTRAS])
+{
+	Tally		tallies[DRIFT_TEXTS];
+	int			n = 0;
+	int64		others = texts->others;
+
+	for (int i = 0; i < texts->n; i++)
+	{
+		const DriftText *seen = &texts->text[i];
+		char	   *category = pnstrdup(seen->text, seen->length);
+
+		if (pg_verify_mbstr(PG_UTF8, category, seen->length, true))
+			tallies[n++] = (Tally) {pg_any_to_server(category, seen->length, PG_UTF8), seen->count};
+		else
+			others += seen->count;
+	}
+	profile_tallies(profile, tallies, n, others, extras);
 }
 
 /* ---------- as rows ---------- */
@@ -252,7 +282,9 @@ put_profile(ReturnSetInfo *result, int number, const char *name, const DriftProf
 	bool		has_numbers = !profile->categorical && profile->count > 0;
 
 	values[PROFILE_NUMBER] = Int32GetDatum(number);
-	values[PROFILE_NAME] = CStringGetTextDatum(name);
+	nulls[PROFILE_NAME] = name == NULL;
+	if (name != NULL)
+		values[PROFILE_NAME] = CStringGetTextDatum(name);
 	values[PROFILE_KIND] = CStringGetTextDatum(profile->categorical ? "categorical" : "numeric");
 	values[PROFILE_EDGES] = float_array(profile->edges, profile->nedges);
 	for (int i = 0; i < profile->ncategories; i++)
@@ -309,7 +341,29 @@ modelopt_profile(PG_FUNCTION_ARGS)
 
 /* ---------- values that were served ---------- */
 
-/* read_collected(reference): the same of what was collected for it. */
+/* False when nothing was. */
+static bool
+profile_collected(DriftProfile *profile, const DriftKey *key)
+{
+	DriftTexts *texts = palloc(sizeof(DriftTexts));
+	DriftCell	extras[DRIFT_EXTRAS];
+	double	   *values;
+	int			n = -1;
+	bool		are_texts = drift_copy_texts(key, texts, extras);
+
+	if (are_texts)
+		profile_collected_texts(profile, texts, extras);
+	else if ((n = drift_copy_values(key, &values, extras)) >= 0)
+	{
+		profile_numbers(profile, values, n, extras, key->feature < 0);
+		pfree(values);
+	}
+	pfree(texts);
+	return are_texts || n >= 0;
+}
+
+/* read_collected(reference): the same of what was collected for it, which has no
+ * names.  Features of types that are not looked at leave gaps. */
 Datum
 modelopt_read_collected(PG_FUNCTION_ARGS)
 {
@@ -318,24 +372,14 @@ modelopt_read_collected(PG_FUNCTION_ARGS)
 	monitor_require_preloaded();
 	InitMaterializedSRF(fcinfo, 0);
 	drift_flush(true);
-	for (int sign = 1; sign >= -1; sign -= 2)
+	for (int number = -monitor_drift_max_features; number <= monitor_drift_max_features; number++)
 	{
-		for (int number = 1;; number++)
-		{
-			DriftKey	key = {MyDatabaseId, sign * number, reference};
-			DriftCell	extras[DRIFT_EXTRAS];
-			DriftProfile profile;
-			double	   *values;
-			int			n = drift_copy_values(&key, &values, extras);
+		DriftKey	key = {MyDatabaseId, number, reference};
+		DriftProfile profile;
 
-			if (n < 0)
-				break;
-			CHECK_FOR_INTERRUPTS();
-			profile_numbers(&profile, values, n, extras, sign < 0);
-			put_profile((ReturnSetInfo *) fcinfo->resultinfo, sign * number,
-						psprintf("%s%d", sign < 0 ? "output" : "input", number), &profile);
-			pfree(values);
-		}
+		CHECK_FOR_INTERRUPTS();
+		if (number != 0 && profile_collected(&profile, &key))
+			put_profile((ReturnSetInfo *) fcinfo->resultinfo, number, NULL, &profile);
 	}
 	return (Datum) 0;
 }

@@ -22,7 +22,6 @@
 #include <math.h>
 
 #define FETCH_ROWS 1000
-#define MAX_CATEGORY_BYTES 255	/* longer ones are among the others */
 #define MAX_VALUES INT64CONST(100000000)
 #define TEXT_VALUES 8			/* what a text counts as among these */
 
@@ -98,7 +97,7 @@ add_text(DriftValues *feature, FmgrInfo *output, Datum value, bool isnull)
 		return;
 	}
 	category = OutputFunctionCall(output, value);
-	if (strlen(category) > MAX_CATEGORY_BYTES)
+	if (strlen(category) > DRIFT_MAX_TEXT)
 	{
 		feature->long_texts++;
 		pfree(category);

@@ -15,6 +15,7 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "monitor/drift_reference.h"
 #include "repo/repo.h"
@@ -60,14 +61,15 @@ static double sampled = 1;		/* of the next invocation to be looked at */
 
 /* ---------- reading ---------- */
 
+/* Texts that are served are UTF-8. */
 static Category
 make_category(const char *name)
 {
 	Category	category;
 	char	   *end;
 
-	category.name = pstrdup(name);
-	category.length = (int) strlen(name);
+	category.name = pstrdup(pg_server_to_any(name, strlen(name), PG_UTF8));
+	category.length = (int) strlen(category.name);
 	category.number = strtod(name, &end);
 	if (end == name || *end != '\0')
 		category.number = NAN;
@@ -226,8 +228,8 @@ drift_take_room(MonitorDrift *drift, Feature *features, int n)
 		if (feature->number == 0)
 			continue;
 		feature->has_room = feature->collecting ?
-			drift_make_slot(&key, 0, drift->wanted) :
-			drift_make_slot(&key, feature->bins + DRIFT_EXTRAS, 0);
+			drift_make_slot(&key, feature->categorical ? DRIFT_HAS_TEXTS : DRIFT_HAS_VALUES, drift->wanted) :
+			drift_make_slot(&key, DRIFT_HAS_COUNTS, feature->bins + DRIFT_EXTRAS);
 	}
 }
 

@@ -21,7 +21,7 @@ typedef struct Feature
 {
 	int32		number;			/* as in DriftKey */
 	bool		categorical;
-	bool		collecting;
+	bool		collecting;		/* texts when it is categorical, else values */
 	bool		has_room;		/* in shared memory */
 	int			bins;
 	int			nedges;
@@ -34,6 +34,7 @@ typedef struct Feature
 										 * extras, from 0 on */
 	int			nvalues;		/* collected and not added yet */
 	double	   *values;
+	DriftTexts *texts;			/* the same */
 } Feature;
 
 /* Hashed as bytes: unused is always 0. */

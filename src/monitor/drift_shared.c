@@ -16,31 +16,18 @@
 
 #include "miscadmin.h"
 #include "monitor/drift_pages.h"
+#include "monitor/drift_slots.h"
 #include "storage/shmem.h"
 #include "utils/memutils.h"
-
-typedef struct DriftSlot
-{
-	DriftKey	key;			/* where the hash table looks */
-	LWLock		lock;
-	int			cells;			/* 0: values are collected */
-	int			wanted;			/* of these */
-	int			collected;
-	int			first_page;
-	int			window_seconds;
-	int64		window;			/* the current one's number */
-	DriftCell	extras[DRIFT_EXTRAS];	/* beside collected values */
-} DriftSlot;
 
 typedef struct DriftShared
 {
 	LWLock	   *lock;
 	int			tranche;
-	int64		dropped;		/* features that there was no room for */
 } DriftShared;
 
 static DriftShared *drift = NULL;
-static HTAB *slots = NULL;
+HTAB	   *drift_slots = NULL;
 
 /* Each takes a page at least. */
 static int
@@ -66,7 +53,7 @@ drift_take_memory(LWLock *lock)
 	bool		found;
 
 	drift_take_pages_memory(max_slots());
-	slots = ShmemInitHash("modelopt drift slots", max_slots(), max_slots(), &layout,
+	drift_slots = ShmemInitHash("modelopt drift slots", max_slots(), max_slots(), &layout,
 						  HASH_ELEM | HASH_BLOBS);
 	drift = ShmemInitStruct("modelopt drift", sizeof(DriftShared), &found);
 	if (!found)
@@ -79,22 +66,22 @@ drift_take_memory(LWLock *lock)
 
 /* ---------- slots ---------- */
 
-static DriftSlot *
-enter_slot(const DriftKey *key, int cells, int wanted)
+DriftSlot *
+drift_enter_slot(const DriftKey *key, DriftContent content, int n)
 {
-	int			npages = drift_pages_for(cells, wanted);
+	int			npages = drift_pages_for(content, n);
 	DriftSlot  *slot;
 	bool		found;
 
 	if (npages > drift_pages_left())
 		return NULL;
-	slot = hash_search(slots, key, HASH_ENTER_NULL, &found);
+	slot = hash_search(drift_slots, key, HASH_ENTER_NULL, &found);
 	if (slot == NULL)
 		return NULL;
 	memset((char *) slot + sizeof(DriftKey), 0, sizeof(DriftSlot) - sizeof(DriftKey));
 	LWLockInitialize(&slot->lock, drift->tranche);
-	slot->cells = cells;
-	slot->wanted = wanted;
+	slot->content = content;
+	slot->n = n;
 	slot->first_page = drift_take_pages(npages);
 	return slot;
 }
@@ -103,29 +90,39 @@ static void
 remove_slot(DriftSlot *slot)
 {
 	drift_free_pages(slot->first_page);
-	(void) hash_search(slots, &slot->key, HASH_REMOVE, NULL);
+	(void) hash_search(drift_slots, &slot->key, HASH_REMOVE, NULL);
+}
+
+static void
+count_dropped(void)
+{
+	LWLockAcquire(monitor_shared->stats_lock, LW_EXCLUSIVE);
+	monitor_shared->totals.drift_dropped++;
+	LWLockRelease(monitor_shared->stats_lock);
 }
 
 bool
-drift_make_slot(const DriftKey *key, int cells, int wanted)
+drift_make_slot(const DriftKey *key, DriftContent content, int n)
 {
 	DriftSlot  *slot;
 	bool		made;
+	bool		dropped;
 
 	LWLockAcquire(drift->lock, LW_EXCLUSIVE);
-	slot = hash_search(slots, key, HASH_FIND, NULL);
+	slot = hash_search(drift_slots, key, HASH_FIND, NULL);
 	/* One that was collected for the reference is done with. */
-	if (slot != NULL && slot->cells == 0 && cells > 0)
+	if (slot != NULL && slot->content != DRIFT_HAS_COUNTS && content == DRIFT_HAS_COUNTS)
 	{
 		remove_slot(slot);
 		slot = NULL;
 	}
 	if (slot == NULL)
-		slot = enter_slot(key, cells, wanted);
-	made = slot != NULL && slot->cells == cells;
-	if (slot == NULL)
-		drift->dropped++;
+		slot = drift_enter_slot(key, content, n);
+	dropped = slot == NULL;
+	made = !dropped && slot->content == content && (content != DRIFT_HAS_COUNTS || slot->n == n);
 	LWLockRelease(drift->lock);
+	if (dropped)
+		count_dropped();
 	return made;
 }
 
@@ -154,7 +151,7 @@ drift_keep_only(const int64 *references, int nreferences,
 	DriftSlot  *slot;
 
 	LWLockAcquire(drift->lock, LW_EXCLUSIVE);
-	hash_seq_init(&scan, slots);
+	hash_seq_init(&scan, drift_slots);
 	while ((slot = hash_seq_search(&scan)) != NULL)
 	{
 		if (!is_kept(&slot->key, references, nreferences, databases, ndatabases))
@@ -170,7 +167,7 @@ drift_forget_database(void)
 	DriftSlot  *slot;
 
 	LWLockAcquire(drift->lock, LW_EXCLUSIVE);
-	hash_seq_init(&scan, slots);
+	hash_seq_init(&scan, drift_slots);
 	while ((slot = hash_seq_search(&scan)) != NULL)
 	{
 		if (slot->key.database == MyDatabaseId)
@@ -237,9 +234,8 @@ turn(DriftSlot *slot, TimestampTz now)
 
 /* ---------- adding ---------- */
 
-/* The slot, with its lock and that of all slots; NULL without. */
-static DriftSlot *
-acquire_slot(const DriftKey *key, LWLockMode mode, bool wait, bool *busy)
+DriftSlot *
+drift_acquire_slot(const DriftKey *key, LWLockMode mode, bool wait, bool *busy)
 {
 	DriftSlot  *slot;
 
@@ -248,7 +244,7 @@ acquire_slot(const DriftKey *key, LWLockMode mode, bool wait, bool *busy)
 		return NULL;
 	if (wait)
 		LWLockAcquire(drift->lock, LW_SHARED);
-	slot = hash_search(slots, key, HASH_FIND, NULL);
+	slot = hash_search(drift_slots, key, HASH_FIND, NULL);
 	if (slot != NULL && wait)
 		LWLockAcquire(&slot->lock, mode);
 	else if (slot != NULL && !LWLockConditionalAcquire(&slot->lock, mode))
@@ -261,8 +257,8 @@ acquire_slot(const DriftKey *key, LWLockMode mode, bool wait, bool *busy)
 	return slot;
 }
 
-static void
-release_slot(DriftSlot *slot)
+void
+drift_release_slot(DriftSlot *slot)
 {
 	LWLockRelease(&slot->lock);
 	LWLockRelease(drift->lock);
@@ -272,12 +268,12 @@ bool
 drift_add(const DriftKey *key, const DriftCell *cells, int n, TimestampTz now,
 		  bool wait, bool *busy)
 {
-	DriftSlot  *slot = acquire_slot(key, LW_EXCLUSIVE, wait, busy);
+	DriftSlot  *slot = drift_acquire_slot(key, LW_EXCLUSIVE, wait, busy);
 	int			window;
 
 	if (slot == NULL)
 		return false;
-	if (slot->cells == n)
+	if (slot->content == DRIFT_HAS_COUNTS && slot->n == n)
 	{
 		turn(slot, now);
 		window = ring_place(slot->window);
@@ -289,84 +285,98 @@ drift_add(const DriftKey *key, const DriftCell *cells, int n, TimestampTz now,
 			cell->sum += cells[i].sum;
 		}
 	}
-	release_slot(slot);
-	return true;
-}
-
-bool
-drift_add_values(const DriftKey *key, const double *values, int n,
-				 const DriftCell *extras)
-{
-	bool		busy;
-	DriftSlot  *slot = acquire_slot(key, LW_EXCLUSIVE, true, &busy);
-	int			per_page = drift_values_per_page();
-
-	if (slot == NULL)
-		return false;
-	for (int i = 0; i < n && slot->cells == 0 && slot->collected < slot->wanted; i++)
-	{
-		int			page = slot->first_page;
-
-		for (int j = slot->collected / per_page; j > 0; j--)
-			page = (int) *drift_page_next(page);
-		((double *) drift_page_cells(page))[slot->collected++ % per_page] = values[i];
-	}
-	for (int i = 0; i < DRIFT_EXTRAS; i++)
-		slot->extras[i].count += extras[i].count;
-	release_slot(slot);
+	drift_release_slot(slot);
 	return true;
 }
 
 /* ---------- reading ---------- */
 
+/* A window that nothing was counted in yet is not in the ring. */
+static bool
+has_window(const DriftSlot *slot, int64 window)
+{
+	return window <= slot->window && slot->window - window < drift_ring_size();
+}
+
 /* Rows of a window, by all cells but those that are counted twice. */
 static int64
-window_rows(DriftSlot *slot, int window)
+window_rows(DriftSlot *slot, int64 window)
 {
 	int64		rows = 0;
 
-	for (int i = 0; i < slot->cells - DRIFT_EXTRAS + DRIFT_BELOW; i++)
-		rows += slot_cell(slot, window, i)->count;
+	if (!has_window(slot, window))
+		return 0;
+	for (int i = 0; i < slot->n - DRIFT_EXTRAS + DRIFT_BELOW; i++)
+		rows += slot_cell(slot, ring_place(window), i)->count;
 	return rows;
+}
+
+static void
+add_window(DriftSlot *slot, int64 window, DriftCell *cells)
+{
+	if (!has_window(slot, window))
+		return;
+	for (int i = 0; i < slot->n; i++)
+	{
+		DriftCell  *cell = slot_cell(slot, ring_place(window), i);
+
+		cells[i].count += cell->count;
+		cells[i].sum += cell->sum;
+	}
+}
+
+/* Adds up windows from one on to the past, as many as have that many rows together
+ * but none before the oldest; returns the last of them. */
+static int64
+add_windows(DriftSlot *slot, int64 window, int64 oldest, int64 min_rows, DriftCell *cells)
+{
+	int64		rows = 0;
+
+	for (;; window--)
+	{
+		add_window(slot, window, cells);
+		rows += window_rows(slot, window);
+		if (rows >= min_rows || window <= oldest)
+			return window;
+	}
+}
+
+static bool
+is_counted(const DriftSlot *slot)
+{
+	return slot->content == DRIFT_HAS_COUNTS && slot->window_seconds == monitor_drift_window;
+}
+
+static TimestampTz
+window_start(int64 window)
+{
+	return window * monitor_drift_window * USECS_PER_SEC;
 }
 
 static void
 copy_slot(DriftSlot *slot, DriftCounts *copy, TimestampTz now, int64 min_rows)
 {
 	int64		window = window_at(now);
-	int64		rows = 0;
+	int64		oldest = window - drift_ring_size() + 1;
 
 	memset(copy, 0, sizeof(DriftCounts));
 	copy->key = slot->key;
-	copy->cells = slot->cells;
-	copy->window_end = (window + 1) * monitor_drift_window * USECS_PER_SEC;
-	copy->window_start = window * monitor_drift_window * USECS_PER_SEC;
-	if (slot->cells == 0 || slot->window_seconds != monitor_drift_window)
+	copy->cells = slot->content == DRIFT_HAS_COUNTS ? slot->n : 0;
+	copy->window_end = window_start(window + 1);
+	copy->window_start = window_start(window);
+	if (!is_counted(slot))
 		return;
-	for (int64 i = 0; i < drift_ring_size(); i++)
-	{
-		copy->window_start = (window - i) * monitor_drift_window * USECS_PER_SEC;
-		/* A window that nothing was counted in yet is not in the ring. */
-		if (window - i > slot->window || slot->window - (window - i) >= drift_ring_size())
-			continue;
-		for (int j = 0; j < slot->cells; j++)
-		{
-			DriftCell  *cell = slot_cell(slot, ring_place(window - i), j);
-
-			copy->cell[j].count += cell->count;
-			copy->cell[j].sum += cell->sum;
-		}
-		rows += window_rows(slot, ring_place(window - i));
-		if (rows >= min_rows)
-			break;
-	}
+	window = add_windows(slot, window, oldest, min_rows, copy->cell);
+	copy->window_start = window_start(window);
+	if (window > oldest)
+		(void) add_windows(slot, window - 1, oldest, min_rows, copy->previous);
 }
 
 DriftCounts *
 drift_copy_all(int *count, int64 min_rows)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	int			room = hash_get_num_entries(slots) + 16;
+	int			room = hash_get_num_entries(drift_slots) + 16;
 	DriftCounts *copies = MemoryContextAllocHuge(CurrentMemoryContext,
 												 (Size) room * sizeof(DriftCounts));
 	HASH_SEQ_STATUS scan;
@@ -374,7 +384,7 @@ drift_copy_all(int *count, int64 min_rows)
 
 	*count = 0;
 	LWLockAcquire(drift->lock, LW_SHARED);
-	hash_seq_init(&scan, slots);
+	hash_seq_init(&scan, drift_slots);
 	while ((slot = hash_seq_search(&scan)) != NULL)
 	{
 		if (slot->key.database != MyDatabaseId)
@@ -394,42 +404,55 @@ drift_copy_all(int *count, int64 min_rows)
 }
 
 int
-drift_copy_values(const DriftKey *key, double **values, DriftCell extras[DRIFT_EXTRAS])
+drift_copy_windows(const DriftKey *key, DriftCounts *windows, int max_windows, int64 min_rows)
 {
-	int			per_page = drift_values_per_page();
-	double	   *copy;
-	DriftSlot  *slot;
+	int64		window = window_at(GetCurrentTimestamp());
+	int64		oldest = window - drift_ring_size() + 1;
+	DriftCell	newest[DRIFT_MAX_CELLS] = {{0}};
 	bool		busy;
-	int			room;
-	int			n = -1;
+	DriftSlot  *slot = drift_acquire_slot(key, LW_SHARED, true, &busy);
+	int			n = 0;
 
-	/* Nothing is allocated under the lock. */
-	slot = acquire_slot(key, LW_SHARED, true, &busy);
 	if (slot == NULL)
-		return -1;
-	room = slot->cells == 0 ? slot->collected : 0;
-	release_slot(slot);
-	copy = MemoryContextAllocHuge(CurrentMemoryContext, Max(room, 1) * sizeof(double));
-
-	slot = acquire_slot(key, LW_SHARED, true, &busy);
-	if (slot == NULL)
-		return -1;
-	if (slot->cells == 0)
+		return 0;
+	if (is_counted(slot))
 	{
-		int			page = slot->first_page;
-
-		n = Min(slot->collected, room);
-		for (int i = 0; i < n; i++)
+		window = add_windows(slot, window, oldest, min_rows, newest);
+		while (--window >= oldest && n < max_windows)
 		{
-			if (i > 0 && i % per_page == 0)
-				page = (int) *drift_page_next(page);
-			copy[i] = ((double *) drift_page_cells(page))[i % per_page];
+			if (window_rows(slot, window) < min_rows)
+				continue;
+			memset(&windows[n], 0, sizeof(DriftCounts));
+			windows[n].key = *key;
+			windows[n].cells = slot->n;
+			windows[n].window_start = window_start(window);
+			windows[n].window_end = window_start(window + 1);
+			add_window(slot, window, windows[n++].cell);
 		}
-		memcpy(extras, slot->extras, sizeof(slot->extras));
 	}
-	release_slot(slot);
-	*values = copy;
+	drift_release_slot(slot);
 	return n;
+}
+
+DriftKey *
+drift_keys(int64 reference, int *count)
+{
+	int			room = hash_get_num_entries(drift_slots) + 16;
+	DriftKey   *keys = palloc(room * sizeof(DriftKey));
+	HASH_SEQ_STATUS scan;
+	DriftSlot  *slot;
+
+	*count = 0;
+	LWLockAcquire(drift->lock, LW_SHARED);
+	hash_seq_init(&scan, drift_slots);
+	while ((slot = hash_seq_search(&scan)) != NULL)
+	{
+		if (slot->key.database == MyDatabaseId && slot->key.reference == reference &&
+			slot->content == DRIFT_HAS_COUNTS && *count < room)
+			keys[(*count)++] = slot->key;
+	}
+	LWLockRelease(drift->lock);
+	return keys;
 }
 
 void
@@ -439,15 +462,16 @@ drift_clear(int64 reference)
 	DriftSlot  *slot;
 
 	LWLockAcquire(drift->lock, LW_EXCLUSIVE);
-	hash_seq_init(&scan, slots);
+	hash_seq_init(&scan, drift_slots);
 	while ((slot = hash_seq_search(&scan)) != NULL)
 	{
 		if (slot->key.database != MyDatabaseId ||
 			(reference != 0 && slot->key.reference != reference))
 			continue;
-		for (int i = 0; i < drift_ring_size() && slot->cells > 0; i++)
+		for (int i = 0; i < drift_ring_size() && slot->content == DRIFT_HAS_COUNTS; i++)
 			clear_window(slot, i);
 		slot->collected = 0;
+		slot->rows = 0;
 		memset(slot->extras, 0, sizeof(slot->extras));
 	}
 	LWLockRelease(drift->lock);
@@ -457,136 +481,8 @@ void
 drift_get_info(DriftInfo *info)
 {
 	LWLockAcquire(drift->lock, LW_SHARED);
-	info->slots = hash_get_num_entries(slots);
+	info->slots = hash_get_num_entries(drift_slots);
 	info->pages = drift_pages_there() - drift_pages_left();
 	info->max_pages = drift_pages_there();
-	info->dropped = drift->dropped;
 	LWLockRelease(drift->lock);
-}
-
-/* ---------- while the server is stopped ---------- */
-
-/* What is written of a slot: this, and its pages one after the other. */
-typedef struct SavedSlot
-{
-	DriftKey	key;
-	int			cells;
-	int			wanted;
-	int			collected;
-	int			window_seconds;
-	int64		window;
-	DriftCell	extras[DRIFT_EXTRAS];
-} SavedSlot;
-
-uint32
-drift_saved_slots(void)
-{
-	return hash_get_num_entries(slots);
-}
-
-uint32
-drift_saved_bytes(void)
-{
-	return (uint32) (drift_page_bytes() + sizeof(SavedSlot));
-}
-
-static bool
-save_slot(DriftSlot *slot, bool (*put) (void *file, const void *bytes, Size n), void *file)
-{
-	SavedSlot	saved;
-
-	memset(&saved, 0, sizeof(saved));
-	saved.key = slot->key;
-	saved.cells = slot->cells;
-	saved.wanted = slot->wanted;
-	saved.collected = slot->collected;
-	saved.window_seconds = slot->window_seconds;
-	saved.window = slot->window;
-	memcpy(saved.extras, slot->extras, sizeof(saved.extras));
-	if (!put(file, &saved, sizeof(saved)))
-		return false;
-	for (int page = slot->first_page; page != DRIFT_NO_PAGE; page = (int) *drift_page_next(page))
-	{
-		if (!put(file, drift_page_cells(page), drift_page_bytes() - sizeof(int64)))
-			return false;
-	}
-	return true;
-}
-
-bool
-drift_save(bool (*put) (void *file, const void *bytes, Size n), void *file)
-{
-	HASH_SEQ_STATUS scan;
-	DriftSlot  *slot;
-
-	hash_seq_init(&scan, slots);
-	while ((slot = hash_seq_search(&scan)) != NULL)
-	{
-		if (!save_slot(slot, put, file))
-		{
-			hash_seq_term(&scan);
-			return false;
-		}
-	}
-	return true;
-}
-
-static bool
-saved_slot_fits(const SavedSlot *saved)
-{
-	return saved->cells >= 0 && saved->cells <= DRIFT_MAX_CELLS &&
-		(saved->cells == 0 || saved->cells > DRIFT_EXTRAS) &&
-		saved->wanted >= 0 && saved->wanted <= drift_pages_there() * drift_values_per_page() &&
-		saved->collected >= 0 && saved->collected <= saved->wanted;
-}
-
-/* Reads the pages of a slot, into the slot if there is one. */
-static bool
-restore_pages(const SavedSlot *saved, DriftSlot *slot,
-			  bool (*get) (void *file, void *bytes, Size n), void *file)
-{
-	int			npages = drift_pages_for(saved->cells, saved->wanted);
-	int			page = slot != NULL ? slot->first_page : DRIFT_NO_PAGE;
-	char	   *scratch = palloc(drift_page_bytes());
-	bool		good = true;
-
-	for (int i = 0; i < npages && good; i++)
-	{
-		char	   *place = page != DRIFT_NO_PAGE ? (char *) drift_page_cells(page) : scratch;
-
-		good = get(file, place, drift_page_bytes() - sizeof(int64));
-		if (page != DRIFT_NO_PAGE)
-			page = (int) *drift_page_next(page);
-	}
-	pfree(scratch);
-	return good;
-}
-
-/* In the postmaster, before there is anybody else. */
-bool
-drift_restore(bool (*get) (void *file, void *bytes, Size n), void *file,
-			  uint32 count, bool restore)
-{
-	for (uint32 i = 0; i < count; i++)
-	{
-		SavedSlot	saved;
-		DriftSlot  *slot = NULL;
-
-		if (!get(file, &saved, sizeof(saved)) || !saved_slot_fits(&saved))
-			return false;
-		if (restore)
-			slot = enter_slot(&saved.key, saved.cells, saved.wanted);
-		if (slot != NULL)
-		{
-			slot->collected = saved.collected;
-			slot->window_seconds = saved.window_seconds;
-			slot->window = saved.window;
-			memcpy(slot->extras, saved.extras, sizeof(slot->extras));
-		}
-		else if (restore)
-			drift->dropped++;
-		if (!restore_pages(&saved, slot, get, file))
-			return false;
-	}
-	return true;
 }

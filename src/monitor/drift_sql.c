@@ -19,6 +19,7 @@
 #include <math.h>
 
 PG_FUNCTION_INFO_V1(modelopt_read_drift);
+PG_FUNCTION_INFO_V1(modelopt_read_drift_windows);
 PG_FUNCTION_INFO_V1(modelopt_drift_distances);
 PG_FUNCTION_INFO_V1(modelopt_clear_drift);
 PG_FUNCTION_INFO_V1(modelopt_keep_drift);
@@ -34,28 +35,41 @@ enum
 	DRIFT_WINDOW_END,
 	DRIFT_COUNTS,
 	DRIFT_SUMS,
+	DRIFT_PREVIOUS_COUNTS,
+	DRIFT_PREVIOUS_SUMS,
 	DRIFT_COLUMNS
 };
+
+/* Windows of a feature that thresholds are found by. */
+#define AUTO_WINDOWS 24
+
+static void
+put_cells(Datum *counts, Datum *sums, const DriftCell *cells, int n)
+{
+	Datum		values[DRIFT_MAX_CELLS];
+
+	for (int i = 0; i < n; i++)
+		values[i] = Int64GetDatum(cells[i].count);
+	*counts = PointerGetDatum(construct_array(values, n, INT8OID, sizeof(int64),
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	for (int i = 0; i < n; i++)
+		values[i] = Float8GetDatum(cells[i].sum);
+	*sums = PointerGetDatum(construct_array(values, n, FLOAT8OID, sizeof(float8),
+											FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
 
 static void
 put_counts(ReturnSetInfo *result, const DriftCounts *counts)
 {
 	Datum		values[DRIFT_COLUMNS];
 	bool		nulls[DRIFT_COLUMNS] = {false};
-	Datum		cells[DRIFT_MAX_CELLS];
 
 	values[DRIFT_REFERENCE] = Int64GetDatum(counts->key.reference);
 	values[DRIFT_NUMBER] = Int32GetDatum(counts->key.feature);
 	values[DRIFT_WINDOW_START] = TimestampTzGetDatum(counts->window_start);
 	values[DRIFT_WINDOW_END] = TimestampTzGetDatum(counts->window_end);
-	for (int i = 0; i < counts->cells; i++)
-		cells[i] = Int64GetDatum(counts->cell[i].count);
-	values[DRIFT_COUNTS] = PointerGetDatum(construct_array(cells, counts->cells, INT8OID, sizeof(int64),
-														   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	for (int i = 0; i < counts->cells; i++)
-		cells[i] = Float8GetDatum(counts->cell[i].sum);
-	values[DRIFT_SUMS] = PointerGetDatum(construct_array(cells, counts->cells, FLOAT8OID, sizeof(float8),
-														 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	put_cells(&values[DRIFT_COUNTS], &values[DRIFT_SUMS], counts->cell, counts->cells);
+	put_cells(&values[DRIFT_PREVIOUS_COUNTS], &values[DRIFT_PREVIOUS_SUMS], counts->previous, counts->cells);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -74,6 +88,30 @@ modelopt_read_drift(PG_FUNCTION_ARGS)
 	{
 		if (counts[i].cells > 0)
 			put_counts((ReturnSetInfo *) fcinfo->resultinfo, &counts[i]);
+	}
+	return (Datum) 0;
+}
+
+/* read_drift_windows(reference): the last windows of each feature that have rows
+ * enough, one by one, before those that read_drift() adds up. */
+Datum
+modelopt_read_drift_windows(PG_FUNCTION_ARGS)
+{
+	DriftCounts *windows = palloc(AUTO_WINDOWS * sizeof(DriftCounts));
+	DriftKey   *keys;
+	int			nkeys;
+
+	monitor_require_preloaded();
+	InitMaterializedSRF(fcinfo, 0);
+	drift_flush(true);
+	keys = drift_keys(PG_GETARG_INT64(0), &nkeys);
+	for (int i = 0; i < nkeys; i++)
+	{
+		int			n = drift_copy_windows(&keys[i], windows, AUTO_WINDOWS, monitor_drift_min_rows);
+
+		for (int j = 0; j < n; j++)
+			put_counts((ReturnSetInfo *) fcinfo->resultinfo, &windows[j]);
+		CHECK_FOR_INTERRUPTS();
 	}
 	return (Datum) 0;
 }

@@ -21,7 +21,7 @@
 #define SAVED_TEMPORARY SAVED_FILE ".tmp"
 
 #define SAVED_MAGIC 0x4D4F5354
-#define SAVED_FORMAT 1
+#define SAVED_FORMAT 2
 
 typedef struct SavedHeader
 {

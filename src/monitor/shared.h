@@ -87,6 +87,7 @@ typedef struct StatTotals
 {
 	int64		dealloc;		/* evictions, of several entries each */
 	int64		dropped;		/* batches that found no place */
+	int64		drift_dropped;	/* features that there was no room for */
 	TimestampTz stats_reset;
 	StatNumbers evicted;		/* of entries that are gone */
 } StatTotals;

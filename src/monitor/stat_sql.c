@@ -28,7 +28,7 @@ PG_FUNCTION_INFO_V1(modelopt_histogram_percentile);
 PG_FUNCTION_INFO_V1(modelopt_histogram_bounds);
 PG_FUNCTION_INFO_V1(modelopt_histogram_cumulative);
 
-#define NS_PER_MS 1e6
+#define NS_IN_MS 1e6
 #define MS_PER_SECOND 1e3
 
 Datum
@@ -146,20 +146,20 @@ put_times(const StatData *data, Datum *values, bool *nulls)
 
 	nulls[ENTRY_MIN_TIME] = !has_minmax;
 	nulls[ENTRY_MAX_TIME] = !has_minmax;
-	values[ENTRY_MIN_TIME] = Float8GetDatum((double) numbers->min / NS_PER_MS);
-	values[ENTRY_MAX_TIME] = Float8GetDatum((double) numbers->max / NS_PER_MS);
+	values[ENTRY_MIN_TIME] = Float8GetDatum((double) numbers->min / NS_IN_MS);
+	values[ENTRY_MAX_TIME] = Float8GetDatum((double) numbers->max / NS_IN_MS);
 	nulls[ENTRY_MEAN_TIME] = numbers->timed == 0;
 	nulls[ENTRY_STDDEV_TIME] = numbers->timed == 0;
-	values[ENTRY_MEAN_TIME] = Float8GetDatum(numbers->mean / NS_PER_MS);
+	values[ENTRY_MEAN_TIME] = Float8GetDatum(numbers->mean / NS_IN_MS);
 	values[ENTRY_STDDEV_TIME] = Float8GetDatum(
-											   sqrt(numbers->squares / (double) Max(numbers->timed, 1)) / NS_PER_MS);
+											   sqrt(numbers->squares / (double) Max(numbers->timed, 1)) / NS_IN_MS);
 	for (int i = 0; i < lengthof(percentiles); i++)
 	{
 		double		ms = kernel_latency_percentile(numbers->buckets, percentiles[i]) * MS_PER_SECOND;
 
 		/* A bucket is wider than the times in it may be. */
 		if (has_minmax && data->minmax_since == data->since)
-			ms = Max(Min(ms, (double) numbers->max / NS_PER_MS), (double) numbers->min / NS_PER_MS);
+			ms = Max(Min(ms, (double) numbers->max / NS_IN_MS), (double) numbers->min / NS_IN_MS);
 		nulls[ENTRY_PERCENTILES + i] = numbers->timed == 0;
 		values[ENTRY_PERCENTILES + i] = Float8GetDatum(ms);
 	}
@@ -185,7 +185,7 @@ put_entry(ReturnSetInfo *result, const StatData *data)
 	values[ENTRY_ERRORS] = Int64GetDatum(count_errors(numbers));
 	for (int i = 0; i < lengthof(time_columns); i++)
 		values[time_columns[i].column] =
-			Float8GetDatum((double) numbers->counts[time_columns[i].counter] / NS_PER_MS);
+			Float8GetDatum((double) numbers->counts[time_columns[i].counter] / NS_IN_MS);
 	put_times(data, values, nulls);
 	values[ENTRY_FIRST_CALL] = TimestampTzGetDatum(data->first_call);
 	values[ENTRY_LAST_CALL] = TimestampTzGetDatum(data->last_call);
@@ -348,7 +348,7 @@ modelopt_stat_info(PG_FUNCTION_ARGS)
 		values[INFO_DRIFT_FEATURES] = Int64GetDatum(drift.slots);
 		values[INFO_DRIFT_PAGES] = Int64GetDatum(drift.pages);
 		values[INFO_DRIFT_MAX_PAGES] = Int64GetDatum(drift.max_pages);
-		values[INFO_DRIFT_DROPPED] = Int64GetDatum(drift.dropped);
+		values[INFO_DRIFT_DROPPED] = Int64GetDatum(totals.drift_dropped);
 	}
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	return (Datum) 0;

@@ -204,4 +204,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.reset_stats(text, integer, name, name, boolean) IS
-    'forgets what was counted: of one version of a model, of a model, of a role, of a database, or of everything, or with minmax_only only the shortest and longest times; returns when. Resetting a model is for those with the privilege admin on it, the rest for the owner of the extension';
+    'forgets what was counted: of one version of a model, of a model, of a role, of a database, or of everything, or with minmax_only only the shortest and longest times; returns when. Everything is also what modelopt.stat_info says was lost; what was counted of features is for modelopt.reset_drift(). Resetting a model is for those with the privilege admin on it, the rest for the owner of the extension';

@@ -1,6 +1,6 @@
 -- What the monitor keeps for good, beside the tables of the repository.
 
--- What a version was made for: one reference each, which never changes.
+-- What a version was made for: one reference each, whose features never change.
 CREATE SEQUENCE modelopt_private.drift_reference_id;
 CREATE TABLE modelopt_private.drift_reference (
     id bigint PRIMARY KEY DEFAULT nextval('modelopt_private.drift_reference_id'),
@@ -13,6 +13,7 @@ CREATE TABLE modelopt_private.drift_reference (
     wanted_rows integer,                        -- from what is served
     set_by text NOT NULL,
     set_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    previous boolean NOT NULL DEFAULT false,    -- it has the bins alone, and each window is compared with the one before
     CHECK ((rows IS NULL) <> (wanted_rows IS NULL))
 );
 CREATE UNIQUE INDEX drift_reference_served ON modelopt_private.drift_reference (model_id, version);
@@ -33,6 +34,8 @@ CREATE TABLE modelopt_private.drift_feature (
     deviation double precision,
     minimum double precision,
     maximum double precision,
+    port text,                                  -- the model's input or output, if it has a graph
+    "position" bigint CHECK ("position" > 0),     -- among the values of a row there
     PRIMARY KEY (reference_id, number),
     CHECK (cardinality(counts) = 5 + CASE kind WHEN 'numeric' THEN cardinality(edges) ELSE cardinality(categories) END),
     CHECK (cardinality(sums) = cardinality(counts) AND cardinality(edges) < 32 AND cardinality(categories) <= 30),
@@ -49,8 +52,9 @@ CREATE TABLE modelopt_private.drift_threshold (
     model_id bigint NOT NULL REFERENCES modelopt_private.named_model ON DELETE CASCADE,
     feature text NOT NULL,
     metric text NOT NULL CHECK (metric IN ('psi', 'js', 'wasserstein', 'ks', 'linf', 'null_rate', 'out_of_range')),
-    warn double precision NOT NULL CHECK (warn >= 0),
-    alert double precision NOT NULL CHECK (alert >= warn),
+    warn double precision CHECK (warn >= 0),    -- null: as windows before have it
+    alert double precision CHECK (alert >= warn),
+    CHECK ((warn IS NULL) = (alert IS NULL)),
     PRIMARY KEY (model_id, feature, metric)
 );
 

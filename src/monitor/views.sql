@@ -60,7 +60,7 @@ COMMENT ON VIEW modelopt.stat_drift_bins IS 'why a feature drifts: each of its b
 CREATE VIEW modelopt.stat_references WITH (security_barrier) AS
 SELECT m.name AS model_name, r.version, r.source,
     CASE WHEN modelopt.has_privilege(m.name, 'read') OR modelopt.has_privilege(m.name, 'write') THEN r.query END AS query,
-    r.rows, r.wanted_rows, r.set_by, r.set_at
+    r.rows, r.wanted_rows, r.set_by, r.set_at, r.previous
 FROM modelopt_private.drift_reference r JOIN modelopt_private.named_model m ON m.id = r.model_id
 WHERE modelopt.has_privilege(m.name, 'usage');
 COMMENT ON VIEW modelopt.stat_references IS 'what versions are compared with, and where that is from';
@@ -144,7 +144,7 @@ BEGIN
             ('drift_features', 'features of all databases that are looked at for drift'),
             ('drift_pages', 'pages of modelopt.drift_memory that they take'),
             ('drift_max_pages', 'pages there are'),
-            ('drift_dropped', 'times that a feature found no room, and is not looked at'),
+            ('drift_dropped', 'times that a feature found no room, and is not looked at, since stats_reset'),
             ('pid', 'process of the backend, as in pg_stat_activity'),
             ('phase', 'what it is at'),
             ('started', 'when it began'),
@@ -156,13 +156,15 @@ BEGIN
             ('kind', 'numeric, categorical, or output'),
             ('window_start', 'when the windows that were counted begin'),
             ('window_end', 'when they end'),
-            ('reference_kind', 'what the reference is of: training (a query) or serving'),
+            ('port', 'the input of the model that it is in, of kind output the output; null: the model has no graph that tells'),
+            ('position', 'which of the values of a row in that input or output it is, from 1'),
+            ('reference_kind', 'what the reference is of: training (a query), serving, or previous (the windows before window_start)'),
             ('ref_rows', 'rows of the reference'),
             ('n', 'rows since window_start'),
             ('n_null', 'of these, nulls'),
             ('n_out_of_range', 'of these, below or above all of the reference, or not finite'),
             ('psi', 'population stability index of the bins, no unit: 0 is no difference'),
-            ('psi_noise_floor', 'what psi is below of in 99 % of cases by chance alone, with as many rows and features'),
+            ('psi_noise_floor', 'what psi is below of in 99 % of cases by chance alone, with n rows, ref_rows rows of the reference and so many features'),
             ('js', 'Jensen-Shannon distance of the bins, base 2, from 0 to 1'),
             ('wasserstein', 'Wasserstein distance, in standard deviations of the reference; of numbers'),
             ('ks', 'greatest difference of the distribution functions, from 0 to 1; of numbers'),
@@ -172,7 +174,8 @@ BEGIN
             ('mean_shift', 'their difference, in standard deviations of the reference'),
             ('null_rate_delta', 'difference of the shares of nulls, from 0 to 1'),
             ('out_of_range_rate', 'share of what is not null that is out of range, beyond that of the reference, from 0 to 1'),
-            ('status', 'ok, warn, drift, insufficient (too few rows) or no_reference (it is being collected)'),
+            ('thresholds', 'by metric, from where on it is a warning (warn) and drift (alert), in the unit of the metric; source: default, set, or auto, found by so many windows before'),
+            ('status', 'ok, warn, drift, insufficient (too few rows) or no_reference (it is being collected, or too few rows are in the windows before)'),
             ('reason', 'which thresholds were reached, or what is missing'),
             ('features', 'features with a reference'),
             ('warned', 'of these, with a warning'),
@@ -191,6 +194,7 @@ BEGIN
             ('source', 'training (a query) or serving'),
             ('query', 'the query, as it was given; null: for who may read or write the model'),
             ('wanted_rows', 'rows to be collected from serving; null when that is done'),
+            ('previous', 'whether it says which bins are counted alone, and windows are compared with those before them'),
             ('set_by', 'who set it'),
             ('set_at', 'when'),
             ('taken_at', 'when'),

@@ -166,9 +166,28 @@ def make_texts(name):
         ir_version=8, opset_imports=[helper.make_opsetid("", 13)]), name)
 
 
+def make_columns(name):
+    """Takes columns of several types by name, one of which has three values."""
+    def column(which, element, *shape):
+        return helper.make_tensor_value_info(which, element, ["rows", *shape])
+
+    save(helper.make_model(
+        helper.make_graph(
+            [helper.make_node("Identity", ["word"], ["same"]),
+             helper.make_node("Concat", ["age", "pixels"], ["scores"], axis=1),
+             helper.make_node("Cast", ["Amount"], ["whole"], to=TensorProto.INT64)],
+            "columns",
+            [column("age", TensorProto.FLOAT, 1), column("Amount", TensorProto.DOUBLE, 1),
+             column("word", TensorProto.STRING, 1), column("pixels", TensorProto.FLOAT, 3)],
+            [column("same", TensorProto.STRING, 1), column("scores", TensorProto.FLOAT, 4),
+             column("whole", TensorProto.INT64, 1)]),
+        ir_version=8, opset_imports=[helper.make_opsetid("", 13)]), name)
+
+
 def main():
     make_map("map.onnx")
     make_texts("texts.onnx")
+    make_columns("columns.onnx")
     cases = [
         *classifier("iris_strings.onnx", SPECIES),
         *classifier("iris_numbers.onnx", [2, 2 ** 53 + 1, 30]),

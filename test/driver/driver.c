@@ -137,8 +137,9 @@ driver_clock(PG_FUNCTION_ARGS)
 }
 
 /*
- * observe(model_id, version, outputs, columns, values, nulls): rows of so many
- * columns, as one array; returns whether there was a reference to compare with.
+ * observe(model_id, version, outputs, columns, values, nulls, first): rows of so
+ * many columns, as one array, which are features from that number on; returns
+ * whether there was a reference to compare with.
  */
 Datum
 driver_observe(PG_FUNCTION_ARGS)
@@ -149,8 +150,10 @@ driver_observe(PG_FUNCTION_ARGS)
 	int64		n = ArrayGetNItems(ARR_NDIM(values), ARR_DIMS(values));
 	const bool *nulls = PG_ARGISNULL(5) ? NULL : (bool *) ARR_DATA_PTR(PG_GETARG_ARRAYTYPE_P(5));
 
+	int			first = PG_NARGS() > 6 ? PG_GETARG_INT32(6) : 1;
+
 	if (drift != NULL)
-		monitor_observe_doubles(drift, PG_GETARG_BOOL(2), 1, (double *) ARR_DATA_PTR(values), nulls,
+		monitor_observe_doubles(drift, PG_GETARG_BOOL(2), first, (double *) ARR_DATA_PTR(values), nulls,
 								n / columns, columns);
 	PG_RETURN_BOOL(drift != NULL);
 }

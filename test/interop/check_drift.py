@@ -1,7 +1,13 @@
 """
-Distances of distributions against SciPy's: of the same bins exactly, and of the
-values themselves as nearly as bins tell.
+Distances of distributions against SciPy's and Evidently's: of the same bins
+exactly, and of the values themselves as nearly as bins tell.
 """
+import importlib
+import importlib.util
+import os
+import sys
+import types
+
 import numpy
 
 from harness import check, quote, skip, sql
@@ -11,6 +17,11 @@ try:
     from scipy import stats
 except ImportError:
     stats = None
+
+try:
+    import pandas
+except ImportError:
+    pandas = None
 
 ROWS = 20000
 
@@ -31,6 +42,14 @@ def counts_of(values, edges):
     counts = numpy.bincount(places, minlength=len(edges) + 1)
     sums = numpy.bincount(places, values, minlength=len(edges) + 1)
     return list(counts) + [0] * 4, list(sums) + [0.0] * 4
+
+
+def distances(counts, sums, new_counts, new_sums, mean, deviation):
+    names = ("psi", "psi_noise_floor", "js", "wasserstein", "ks")
+    row = sql("SELECT %s FROM modelopt_private.drift_distances(%s, %s, %s, %s, %s, %s, 5);"
+              % (", ".join(names), quote(array(counts)), quote(array(sums)), quote(array(new_counts)),
+                 quote(array(new_sums)), mean, deviation))[0]
+    return dict(zip(names, map(float, row)))
 
 
 def array(values):
@@ -54,10 +73,8 @@ def check_drift():
               "%s: mean and deviation are numpy's" % name, profile)
 
         new_counts, new_sums = counts_of(current, edges)
-        floor, js, wasserstein, ks = (float(v) for v in sql(
-            "SELECT psi_noise_floor, js, wasserstein, ks FROM modelopt_private.drift_distances(%s, %s, %s, %s, %r, %r, 5);"
-            % (quote(array(counts)), quote(array([float(s) for s in sums])), quote(array(new_counts)),
-               quote(array([float(s) for s in new_sums])), float(reference.mean()), float(reference.std())))[0])
+        _, floor, js, wasserstein, ks = distances(counts, sums, new_counts, new_sums,
+                                                  float(reference.mean()), float(reference.std())).values()
         bins = len(edges) + 1
         p, q = numpy.array(counts[:bins]), numpy.array(new_counts[:bins])
         check(numpy.isclose(js, distance.jensenshannon(p, q, base=2), rtol=1e-9, atol=1e-9),
@@ -72,4 +89,55 @@ def check_drift():
               "%r, %r" % (ks, exact))
 
 
-CHECKS = [("Drift: against SciPy", check_drift)]
+def load_evidently():
+    """Evidently's distances by name, without the rest of it, which draws and serves
+    and wants many packages for that; None when they cannot be had."""
+    spec = importlib.util.find_spec("evidently")
+    if spec is None or pandas is None:
+        return None
+    root = os.path.dirname(spec.origin)
+    names = ("evidently", "evidently.legacy", "evidently.legacy.calculations",
+             "evidently.legacy.calculations.stattests")
+    for name in names:
+        sys.modules[name] = types.ModuleType(name)
+        sys.modules[name].__path__ = [os.path.join(root, *name.split(".")[1:])]
+    try:
+        kinds = importlib.import_module("evidently.legacy.core").ColumnType
+        tests = [getattr(importlib.import_module(names[-1] + "." + module), test) for module, test in (
+            ("psi", "psi_stat_test"), ("jensenshannon", "jensenshannon_stat_test"),
+            ("wasserstein_distance_norm", "wasserstein_stat_test"))]
+    except ImportError as e:
+        print("# Evidently: %s" % e)
+        return None
+    return {test.name: lambda p, q, kind, test=test: float(test.func(p, q, getattr(kinds, kind), 0.1)[0]) for test in tests}
+
+
+def binned(counts):
+    """A column of which each value is its bin."""
+    return pandas.Series(numpy.repeat(["bin %d" % i for i in range(len(counts))], counts))
+
+
+def check_evidently():
+    evidently = load_evidently()
+    if evidently is None:
+        skip("drift", "there is no Evidently")
+        return
+    for name, reference, current, tolerance in cases():
+        edges = numpy.unique(numpy.quantile(reference, numpy.arange(1, 10) / 10, method="inverted_cdf"))
+        counts, sums = counts_of(reference, edges)
+        new_counts, new_sums = counts_of(current, edges)
+        ours = distances(counts, sums, new_counts, new_sums, float(reference.mean()), float(reference.std()))
+        p, q = binned(counts[:-4]), binned(new_counts[:-4])
+        # Ours has half a row more in each bin, which of 20000 rows is little.
+        theirs = evidently["psi"](p, q, "Categorical")
+        check(numpy.isclose(ours["psi"], theirs, rtol=0.01, atol=1e-4), "%s: PSI is Evidently's" % name, (ours["psi"], theirs))
+        # Theirs is of the natural logarithm.
+        theirs = evidently["jensenshannon"](p, q, "Categorical") / numpy.sqrt(numpy.log(2))
+        check(numpy.isclose(ours["js"], theirs, rtol=1e-9, atol=1e-9), "%s: Jensen-Shannon distance is Evidently's" % name,
+              (ours["js"], theirs))
+        theirs = evidently["wasserstein"](pandas.Series(reference), pandas.Series(current), "Numerical")
+        check(abs(ours["wasserstein"] - theirs) <= tolerance * max(theirs, 1), "%s: Wasserstein distance is Evidently's" % name,
+              (ours["wasserstein"], theirs))
+
+
+CHECKS = [("Drift: against SciPy", check_drift), ("Drift: against Evidently", check_evidently)]

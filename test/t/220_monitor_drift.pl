@@ -108,6 +108,13 @@ on(q{SELECT modelopt.set_drift_threshold('fraud', 'psi', 0.001, 0.002, 'amount')
 is(on(q{SELECT status FROM modelopt.stat_drift WHERE feature = 'amount'}), 'drift', 'one of a feature comes first');
 like(fails(q{SELECT modelopt.set_drift_threshold('fraud', 'psy', 0.1, 0.2)}), qr/22023: unrecognized metric "psy"/, 'metrics are known');
 like(fails(q{SELECT modelopt.set_drift_threshold('fraud', 'psi', 0.3, 0.2)}), qr/22023/, 'and drift is no less than a warning');
+like(fails(q{SELECT modelopt.set_drift_threshold('fraud', 'psi', 0.1, 0.2, 'amont')}),
+	qr/42704: model "fraud" has no feature "amont".*are \?column\?, age, amount, kind, label, more\[1\], more\[2\]\..*HINT:  modelopt\.stat_drift has them/s, 'a feature that nobody knows');
+like(fails(q{SELECT modelopt.set_drift_threshold('fraud', 'psi', NULL, NULL, 'amont')}), qr/42704/, 'nor has it a threshold to forget');
+like(fails(q{SELECT modelopt.set_drift_threshold('other', 'psi', 0.1, 0.2, 'amount')}), qr/42704: model "other" has no feature "amount".*No version of it has a reference/s, 'and without a reference there is none');
+like(fails(q{SELECT modelopt.set_drift_threshold('fraud', 'psi', 0.1, 0.2, auto => true)}), qr/22023: a threshold that is found has no numbers/, 'numbers, or auto');
+is(on(q{SELECT thresholds->'psi', thresholds->'ks' FROM modelopt.stat_drift WHERE feature = 'amount'}), '{"warn": 0.001, "alert": 0.002, "source": "set"}|{"warn": 0.1, "alert": 0.2, "source": "default"}', 'the view says which hold');
+is(on(q{SELECT thresholds->'psi' FROM modelopt.stat_drift WHERE feature = 'age'}), '{"warn": 0.001, "alert": 0.5, "source": "set"}', 'for each feature');
 
 # ---------- samples, and what is switched off ----------
 
@@ -270,5 +277,13 @@ $server->start;
 on(q{SELECT modelopt.set_reference('other', 'SELECT ' || string_agg('i % 7 AS f' || n, ', ') || ' FROM generate_series(1, 100) i') FROM generate_series(1, 250) n});
 on(q{SELECT driver.observe(2, 1, false, 250, array_fill(1::float8, ARRAY[2500]))});
 is(on('SELECT drift_dropped > 0, drift_pages = drift_max_pages, drift_features > 0 FROM modelopt.stat_info'), 't|t|t', 'what has no room is not looked at, and counted');
+my $dropped = on('SELECT drift_dropped FROM modelopt.stat_info');
+$server->halt;
+$server->start;
+is(on('SELECT drift_dropped FROM modelopt.stat_info'), $dropped, 'which a restart keeps, as it does what else was lost');
+on(q{SELECT modelopt.reset_drift(), modelopt.reset_stats('fraud'), modelopt.reset_stats(minmax_only => true)});
+is(on('SELECT drift_dropped FROM modelopt.stat_info'), $dropped, 'it is no count of a feature or model');
+on(q{SELECT modelopt.reset_stats()});
+is(on('SELECT drift_dropped, dropped FROM modelopt.stat_info'), '0|0', 'and goes with everything');
 
 done_testing();

@@ -67,6 +67,24 @@ is(on(q{SELECT count(*), min(p #>> '{same,0,0}'), max(p #>> '{same,0,0}') FROM w
 	'100|ham|spam', 'texts are predicted where there is a reference');
 is(on(q{SELECT n, psi, linf FROM modelopt.stat_drift WHERE model_name = 'texts' AND kind <> 'output'}), '100|0|0', 'and are where they were');
 
+# Several inputs by name, in another order than the model has them: what is served is compared with
+# the reference's column of that name, and a reference from serving is called like the inputs.
+my $columns = encode_base64(slurp('columns.onnx'), '');
+on(qq{SELECT modelopt.commit('columns', model_read(decode('$columns', 'base64')));
+	CREATE TABLE people AS SELECT i AS id, i AS age, i * 2.5 AS "Amount", CASE WHEN i % 4 = 0 THEN 'ham' ELSE 'spam' END AS word, ARRAY[-i, i % 7, i % 2]::real[] AS pixels FROM generate_series(1, 200) i;
+	SELECT modelopt.set_reference('columns#1', 'SELECT pixels, word, age, "Amount" FROM people', 'SELECT "Amount"::bigint AS whole FROM people')});
+my $predict = q{SELECT count(*) FROM predict_rows('columns', 'SELECT id, word, pixels, "Amount", age FROM people', output => 'scores')};
+on($predict);
+is(on(q{SELECT feature, port, position, n, psi FROM modelopt.stat_drift WHERE model_name = 'columns' ORDER BY feature COLLATE "C"}),
+	join("\n", 'Amount|Amount|1|200|0', 'age|age|1|200|0', 'pixels[1]|pixels|1|200|0', 'pixels[2]|pixels|2|200|0', 'pixels[3]|pixels|3|200|0', 'whole|whole|1|200|0', 'word|word|1|200|0'), 'inputs and outputs by name');
+on(qq{SELECT modelopt.drop_reference('columns'); SELECT modelopt.set_reference_from_serving('columns', 200); $predict});
+is(on(q{SELECT modelopt.set_reference_from_serving('columns')}), '200', 'a reference from serving');
+on($predict);
+is(on(q{SELECT feature, kind, n, psi FROM modelopt.stat_drift WHERE model_name = 'columns' ORDER BY kind, feature COLLATE "C"}),
+	join("\n", 'word|categorical|200|0', 'Amount|numeric|200|0', 'age|numeric|200|0', (map { "pixels[$_]|numeric|200|0" } 1 .. 3), 'same|output|200|0', (map { "scores[$_]|output|200|0" } 1 .. 4), 'whole|output|200|0'),
+	'has all inputs and outputs, texts too');
+is(on(q{SELECT string_agg(category || ' ' || ref_count, ', ' ORDER BY bin) FROM modelopt.stat_drift_bins WHERE model_name = 'columns' AND feature = 'same'}), 'spam 150, ham 50, other 0, null 0, not finite 0', 'as they were');
+
 on(q{SELECT modelopt.reset_stats(); ALTER TABLE digits SET (parallel_workers = 2)});
 my $parallel = q{SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;};
 like(on("$parallel EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) SELECT sum((predict('digits', pixels))[1]) FROM digits"), qr/Workers Launched: [12]/, 'workers predict');

@@ -111,6 +111,26 @@ if ($sql_exporter)
 	push @targets, qq{  - job_name: other\n    static_configs: [{targets: ["127.0.0.1:$sql_port"]}]\n$relabel};
 }
 
+# ---------- burningalchemist's sql_exporter, where somebody has installed it ----------
+
+SKIP:
+{
+	my $collecting = find_program('sql_exporter') or skip 'there is no sql_exporter', 4;
+	my $collector_port = free_port();
+	spew("$folder/collecting.yml", <<"YAML");
+global: {scrape_timeout: 10s, min_interval: 0s, max_connections: 1}
+target: {data_source_name: 'postgres://exporter\@$server->{folder}/stats?sslmode=disable', collectors: [modelopt]}
+collector_files: ['$SHIPPED/modelopt.collector.yml']
+YAML
+	start_program("$folder/collecting.log", $collecting, "-config.file=$folder/collecting.yml", "-web.listen-address=127.0.0.1:$collector_port");
+	my $page = wait_until('sql_exporter', sub { my $page = get("http://127.0.0.1:$collector_port/metrics"); $page && $page =~ /^modelopt_predict_calls_total/m ? $page : undef });
+	@told = grep { /^modelopt/ } split /\n/, $page;
+	is(sample('modelopt_predict_calls_total', @of), '100', 'calls, by sql_exporter');
+	is(sample('modelopt_predict_duration_seconds_bucket', @of, 'le="0.0625"'), '62', 'buckets of the histogram');
+	is(sample('modelopt_predict_duration_seconds_bucket', @of, 'le="+Inf"'), '100', 'the last of which has all');
+	is_deeply([sort keys %{ { map { /^(\w+)/ ? ($1 => 1) : () } @told } }], [sort keys %name], 'with the same names');
+}
+
 # ---------- Prometheus ----------
 
 my $rules = slurp("$SHIPPED/modelopt.rules.yml");

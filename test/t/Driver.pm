@@ -50,7 +50,7 @@ sub create_driver
 		CREATE FUNCTION driver.calls(n bigint, models bigint) RETURNS bigint LANGUAGE C STRICT AS '$library', 'driver_calls';
 		CREATE FUNCTION driver.cost(n bigint) RETURNS double precision LANGUAGE C STRICT AS '$library', 'driver_cost';
 		CREATE FUNCTION driver.observe(model_id bigint, version integer, outputs boolean, columns integer, observed double precision[],
-			nulls boolean[] DEFAULT NULL) RETURNS boolean LANGUAGE C PARALLEL SAFE AS '$library', 'driver_observe';
+			nulls boolean[] DEFAULT NULL, first integer DEFAULT 1) RETURNS boolean LANGUAGE C PARALLEL SAFE AS '$library', 'driver_observe';
 		CREATE FUNCTION driver.observe_text(model_id bigint, version integer, number integer, value text) RETURNS boolean
 			LANGUAGE C PARALLEL SAFE AS '$library', 'driver_observe_text'});
 	return;

@@ -82,6 +82,12 @@ SELECT count(*) AS ranges, bool_and((r.value ->> 0)::float8 <= (r.value ->> 1)::
 FROM transformer, calibrate(m, 'SELECT ARRAY[1, 2, i % 11, i * i % 11] FROM generate_series(1, 20) i'), jsonb_each(activation_ranges) r;
 SELECT count(*) FROM transformer, calibrate(m, 'SELECT ARRAY[1, 2, i % 11, i * i % 11] FROM generate_series(1, 20) i') c,
     tensors(prune(m, 0.5, 'wanda', exclude => '{embed.weight}', activation_norms => c.activation_norms)) t;
+-- Quantized to floats of 8 bits it computes what the numbers would in floats.
+SELECT d, dtypes, every(abs(a - b) < 1e-4) AS same
+FROM transformer, unnest('{fp8_e4m3,fp8_e5m2}'::text[]) d, quantize(m, d) q,
+    LATERAL (SELECT set_graph(model_agg(t.name, tensor(q, t.name)), 'embed:embedding attn:attention(heads=2) add(embed) n:layernorm up:linear gelu down:linear') AS f,
+        count(*) FILTER (WHERE dtype LIKE 'f8%') AS dtypes FROM tensors(q) t) w,
+    unnest(predict(q, ARRAY[1, 2, 7, 10]), predict(f, ARRAY[1, 2, 7, 10])) u (a, b) GROUP BY d, dtypes ORDER BY d;
 
 -- ---------- what it is for ----------
 
@@ -124,6 +130,8 @@ SELECT calibrate(m, 'SELECT label FROM digits') FROM zoo WHERE name = 'mlp';
 SELECT calibrate(m, 'SELECT pixels FROM nowhere') FROM zoo WHERE name = 'mlp';
 SELECT calibrate(m, NULL) IS NULL AS nothing FROM zoo WHERE name = 'mlp';
 SELECT calibrate(m, 'SELECT pixels FROM digits WHERE false') FROM zoo WHERE name = 'mlp';
+SELECT calibrate(m, 'SELECT NULL::real[] FROM digits') FROM zoo WHERE name = 'mlp';
+SELECT calibrate(m, '') FROM zoo WHERE name = 'mlp';
 SELECT calibrate(model_agg('w', '{1}'), 'SELECT pixels FROM digits');
 SELECT calibrate(model_set(m, 'layer1.bias', array_fill('Infinity'::real, '{32}')), 'SELECT pixels FROM digits') FROM zoo WHERE name = 'mlp';
 -- More products than a run could show.

@@ -75,6 +75,15 @@ FROM zoo, evaluate(m, 'SELECT x, y, amount > 0.8 FROM points') e
     JOIN evaluate((SELECT m FROM zoo WHERE name = 'line'), $$SELECT x, y, CASE WHEN amount > 0.8 THEN 'much' ELSE 'little' END FROM points$$, labels => '{little,much}') n USING (metric)
     JOIN expected((SELECT rows FROM half)) x USING (metric)
 WHERE name = 'half';
+-- Whether a number between 0 and 1 is one or the other, the graph knows.
+SELECT name, (predict(m, '{0.1,0.1}'))[1] AS score, c.* FROM zoo, classify(m, '{0.1,0.1}') c WHERE name IN ('line', 'half') ORDER BY name;
+SELECT name, abs(value - ln(1 + exp(-0.4))) < 1e-6 AS logistic FROM zoo, evaluate(m, 'SELECT 0.1, 0.1, true', metrics => '{log_loss}') WHERE name IN ('line', 'half') AND metric = 'log_loss' ORDER BY name;
+-- What is no number is no class; a name is of one class.
+SELECT name, c.* FROM zoo, classify(m, '{NaN,0}') c WHERE name <> 'mlp' ORDER BY name;
+SELECT name, c.* FROM zoo, classify(m, '{Infinity,0}') c WHERE name <> 'mlp' ORDER BY name;
+SELECT c.* FROM zoo, classify(m, '{NaN,0}', '{no,yes}') c WHERE name = 'half';
+SELECT classify(m, '{0,0}', '{no,yes,no}') FROM zoo WHERE name = 'soft';
+SELECT (classify(m, '{0,0}', '{no,yes,NULL}')).label IS NULL AS nameless FROM zoo WHERE name = 'soft';
 -- A half is the second class's.
 SELECT value FROM zoo, evaluate(model_set(m, 'fc.bias', '{0}'), 'SELECT 0, 0, true', metrics => '{accuracy}') WHERE name = 'half' AND metric = 'accuracy';
 -- A number with a name is that class, whatever the number.
@@ -166,8 +175,8 @@ SELECT evaluate(m, 'SELECT third FROM points') FROM zoo WHERE name = 'soft';
 SELECT evaluate(m, 'SELECT x, x, y, third FROM points') FROM zoo WHERE name = 'soft';
 SELECT evaluate(m, 'DELETE FROM points') FROM zoo WHERE name = 'soft';
 SELECT evaluate(m, 'DELETE FROM points RETURNING x, y, third') FROM zoo WHERE name = 'soft';
--- Scores that only look like probabilities at first.
-SELECT evaluate(m, 'SELECT x / 100, y / 100 , x > 2 FROM (VALUES (1.0, 1.0), (400, 1)) v (x, y)', batch_size => 1) FROM zoo WHERE name = 'line';
+-- Scores that only look like probabilities at first, where the graph does not tell.
+SELECT evaluate(set_graph(m, 'fc:linear relu'), 'SELECT x / 100, y / 100 , x > 2 FROM (VALUES (1.0, 1.0), (400, 1)) v (x, y)', batch_size => 1) FROM zoo WHERE name = 'line';
 SELECT metric FROM zoo, evaluate(m, 'SELECT x / 100, y / 100, x > 2 FROM (VALUES (1.0, 1.0), (400, 1)) v (x, y)', batch_size => 1, scores => 'logits') WHERE name = 'line';
 
 DROP OWNED BY se_user, se_nobody;

@@ -52,9 +52,14 @@ CREATE TABLE cases ("case" text, model text, inputs jsonb, outputs jsonb);
 \set floats `base64 < test/data/sequence_f32.onnx | tr -d '\n'`
 \set texts `base64 < test/data/sequence_string.onnx | tr -d '\n'`
 \set optional `base64 < test/data/optional.onnx | tr -d '\n'`
+\set map `base64 < test/data/map.onnx | tr -d '\n'`
+\set dictionaries `base64 < test/data/dictionaries.onnx | tr -d '\n'`
+\set tree_classifier `base64 < test/data/tree_classifier.onnx | tr -d '\n'`
+\set tree_regressor `base64 < test/data/tree_regressor.onnx | tr -d '\n'`
 CREATE TABLE models AS SELECT name AS model, model_read(decode(data, 'base64')) AS m
 FROM (VALUES ('iris_strings.onnx', :'strings'), ('iris_numbers.onnx', :'numbers'), ('sequence_f32.onnx', :'floats'),
-    ('sequence_string.onnx', :'texts'), ('optional.onnx', :'optional')) t (name, data);
+    ('sequence_string.onnx', :'texts'), ('optional.onnx', :'optional'), ('map.onnx', :'map'), ('dictionaries.onnx', :'dictionaries'),
+    ('tree_classifier.onnx', :'tree_classifier'), ('tree_regressor.onnx', :'tree_regressor')) t (name, data);
 
 -- The numbers in a value, and all else of it.
 CREATE FUNCTION numbers(value jsonb) RETURNS float8[] LANGUAGE sql AS $$
@@ -84,6 +89,13 @@ SELECT "case", row - 1 AS row, (c).label = outputs #>> ARRAY['output_label', (ro
 FROM (SELECT "case", outputs, row, classify(m, (SELECT array_agg(v::real) FROM jsonb_array_elements_text(x) v)) AS c
     FROM cases JOIN models USING (model), jsonb_array_elements(inputs -> 'X') WITH ORDINALITY t (x, row) WHERE "case" LIKE '% labels') t
 ORDER BY 1, 2;
+-- Trees have no tensors, and give labels, probabilities and values.
+SELECT model, num_parameters(m), (SELECT array_agg(DISTINCT op_type) FROM nodes(m) WHERE op_type LIKE 'Tree%') AS trees FROM models WHERE model LIKE 'tree%' ORDER BY 1;
+SELECT (c).label = outputs #>> ARRAY['label', (row - 1)::text] AS label, (c).probability = (SELECT max(p::real) FROM jsonb_array_elements_text(outputs -> 'probabilities' -> (row - 1)::int) p) AS probability
+FROM (SELECT outputs, row, classify(m, replace(replace(x::text, '[', '{'), ']', '}')) AS c
+    FROM cases JOIN models USING (model), jsonb_array_elements(inputs -> 'X') WITH ORDINALITY t (x, row) WHERE "case" = 'tree_classifier') t;
+SELECT classify(m, '{5.1, 3.5, 1.4}') FROM models WHERE model = 'tree_regressor.onnx';
+SELECT predict(m, '{5.1, 3.5, 1.4}'), outputs #>> '{variable,0,0}' AS as_in_python FROM models JOIN cases USING (model) WHERE model = 'tree_regressor.onnx';
 -- Labels are in the order of the keys.
 SELECT model, (classify(m, '{6.1, 2.8, 4.9, 1.7}'::real[], '{a,b,c}')).label FROM models WHERE model LIKE 'iris%' ORDER BY 1;
 SELECT classify(m, '{6.1, 2.8, 4.9, 1.7}'::real[], '{a,b}') FROM models WHERE model = 'iris_strings.onnx';
@@ -98,6 +110,8 @@ FROM models, evaluate(m, 'SELECT x, species FROM flowers') WHERE model = 'iris_s
 SELECT metric, value FROM models, evaluate(m, 'SELECT x, species::text FROM flowers', metrics => '{accuracy}') WHERE model = 'iris_numbers.onnx';
 SELECT metric, value FROM models, evaluate(m, 'SELECT x, id FROM flowers', task => 'regression') WHERE model = 'iris_strings.onnx';
 SELECT predict(m, '{6.1, 2.8, 4.9, 1.7}'::real[]) FROM models WHERE model = 'iris_numbers.onnx';
+SELECT predict(m, '{5.9, 3, 4.2, 1.5}'), (classify(m, '{5.9, 3, 4.2, 1.5}')).label FROM models WHERE model = 'iris_numbers.onnx';
+SELECT (classify(m, '{5.9, 3, 4.2, 1.5}')).label FROM models WHERE model = 'iris_numbers.onnx';
 SELECT predict(m, '{6.1, 2.8, 4.9, 1.7}'::real[], 'output_probability') FROM models WHERE model = 'iris_numbers.onnx';
 
 SELECT predict(m, '{1, 2}'::real[]) FROM models WHERE model = 'sequence_f32.onnx';
@@ -113,8 +127,16 @@ SELECT predict_json(m, '{"tensor": null}') FROM models WHERE model = 'optional.o
 SELECT predict_json(m, '{"tensor": [[1]], "sequence": null}') FROM models WHERE model = 'optional.onnx';
 SELECT predict_json(m, jsonb_build_object('parts', (SELECT jsonb_agg(0) FROM generate_series(1, 1048577)), 'more', '[2]'::jsonb))
 FROM models WHERE model = 'sequence_f32.onnx';
-\set map `base64 < test/data/map.onnx | tr -d '\n'`
-SELECT predict_json(model_read(decode(:'map', 'base64')), '{"words": {"ham": 1}}');
+SELECT predict_json(m, '{"words": {}, "maps": [{}]}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"words": [1], "maps": [{"1": 2}]}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"words": {"ham": [1]}, "maps": [{"1": 2}]}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"words": {"ham": "x"}, "maps": [{"1": 2}]}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"words": {"ham": null}, "maps": [{"1": 2}]}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"words": {}, "maps": [{"one": 2}]}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"words": {}, "maps": [{"9223372036854775808": 2}]}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"words": {}, "maps": []}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"amount": 3}') FROM models WHERE model = 'dictionaries.onnx';
+SELECT predict(m, '{1}'::real[]) FROM models WHERE model = 'dictionaries.onnx';
 SET modelopt.max_output_bytes = '64kB';
 SELECT predict_json(m, jsonb_build_object('parts', (SELECT jsonb_agg('[1]'::jsonb) FROM generate_series(1, 300)), 'more', '[2]'::jsonb))
 FROM models WHERE model = 'sequence_f32.onnx';

@@ -44,6 +44,8 @@ FROM (SELECT *, lag(bytes) OVER (ORDER BY step) AS before FROM tried WHERE kept)
 -- What is not evaluated is not smaller.
 SELECT every((value IS NULL) = ("drop" IS NULL)) AS drops, every(value IS NOT NULL OR bytes >= best) AS unevaluated
 FROM (SELECT *, min(bytes) FILTER (WHERE kept) OVER (ORDER BY step) AS best FROM tried) t;
+-- Nothing is tried twice, and nothing is committed.
+SELECT count(*) = count(DISTINCT recipe) AS distinct_ones, count(version) AS versions FROM tried;
 -- A recipe says what was made.
 CREATE FUNCTION cook(m model, recipe text) RETURNS model LANGUAGE plpgsql AS
 $$ DECLARE cooked model; BEGIN EXECUTE 'SELECT ' || recipe || ' FROM (SELECT $1) s (m)' INTO cooked USING m; RETURN cooked; END $$;
@@ -92,6 +94,11 @@ SELECT count(*) FROM sensitivity('so_digits#1', 'SELECT pixels, label FROM digit
 SELECT modelopt.branch('so_digits', 'side', 'so_digits#1');
 SELECT max(version) AS version FROM optimize('so_digits/side', 'SELECT pixels, label FROM digits', 0.02, tries => 1);
 SELECT modelopt.resolve('so_digits/side');
+-- Also to one that starts with it, and from any version.
+SELECT max(version) AS version FROM optimize('so_digits#1', 'SELECT pixels, label FROM digits', 0.02, tries => 1, branch => 'small');
+SELECT b.version, b.parent, b.relation, modelopt.resolve('so_digits/small') FROM modelopt.log('so_digits/small') b;
+SELECT optimize('so_digits#1', 'SELECT pixels, label FROM digits', 0.02, tries => 1, branch => 'small');
+SELECT max(version) AS version FROM optimize('so_digits/small', 'SELECT pixels, label FROM digits', 0, 'speed', tries => 1, branch => 'small');
 
 CREATE ROLE so_reader;
 CREATE ROLE so_writer;
@@ -125,6 +132,16 @@ SELECT optimize(m, 'SELECT pixels, label FROM digits', tries => NULL) FROM zoo;
 SELECT optimize(m, 'SELECT pixels, label FROM digits', metric => 'none') FROM zoo;
 SELECT optimize(m, 'SELECT pixels, label FROM digits WHERE false') FROM zoo;
 SELECT optimize(NULL::model, 'SELECT pixels, label FROM digits');
+-- What is told is where the query failed, and where it was called from.
+\set SHOW_CONTEXT always
+SELECT optimize('so_digits', 'SELECT pixels, labl FROM digits');
+SELECT optimize(m, 'SELECT pixels, 1 / (label - label) FROM digits') FROM zoo;
+SELECT sensitivity('so_digits', 'SELECT pixels, labl FROM digits');
+SELECT sensitivity(m, 'SELECT pixels, label FROM digits', amounts => '{1.5}') FROM zoo;
+SELECT calibrate('so_digits', 'SELECT piksels FROM digits');
+SELECT optimize('so_digits@champion', 'SELECT pixels, label FROM digits');
+DO $$ BEGIN PERFORM optimize('so_none', 'SELECT pixels, label FROM digits'); END $$;
+\set SHOW_CONTEXT never
 -- It ends when it is told to.
 SET statement_timeout = '200ms';
 SELECT optimize(m, 'SELECT pixels, label FROM digits, generate_series(1, 1000000)') FROM zoo;

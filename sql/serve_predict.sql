@@ -69,6 +69,57 @@ SELECT count(*), bool_and(predict(m, pixels) = predict(m, image)) AS flat, bool_
 FROM zoo, (SELECT pixels, ARRAY[ARRAY(SELECT pixels[8 * r + 1:8 * r + 8] FROM generate_series(0, 7) r ORDER BY r)] AS image
     FROM digits WHERE id <= 5) d WHERE name = 'image';
 
+-- A model that leaves its picture's sizes open takes arrays of that shape; the
+-- mean is what it gives.
+CREATE TABLE open_cnn AS SELECT set_graph(model_agg('c.weight', '{{{{1}}}}'), 'input(1x?x?) c:conv2d global_avgpool flatten') AS m;
+SELECT predict(m, ARRAY[[[1,2,3],[4,5,6]]]) AS picture, predict(m, ARRAY[[[[1,2],[3,4]]],[[[5,6],[7,8]]]]) AS pictures FROM open_cnn;
+SELECT p.* FROM open_cnn, predict_rows(m, 'VALUES (1, ARRAY[[[1,2,3],[4,5,6]]]), (2, ARRAY[[[7,8],[9,10],[11,12]]]), (3, ARRAY[[[0,0,6],[0,0,6]]])', on_error => 'null') p;
+SELECT predict_batch(m, x) OVER (ROWS BETWEEN CURRENT ROW AND 1 FOLLOWING) FROM open_cnn, (VALUES (ARRAY[[[1,2,3],[4,5,6]]]), (ARRAY[[[0,0,6],[0,0,6]]])) v (x);
+SELECT predict_batch(m, x) OVER (ROWS BETWEEN CURRENT ROW AND 1 FOLLOWING) FROM open_cnn, (VALUES (ARRAY[[[1,2,3],[4,5,6]]]), (ARRAY[[[0,6],[0,6],[1,1]]])) v (x);
+SELECT predict(m, array_fill(1::real, ARRAY[64])) FROM open_cnn;
+SELECT predict(m, ARRAY[[1, 2], [3, 4]]) FROM open_cnn;
+SELECT predict(m, ARRAY[[[1]],[[2]]]) FROM open_cnn;
+SELECT * FROM open_cnn, predict_rows(m, 'VALUES (1, ARRAY[1, 2, 3, 4])');
+SELECT * FROM open_cnn, predict_rows(m, 'VALUES (1, ARRAY[[[1]],[[2]]])');
+SELECT classify(m, ARRAY[1, 2]) FROM open_cnn;
+
+-- Several inputs: tokens and their mask, whose sum comes out.
+\set tokens `base64 < test/data/tokens.onnx | tr -d '\n'`
+CREATE TABLE tokens AS SELECT model_read(decode(:'tokens', 'base64')) AS m;
+CREATE TABLE texts (id int, ids int[], mask int[]);
+INSERT INTO texts VALUES (1, '{5,6,7}', '{1,1,0}'), (2, '{1,2,3}', '{1,1,1}'), (3, '{9,9,9}', '{0,0,1}');
+SELECT p.* FROM tokens, predict_rows(m, 'SELECT id, mask AS attention_mask, ids AS input_ids FROM texts') p;
+SELECT p.* FROM tokens, predict_rows(m, 'SELECT id, ids, mask FROM texts') p;
+SELECT id, predict(m, ids || mask), predict_json(m, jsonb_build_object('input_ids', ARRAY[ids], 'attention_mask', ARRAY[mask])) FROM tokens, texts;
+SELECT predict(m, ARRAY[[5,6,7,1,1,0],[1,2,3,1,1,1]]) FROM tokens;
+SELECT p.* FROM tokens, predict_rows(m, $$VALUES (1, ARRAY[1,2], ARRAY[1,1]), (2, ARRAY[1,2,3], ARRAY[1]), (3, ARRAY[1,2,3], ARRAY[1,1,1])$$, on_error => 'null') p;
+SELECT p.* FROM tokens, predict_rows(m, $$VALUES (1, ARRAY[1,2,3], ARRAY[1,1])$$) p;
+SELECT predict(m, ARRAY[1, 2, 3]) FROM tokens;
+SELECT predict(m, ARRAY['a', 'b']) FROM tokens;
+SELECT * FROM tokens, predict_rows(m, 'SELECT id, mask AS attention_mask, ids FROM texts');
+SELECT predict_json(m, '{"input_ids": [1, 2], "attention_mask": [1, 1]}') FROM tokens;
+SELECT predict_json(m, '{"input_ids": 1, "attention_mask": [[1, 1]]}') FROM tokens;
+SELECT predict_json(m, '{"input_ids": [[1, 2]], "attention_mask": [[1, 1]], "token_type_ids": [[0, 0]]}') FROM tokens;
+SELECT predict_json(m, '{"input_ids": [[1, 2]]}') FROM tokens;
+SELECT predict_json(m, '[[1, 2]]') FROM tokens;
+
+-- A literal needs no type.
+SELECT predict('digits', pixels::text) = predict('digits', pixels) AS text, predict(m, pixels::text, 'scores') = predict('digits', pixels) AS value,
+    (classify('digits', pixels::text)).label = (classify(m, pixels)).label AS label FROM digits, zoo WHERE id = 1 AND name = 'mlp';
+SELECT predict(m, '{5,6,7,1,1,0}'), predict(m, '{{1,2,1,1},{3,4,1,0}}') FROM tokens;
+SELECT predict(m, '{9223372036854775807,1}') FROM tokens;
+SELECT predict(m, '{-9223372036854775808,1}') FROM tokens;
+SELECT predict('digits', '{1,2}');
+SELECT predict('digits', '1,2');
+SELECT predict('digits', '{one,two}');
+SELECT (classify('digits', '{1,2}')).label;
+SELECT predict('digits', NULL) IS NULL AS nothing, predict(NULL, '{1}') IS NULL AS no_model;
+
+-- What to give, and what comes back.
+SELECT * FROM inputs('digits');
+SELECT * FROM outputs('digits#1');
+SELECT inputs('digits#7');
+
 -- Labels.
 SELECT count(*) FILTER (WHERE label::text = (classify('digits', pixels)).label) AS right_ones FROM digits;
 SELECT label, (classify('digits', pixels, labels => '{zero,one,two,three,four,five,six,seven,eight,nine}')).* FROM digits WHERE id <= 3;
@@ -86,6 +137,7 @@ FROM predict_rows('digits', $$VALUES ('a', array_fill(1, ARRAY[64])), ('b', arra
 SELECT * FROM predict_rows('digits', $$VALUES (1, array_fill(1, ARRAY[64])), (2, array_fill(1, ARRAY[63]))$$);
 SELECT * FROM predict_rows('digits', 'SELECT ''a''::text, pixels FROM digits');
 SELECT * FROM predict_rows('digits', 'SELECT 1');
+SELECT * FROM predict_rows('digits', ' ; ');
 SELECT * FROM predict_rows('digits', 'SELECT 1, now()');
 SELECT * FROM predict_rows('digits', 'SELECT 1, ''x''::text');
 SELECT * FROM predict_rows('digits', 'DELETE FROM digits');
@@ -116,7 +168,8 @@ SELECT predict('nothing', ARRAY[1]);
 SELECT predict('digits@nobody', ARRAY[1]);
 
 -- What is loaded.
-SELECT source, run_mode, threads, runs > 0 AS ran FROM modelopt.model_cache WHERE source = 'version';
+SELECT model_name, version, source, run_mode, threads, runs > 0 AS ran, bytes > 10000 AS bytes, loaded_at <= last_run AS loaded FROM modelopt.model_cache WHERE source = 'version';
+SELECT count(*) AS of_values, count(model_name) AS names FROM modelopt.model_cache WHERE source = 'value';
 SET modelopt.cache_size = 0;
 SELECT predict(m, pixels) IS NOT NULL FROM zoo, digits WHERE name = 'mlp' AND id = 1;
 SELECT source, count(*) FROM modelopt.model_cache GROUP BY source;
@@ -157,6 +210,8 @@ RESET modelopt.max_output_bytes;
 -- The library.
 SET modelopt.onnxruntime_library = '/nowhere/libonnxruntime.so';
 SELECT predict('digits', ARRAY[1]);
+SET modelopt.onnxruntime_library = '';
+SELECT predict('digits', ARRAY[1]);
 SET modelopt.onnxruntime_library = 'libz.so.1';
 SELECT predict('digits', ARRAY[1]);
 RESET modelopt.onnxruntime_library;
@@ -175,15 +230,20 @@ GRANT USAGE ON SCHEMA serve_predict TO serve_user;
 GRANT SELECT ON digits TO serve_user;
 SET ROLE serve_user;
 SELECT predict('digits', pixels) FROM digits WHERE id = 1;
+SELECT inputs('digits');
 RESET ROLE;
 SELECT modelopt.grant_usage('digits', 'serve_user');
 SET ROLE serve_user;
 SELECT predict('digits', pixels) IS NOT NULL AS predicts FROM digits WHERE id = 1;
 SELECT count(*) FROM predict_rows('digits', 'SELECT id, pixels FROM digits');
+SELECT i.name AS input, o.name AS output FROM inputs('digits') i, outputs('digits') o;
 SELECT modelopt.get('digits');
 SELECT count(*) FROM predict_rows('digits', 'SELECT 1, scores FROM expected');
 RESET ROLE;
 SELECT modelopt.revoke('digits', 'serve_user');
+SET ROLE serve_user;
+SELECT count(*) > 0 AS loaded, count(model_name) AS names FROM modelopt.model_cache WHERE source = 'version';
+RESET ROLE;
 DROP OWNED BY serve_user;
 DROP ROLE serve_user, serve_nobody;
 

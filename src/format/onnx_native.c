@@ -10,11 +10,11 @@
 #include "postgres.h"
 
 #include "format/onnx_native.h"
+#include "format/onnx_raise.h"
 #include "kernel/kernel.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
-#define OPSET_FLOAT8	19		/* of ONNX's operators: a Cast of 8 bits */
 
 #define LEAST_BLOCK		16		/* of MatMulNBits */
 
@@ -68,15 +68,17 @@ cast(const OnnxSurvey *survey, const Tensor *tensor, Payload *payload,
 	.output = tensor->name};
 	StringInfoData attributes;
 
-	if (dtype_bits(payload->dtype) == 8 && survey->opset < OPSET_FLOAT8)
+	native->raises = dtype_bits(payload->dtype) == 8 && survey->opset < ONNX_OPSET_FLOAT8;
+	if (native->raises && !onnx_can_raise(survey))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("tensor \"%s\" of dtype %s cannot be written to this ONNX graph",
 						pg_any_to_server(tensor->name, strlen(tensor->name), PG_UTF8),
 						dtype_name(payload->dtype)),
-				 errdetail("Its operators are of version " INT64_FORMAT ", and floats of 8 bits take %d.",
-						   (int64) survey->opset, OPSET_FLOAT8),
-				 errhint("Quantize to fp16, bf16 or integers instead.")));
+				 errdetail("Its operators are of version " INT64_FORMAT ", floats of 8 bits take %d, and not all that it has is the same there.",
+						   (int64) survey->opset, ONNX_OPSET_FLOAT8),
+				 errhint("Export the model with opset %d or later, or quantize it to fp16, bf16 or integers.",
+						 ONNX_OPSET_FLOAT8)));
 	onnx_native_part(native, survey, "_stored", payload->dtype, tensor->ndim,
 			 tensor->dims)->source = ONNX_FROM_ELEMENTS;
 	initStringInfo(&attributes);

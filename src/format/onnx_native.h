@@ -46,6 +46,7 @@ typedef struct OnnxNative
 	OnnxPart	parts[ONNX_MAX_PARTS];
 	StringInfoData nodes;		/* fields of the graph that make the value */
 	bool		microsoft;		/* operators of ONNX Runtime are used */
+	bool		raises;			/* the graph's operators are of a later version */
 
 	/* when nodes that take the tensor are replaced */
 	bool		in_blocks;

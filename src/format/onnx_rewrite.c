@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "format/onnx_raise.h"
 #include "format/onnx_rewrite.h"
 
 /* ---------- tensors in blocks ---------- */
@@ -107,25 +108,37 @@ put_quantizers(const OnnxRewrite *rewrite, OnnxBytes node, StringInfo out)
 	}
 }
 
+static void
+rewrite_node(const OnnxRewrite *rewrite, OnnxBytes node, StringInfo out)
+{
+	const OnnxNative *blocks;
+	char	  **inputs;
+	int			ninputs;
+
+	if (!rename_inputs(rewrite, node, &inputs, &ninputs, &blocks))
+		onnx_put_bytes(out, GRAPH_NODE, node.data, node.size);
+	else if (blocks != NULL)
+		onnx_native_replace(blocks, rewrite->survey, node, inputs, ninputs, out);
+	else
+		put_renamed(out, node, inputs);
+	pfree(inputs);
+}
+
 void
 onnx_rewrite_node(const OnnxRewrite *rewrite, const PbField *field,
 				  StringInfo out)
 {
 	OnnxBytes	node = onnx_bytes(field);
-	const OnnxNative *blocks;
-	char	  **inputs;
-	int			ninputs;
+	StringInfoData raised;
 
 	/* The Transpose of a tensor in blocks has nobody left who takes it. */
 	if (find_blocks(rewrite, onnx_get(node, NODE_OUTPUT)) != NULL)
 		return;
-	if (!rename_inputs(rewrite, node, &inputs, &ninputs, &blocks))
-		appendBinaryStringInfo(out, field->start,
-							   (int) (field->end - field->start));
-	else if (blocks != NULL)
-		onnx_native_replace(blocks, rewrite->survey, node, inputs, ninputs, out);
+	initStringInfo(&raised);
+	if (rewrite->raises && onnx_raise_node(node, &raised))
+		rewrite_node(rewrite, (OnnxBytes) {raised.data, raised.len}, out);
 	else
-		put_renamed(out, node, inputs);
+		rewrite_node(rewrite, node, out);
 	put_quantizers(rewrite, node, out);
-	pfree(inputs);
+	pfree(raised.data);
 }

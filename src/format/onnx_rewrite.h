@@ -16,6 +16,7 @@ typedef struct OnnxRewrite
 	OnnxActivations *activations;	/* or NULL */
 	const OnnxNative **blocks;	/* tensors that nodes take in blocks, by name */
 	int			nblocks;
+	bool		raises;			/* operators are of a later version */
 } OnnxRewrite;
 
 /* Sorts the tensors in blocks, once all are there. */

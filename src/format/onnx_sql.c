@@ -6,6 +6,7 @@
 
 #include "catalog/pg_type.h"
 #include "format/onnx.h"
+#include "format/onnx_sql.h"
 #include "model/model_sql.h"
 #include "utils/array.h"
 #include "utils/memutils.h"
@@ -168,26 +169,37 @@ put_values(FunctionCallInfo fcinfo, OnnxBytes graph, uint32 number,
 	MemoryContextDelete(row_context);
 }
 
-Datum
-modelopt_inputs(PG_FUNCTION_ARGS)
+void
+onnx_put_inputs(FunctionCallInfo fcinfo, const Model *model)
 {
-	OnnxBytes	model = onnx_model_graph(PG_GETARG_MODEL(0));
-	OnnxBytes	graph = onnx_get(model, MODEL_GRAPH);
+	OnnxBytes	graph = onnx_get(onnx_model_graph(model), MODEL_GRAPH);
 	int			n;
 	OnnxBytes  *initializers = initializer_names(graph, &n);
 
 	InitMaterializedSRF(fcinfo, 0);
 	put_values(fcinfo, graph, GRAPH_INPUT, initializers, n);
+}
+
+void
+onnx_put_outputs(FunctionCallInfo fcinfo, const Model *model)
+{
+	OnnxBytes	graph = onnx_get(onnx_model_graph(model), MODEL_GRAPH);
+
+	InitMaterializedSRF(fcinfo, 0);
+	put_values(fcinfo, graph, GRAPH_OUTPUT, NULL, 0);
+}
+
+Datum
+modelopt_inputs(PG_FUNCTION_ARGS)
+{
+	onnx_put_inputs(fcinfo, PG_GETARG_MODEL(0));
 	return (Datum) 0;
 }
 
 Datum
 modelopt_outputs(PG_FUNCTION_ARGS)
 {
-	OnnxBytes	model = onnx_model_graph(PG_GETARG_MODEL(0));
-
-	InitMaterializedSRF(fcinfo, 0);
-	put_values(fcinfo, onnx_get(model, MODEL_GRAPH), GRAPH_OUTPUT, NULL, 0);
+	onnx_put_outputs(fcinfo, PG_GETARG_MODEL(0));
 	return (Datum) 0;
 }
 

@@ -192,6 +192,7 @@ onnx_survey(OnnxBytes model)
 	Walk		walk = {.survey = survey};
 
 	survey->graph = onnx_get(model, MODEL_GRAPH);
+	survey->has_functions = onnx_get(model, MODEL_FUNCTIONS).data != NULL;
 	read_opsets(survey, model);
 	walk_graph(&walk, survey->graph, false);
 	if (survey->uses == NULL)

@@ -24,6 +24,7 @@ typedef struct OnnxSurvey
 	int64		opset;			/* of ONNX's own operators */
 	bool		has_microsoft;	/* imports ONNX Runtime's */
 	bool		has_nested;		/* a node has a graph of its own */
+	bool		has_functions;
 	OnnxUse    *uses;
 	int			nuses;
 	OnnxBytes  *names;			/* of all values, nested ones too */

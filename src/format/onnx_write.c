@@ -17,6 +17,7 @@
 #include "format/onnx_activations.h"
 #include "format/onnx_misfit.h"
 #include "format/onnx_native.h"
+#include "format/onnx_raise.h"
 #include "format/onnx_rewrite.h"
 #include "miscadmin.h"
 
@@ -143,6 +144,7 @@ add_native(Writer *writer, Entry *entry)
 	appendBinaryStringInfo(&writer->first, native->nodes.data,
 						   native->nodes.len);
 	writer->microsoft |= native->microsoft;
+	writer->rewrite.raises |= native->raises;
 }
 
 static void
@@ -330,7 +332,7 @@ plan_graph(Writer *writer, OnnxBytes graph)
 	plan_rest(writer, graph);
 }
 
-/* ---------- sizes ---------- */
+/* ---------- fields of the model ---------- */
 
 /* The import of ONNX Runtime's operators, when they are used and it is not
  * there. */
@@ -347,6 +349,24 @@ append_import(const Writer *writer, StringInfo out)
 	onnx_put_bytes(out, MODEL_OPSET_IMPORT, opset.data, opset.len);
 	pfree(opset.data);
 }
+
+/* Appends those that are not as they were, or were not there, and returns how
+ * many bytes of the model they take the place of. */
+static uint64
+append_changed(const Writer *writer, OnnxBytes model, StringInfo out)
+{
+	PbReader	reader = onnx_reader(model);
+	PbField		field;
+	uint64		replaced = 0;
+
+	while (writer->rewrite.raises && pb_next(&reader, &field))
+		if (onnx_raise_field(&field, out))
+			replaced += field.end - field.start;
+	append_import(writer, out);
+	return replaced;
+}
+
+/* ---------- sizes ---------- */
 
 /* The fields that say where elements are that are in the other file. */
 static const StringInfoData *
@@ -409,16 +429,16 @@ measure(Writer *writer, OnnxBytes model)
 {
 	PbReader	reader = onnx_reader(model);
 	PbField		field;
-	StringInfoData import;
+	StringInfoData changed;
 	uint64		size;
 
 	writer->graph_size = graph_size(writer);
 	(void) onnx_next(&reader, MODEL_GRAPH, &field);
-	initStringInfo(&import);
-	append_import(writer, &import);
-	size = model.size - (field.end - field.start) + import.len +
+	initStringInfo(&changed);
+	size = model.size - append_changed(writer, model, &changed);
+	size = size - (field.end - field.start) + changed.len +
 		pb_header_size(MODEL_GRAPH, writer->graph_size) + writer->graph_size;
-	pfree(import.data);
+	pfree(changed.data);
 	return size;
 }
 
@@ -569,19 +589,19 @@ put_model(Writer *writer, OnnxBytes model)
 {
 	PbReader	reader = onnx_reader(model);
 	PbField		field;
-	StringInfoData import;
+	StringInfoData changed;
 
+	initStringInfo(&changed);
 	while (pb_next(&reader, &field))
 	{
 		if (field.number == MODEL_GRAPH)
 			put_graph(writer, onnx_bytes(&field));
-		else
+		else if (!writer->rewrite.raises || !onnx_raise_field(&field, &changed))
 			put(writer, field.start, field.end);
 	}
-	initStringInfo(&import);
-	append_import(writer, &import);
-	put(writer, import.data, import.data + import.len);
-	pfree(import.data);
+	append_import(writer, &changed);
+	put(writer, changed.data, changed.data + changed.len);
+	pfree(changed.data);
 	flush(writer);
 }
 

@@ -40,7 +40,7 @@ CREATE FUNCTION num_parameters(model) RETURNS bigint
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_num_parameters';
 COMMENT ON FUNCTION num_parameters(model) IS
-    'number of elements of all tensors, buffers included, tied ones counted once; reads no weights';
+    'number of elements of all tensors, buffers included, tied ones counted once; what nodes of a graph have in attributes, as trees do, is none of them; reads no weights';
 
 CREATE FUNCTION model_size(model) RETURNS bigint
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE

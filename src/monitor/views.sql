@@ -1,13 +1,13 @@
 -- Statistics, for those who may see them.  Every column says its unit.
 
 CREATE VIEW modelopt.stat_models WITH (security_barrier) AS
-SELECT e.dbid, e.userid, e.model_id, e.model_name, e.version, e.runtime,
+SELECT e.dbid, d.datname, e.userid, pg_get_userbyid(e.userid) AS usename, e.model_id, e.model_name, e.version, e.runtime,
     e.calls, e.rows, e.batches, e.errors, e.errors_input, e.errors_model, e.errors_canceled, e.errors_resource,
     e.total_time, e.min_time, e.max_time, e.mean_time, e.stddev_time, e.p50_time, e.p90_time, e.p95_time, e.p99_time,
     e.load_time, e.prepare_time, e.infer_time, e.cache_lookups, e.cache_hits, e.cache_evictions,
     e.model_bytes_read, e.input_bytes, e.output_bytes, e.null_inputs, e.rejected_rows,
     e.first_call, e.last_call, e.stats_since, e.minmax_stats_since
-FROM modelopt.stat_entries(true) e;
+FROM modelopt.stat_entries(true) e LEFT JOIN pg_database d ON d.oid = e.dbid;
 COMMENT ON VIEW modelopt.stat_models IS 'what each model version did for each user, since stats_since; which model it is, for those who may see it';
 
 CREATE VIEW modelopt.stat_summary WITH (security_barrier) AS
@@ -32,7 +32,8 @@ SELECT i.* FROM modelopt.stat_info() i;
 COMMENT ON VIEW modelopt.stat_info IS 'the statistics themselves, in one row: whether the library was preloaded, and without that nothing more; room, and what was lost';
 
 CREATE VIEW modelopt.stat_activity WITH (security_barrier) AS
-SELECT a.* FROM modelopt.stat_activity() a;
+SELECT a.pid, a.dbid, d.datname, a.userid, pg_get_userbyid(a.userid) AS usename, a.model_id, a.model_name, a.version, a.phase, a.rows, a.started
+FROM modelopt.stat_activity() a LEFT JOIN pg_database d ON d.oid = a.dbid;
 COMMENT ON VIEW modelopt.stat_activity IS 'invocations of models that run right now';
 
 CREATE VIEW modelopt.stat_drift WITH (security_barrier) AS
@@ -78,8 +79,9 @@ WHERE CASE WHEN m.id IS NULL THEN modelopt.owns_extension() ELSE modelopt.has_pr
 COMMENT ON VIEW modelopt.stat_drift_history IS 'drift as modelopt.snapshot_stats() found it';
 
 CREATE VIEW modelopt.stat_progress WITH (security_barrier) AS
-SELECT p.* FROM modelopt.stat_progress() p;
-COMMENT ON VIEW modelopt.stat_progress IS 'long work with models that runs right now: import, export, prune, quantize, compress, commit, gc, verify, predict_rows';
+SELECT p.pid, p.dbid, d.datname, p.userid, pg_get_userbyid(p.userid) AS usename, p.operation, p.phase, p.unit, p.done, p.total, p.started
+FROM modelopt.stat_progress() p LEFT JOIN pg_database d ON d.oid = p.dbid;
+COMMENT ON VIEW modelopt.stat_progress IS 'long work with models that runs right now: import, export, prune, quantize, compress, commit, gc, verify, predict_rows, evaluate, calibrate, sensitivity, optimize';
 
 -- What columns of several views are.
 DO $$
@@ -90,6 +92,8 @@ BEGIN
         SELECT c.oid::regclass AS view, a.attname AS column, d.text
         FROM (VALUES
             ('dbid', 'database, as pg_database.oid'),
+            ('datname', 'its name'),
+            ('usename', 'name of the user'),
             ('userid', 'user who ran it, as pg_authid.oid; null when modelopt.track_users is off'),
             ('model_id', 'number of the model; 0: a value that is in no repository; null: not yours to see'),
             ('model_name', 'the model; null: none, of another database, dropped, or not yours to see'),
@@ -149,7 +153,7 @@ BEGIN
             ('phase', 'what it is at'),
             ('started', 'when it began'),
             ('operation', 'what is done'),
-            ('unit', 'what done and total count: bytes, elements, rows, objects or versions'),
+            ('unit', 'what done and total count: bytes, elements, rows, objects, versions or evaluations'),
             ('done', 'how much of it is done, in units'),
             ('total', 'how much there is, in units; null: nobody knows'),
             ('feature', 'the input or output'),

@@ -72,10 +72,9 @@ typedef struct GateState
 	char	   *writer;			/* the verb's name if it writes, or NULL */
 } GateState;
 
-/* The body with the gate's name and arguments, in a schema that the caller
- * need not have access to. */
-static Oid
-find_body(Form_pg_proc gate)
+/* In a schema that the caller need not have access to. */
+Oid
+repo_find_body(Form_pg_proc gate)
 {
 	Oid			schema = get_namespace_oid("modelopt_private", false);
 	Oid			body = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
@@ -110,7 +109,7 @@ open_gate(FmgrInfo *flinfo)
 	if (gate->provolatile == PROVOLATILE_VOLATILE)
 		state->writer = MemoryContextStrdup(flinfo->fn_mcxt,
 											psprintf("modelopt.%s()", NameStr(gate->proname)));
-	fmgr_info_cxt(find_body(gate), &state->body, flinfo->fn_mcxt);
+	fmgr_info_cxt(repo_find_body(gate), &state->body, flinfo->fn_mcxt);
 	fmgr_info_set_expr(flinfo->fn_expr, &state->body);
 	ReleaseSysCache(tuple);
 	flinfo->fn_extra = state;

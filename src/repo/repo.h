@@ -15,6 +15,8 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_proc.h"
+
 /* Oid of a table, index or sequence of the repository; raises when it is
  * gone.  (part.c) */
 extern Oid	repo_relation(const char *name);
@@ -36,6 +38,10 @@ extern bool repo_in_verb(void);
  * whether that one may.  (gate.c)
  */
 extern Datum repo_as_owner(Oid owner, Datum (*work) (void *), void *argument);
+
+/* The function of the schema modelopt_private that has the name and arguments
+ * of one which people call, and does its work.  (gate.c) */
+extern Oid	repo_find_body(Form_pg_proc gate);
 
 /* ---------- versions to run (served.c) ---------- */
 

@@ -32,6 +32,7 @@ modelopt_calibrate(PG_FUNCTION_ARGS)
 	Datum		values[3];
 	bool		nulls[3] = {false};
 	int64		rows = 0;
+	int64		with_nulls = 0;
 	int			work;
 
 	if (PG_GETARG_INT32(2) < 1)
@@ -49,11 +50,17 @@ modelopt_calibrate(PG_FUNCTION_ARGS)
 	while (query_rows_next(query, take_run, activations))
 	{
 		rows += query->ngood;
+		with_nulls += query->nrows - query->ngood;
 		progress_add(query->nrows);
 	}
 	progress_end(work);
 	query_rows_close(query);
 	SPI_finish();
+	if (rows == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("query gives no rows to calibrate with"),
+				 with_nulls > 0 ? errdetail("Each of its " INT64_FORMAT " rows has a null.", with_nulls) : 0));
 
 	values[0] = JsonbPGetDatum(activations_ranges(activations));
 	values[1] = JsonbPGetDatum(activations_norms(activations));

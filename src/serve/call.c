@@ -14,7 +14,9 @@
 #include "miscadmin.h"
 #include "model/model_sql.h"
 #include "serve/call.h"
+#include "serve/elements.h"
 #include "serve/invocation.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -122,4 +124,29 @@ call_target(FunctionCallInfo fcinfo, int argument)
 		find_by_value(site, PG_GETARG_DATUM(argument));
 	invocation_of(&site->target);
 	return &site->target;
+}
+
+/* ---------- features ---------- */
+
+/* Elements of an array that nobody gave a type. */
+static Oid
+features_type(const Session *session)
+{
+	int			type = session->ninputs > 0 ? session->inputs[0].type : ELEMENT_F32;
+	DType		dtype = element_dtype(type);
+
+	if (type == ELEMENT_STRING)
+		return TEXTOID;
+	return dtype != DTYPE_INVALID && dtype_is_float(dtype) ? FLOAT8OID : NUMERICOID;
+}
+
+ArrayType *
+call_features(FunctionCallInfo fcinfo, int argument, const Session *session)
+{
+	if (get_fn_expr_argtype(fcinfo->flinfo, argument) != TEXTOID)
+		return PG_GETARG_ARRAYTYPE_P(argument);
+	return DatumGetArrayTypeP(OidFunctionCall3(F_ARRAY_IN,
+											   CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(argument))),
+											   ObjectIdGetDatum(features_type(session)),
+											   Int32GetDatum(-1)));
 }

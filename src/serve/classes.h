@@ -4,19 +4,22 @@
  *
  * A classifier gives a score for each class, or for two classes one, of the
  * second.  Scores that are in [0, 1] and sum up to 1 are probabilities; others
- * become such by the softmax, or one of them by the logistic function.  It may
- * give the label too.  Private to src/serve.
+ * become such by the softmax, or one of them by the logistic function, also when
+ * it is in [0, 1] but the graph shows that it is a logit.  It may give the label
+ * as well.  Private to src/serve.
  */
 #ifndef MODELOPT_SERVE_CLASSES_H
 #define MODELOPT_SERVE_CLASSES_H
 
 #include "serve/rows.h"
 
-extern bool classes_are_probabilities(const float *scores, int n);
+extern bool classes_are_probabilities(const float *scores, int n, ScoreSource source);
 extern void classes_softmax(const float *scores, int n, double *probabilities);
 
-/* The most probable class, and how probable it is. */
-extern int	classes_best(const float *scores, int n, double *probability);
+/* The most probable class, and how probable it is; -1 and NaN when a score is
+ * NaN. */
+extern int	classes_best(const float *scores, int n, ScoreSource source,
+						 double *probability);
 
 /* Which outputs are scores and, or -1, a label; false when there are no scores. */
 extern bool classes_find_outputs(const Session *session, int *scores, int *label);

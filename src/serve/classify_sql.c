@@ -14,17 +14,21 @@
 #include "serve/call.h"
 #include "serve/invocation.h"
 #include "serve/classes.h"
+#include "serve/labels.h"
 #include "serve/rows.h"
+#include "utils/float.h"
 
 PG_FUNCTION_INFO_V1(modelopt_classify);
 
 /* ---------- scores ---------- */
 
 bool
-classes_are_probabilities(const float *scores, int n)
+classes_are_probabilities(const float *scores, int n, ScoreSource source)
 {
 	double		sum = 0;
 
+	if (n == 1 && source == SCORES_OF_PRODUCT)
+		return false;
 	for (int i = 0; i < n; i++)
 	{
 		/* Sums of shares may end a little beside. */
@@ -62,7 +66,7 @@ class_probability(const float *scores, int n, int class)
 	double	   *probabilities;
 	double		probability;
 
-	if (classes_are_probabilities(scores, n))
+	if (classes_are_probabilities(scores, n, SCORES_OF_ANYTHING))
 		return Min(Max(scores[class], 0), 1);
 	probabilities = palloc(n * sizeof(double));
 	classes_softmax(scores, n, probabilities);
@@ -71,14 +75,28 @@ class_probability(const float *scores, int n, int class)
 	return probability;
 }
 
+static bool
+has_nan(const float *scores, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (isnan(scores[i]))
+			return true;
+	return false;
+}
+
+/* Infinite scores have no softmax, but a largest one. */
 int
-classes_best(const float *scores, int n, double *probability)
+classes_best(const float *scores, int n, ScoreSource source, double *probability)
 {
 	int			best = 0;
 
+	*probability = get_float8_nan();
+	if (has_nan(scores, n))
+		return -1;
 	if (n == 1)
 	{
-		double		p = classes_are_probabilities(scores, 1) ? scores[0] : sigmoid(scores[0]);
+		double		p = classes_are_probabilities(scores, 1, source) ?
+			Min(Max(scores[0], 0), 1) : sigmoid(scores[0]);
 
 		*probability = p >= 0.5 ? p : 1 - p;
 		return p >= 0.5;
@@ -136,8 +154,6 @@ classes_label_of_output(const RowOutput *output, int row)
 	dtype_to_double(element_dtype(type), output->tensor->data, row, 1, &value);
 	return psprintf("%.0f", value);
 }
-
-/* ---------- a row ---------- */
 
 /* ---------- scores by name ---------- */
 
@@ -216,7 +232,7 @@ run_row(RowBatch *batch, ArrayType *features)
 typedef struct Answer
 {
 	int			nclasses;		/* that have a score */
-	int			best;			/* the class that it is */
+	int			best;			/* the class that it is; -1 for none */
 	double		probability;
 	char	   *label;			/* the model's, or NULL when it gives none */
 	char	  **names;			/* of classes, or NULL when they have numbers */
@@ -228,7 +244,15 @@ read_scores(const RowBatch *batch, int scores_output, Answer *answer)
 	RowOutput	output;
 	float	   *scores;
 
+	ScoreSource source = batch->session->sources[scores_output];
+
 	rows_output(batch, scores_output, &output);
+	if (source == SCORES_OF_REGRESSION)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("output \"%s\" has values of a regression, and no scores of classes",
+						utf8_to_server(output.port->name)),
+				 errhint("predict() gives them.")));
 	if (output.width < 1 || output.width > PG_INT16_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -238,7 +262,7 @@ read_scores(const RowBatch *batch, int scores_output, Answer *answer)
 	elements_to_floats(output.tensor->shape.type, output.tensor->data, 0, output.width, scores,
 					   utf8_to_server(output.port->name));
 	answer->nclasses = output.width;
-	answer->best = classes_best(scores, output.width, &answer->probability);
+	answer->best = classes_best(scores, output.width, source, &answer->probability);
 }
 
 /* The class that has the highest score, unless the model says that it is another
@@ -246,13 +270,13 @@ read_scores(const RowBatch *batch, int scores_output, Answer *answer)
 static int
 find_class(const Answer *answer, const float *scores)
 {
-	int			best = 0;
+	int			best = has_nan(scores, answer->nclasses) ? -1 : 0;
 
 	for (int i = 0; i < answer->nclasses; i++)
 	{
 		if (answer->label != NULL && strcmp(answer->names[i], answer->label) == 0)
 			return i;
-		if (scores[i] > scores[best])
+		if (best >= 0 && scores[i] > scores[best])
 			best = i;
 	}
 	return best;
@@ -266,7 +290,8 @@ read_score_map(const RowBatch *batch, int scores_output, Answer *answer)
 	answer->nclasses = classes_read_score_map(batch->session, scores_output, 0,
 											  &answer->names, &scores);
 	answer->best = find_class(answer, scores);
-	answer->probability = class_probability(scores, answer->nclasses, answer->best);
+	answer->probability = answer->best < 0 ? get_float8_nan() :
+		class_probability(scores, answer->nclasses, answer->best);
 }
 
 /* ---------- the function ---------- */
@@ -284,7 +309,8 @@ given_label(ArrayType *labels, const Answer *answer)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%d labels for a model that tells %d classes apart", n, nclasses)));
-	return nulls[answer->best] ? NULL : TextDatumGetCString(values[answer->best]);
+	labels_check_names(values, nulls, n);
+	return answer->best < 0 || nulls[answer->best] ? NULL : TextDatumGetCString(values[answer->best]);
 }
 
 /* A name for the class; a label that the model gives is its own. */
@@ -295,6 +321,8 @@ find_label(const Answer *answer, ArrayType *labels)
 		return given_label(labels, answer);
 	if (answer->label != NULL)
 		return answer->label;
+	if (answer->best < 0)
+		return NULL;
 	return answer->names != NULL ? answer->names[answer->best] : psprintf("%d", answer->best);
 }
 
@@ -304,6 +332,7 @@ ask(Session *session, ArrayType *features, bool has_labels, Answer *answer)
 	int			scores_output,
 				label_output;
 	bool		by_number = classes_find_outputs(session, &scores_output, &label_output);
+	RowPart		row = rows_array_part(features);
 	RowBatch   *batch;
 	RowOutput	output;
 
@@ -314,7 +343,7 @@ ask(Session *session, ArrayType *features, bool has_labels, Answer *answer)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("model gives no scores of classes"),
 				 errdetail("It gives %s.", describe_ports(session->outputs, session->noutputs))));
-	batch = rows_prepare(session, ArrayGetNItems(ARR_NDIM(features), ARR_DIMS(features)), NULL);
+	batch = rows_prepare(session, &row, 1);
 	run_row(batch, features);
 	if (label_output >= 0 && !(by_number && has_labels))
 	{
@@ -331,6 +360,7 @@ ask(Session *session, ArrayType *features, bool has_labels, Answer *answer)
 static Datum
 classify(FunctionCallInfo fcinfo)
 {
+	Session    *session;
 	ArrayType  *features;
 	ArrayType  *labels;
 	Answer		answer = {0};
@@ -341,13 +371,14 @@ classify(FunctionCallInfo fcinfo)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	features = PG_GETARG_ARRAYTYPE_P(1);
+	session = target_session(call_target(fcinfo, 0));
+	features = call_features(fcinfo, 1, session);
 	if (array_contains_nulls(features))
 		PG_RETURN_NULL();
 	if (get_call_result_type(fcinfo, NULL, &columns) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	labels = PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2);
-	ask(target_session(call_target(fcinfo, 0)), features, labels != NULL, &answer);
+	ask(session, features, labels != NULL, &answer);
 	label = find_label(&answer, labels);
 	nulls[0] = label == NULL;
 	values[0] = label == NULL ? (Datum) 0 : CStringGetTextDatum(label);

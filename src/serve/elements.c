@@ -424,11 +424,7 @@ int64
 elements_write(SourceKind kind, const void *values, int64 n, int type,
 			   void *dst, const char *name)
 {
-	if (kind == SOURCE_TEXT)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("input \"%s\" takes numbers, not texts", name),
-				 errdetail("Its elements are %s.", element_name(type))));
+	Assert(kind != SOURCE_TEXT);
 	for (int64 at = 0; at < n; at += STRETCH)
 	{
 		int64		bad = write_stretch(kind, (const char *) values + at * source_width(kind),
@@ -444,15 +440,31 @@ elements_write(SourceKind kind, const void *values, int64 n, int type,
 
 /* ---------- reading ---------- */
 
+pg_noreturn static void
+refuse_whole(const char *value, const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("value %s of output \"%s\" is no number of type real", value, name),
+			 errhint("The argument output names another one, classify() gives labels, and predict_json() all outputs as they are.")));
+}
+
+/* Those of 64 bits may be no double either. */
 static void
-check_whole(const double *values, int64 n, const char *name)
+check_whole(int type, const void *elements, const double *values, int64 n,
+			const char *name)
 {
 	for (int64 i = 0; i < n; i++)
-		if ((double) (float) values[i] != values[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-					 errmsg("value %.0f of output \"%s\" is no number of type real", values[i], name),
-					 errhint("The argument output names another one, classify() gives labels, and predict_json() all outputs as they are.")));
+	{
+		double		value = (float) values[i];
+
+		if (value != values[i])
+			refuse_whole(psprintf("%.0f", values[i]), name);
+		if (type == ELEMENT_I64 && !(value < 0x1p63 && (int64) value == ((const int64 *) elements)[i]))
+			refuse_whole(psprintf(INT64_FORMAT, ((const int64 *) elements)[i]), name);
+		if (type == ELEMENT_U64 && !(value < 0x1p64 && (uint64) value == ((const uint64 *) elements)[i]))
+			refuse_whole(psprintf(UINT64_FORMAT, ((const uint64 *) elements)[i]), name);
+	}
 }
 
 void
@@ -484,7 +496,8 @@ elements_to_floats(int type, const void *elements, int64 first, int64 n,
 
 		dtype_to_double(dtype, elements, first + at, length, chunk);
 		if (type != ELEMENT_F64)
-			check_whole(chunk, length, name);
+			check_whole(type, (const char *) elements + (first + at) * (dtype_bits(dtype) / 8),
+						chunk, length, name);
 		for (int64 i = 0; i < length; i++)
 			dst[at + i] = chunk[i];
 	}

@@ -51,9 +51,9 @@ typedef struct ArraySource
 extern void source_of_array(ArraySource *source, ArrayType *array);
 
 /*
- * Writes n values as elements of a type that is no string.  Returns the index
- * of the first one that does not fit, or -1.  Raises 42804 when values of that
- * kind are no such elements; name is the input's.
+ * Writes n values, no texts, as elements of a type that is no string.  Returns
+ * the index of the first one that does not fit, or -1.  Raises 0A000 when there
+ * is no way to write such elements; name is the input's.
  */
 extern int64 elements_write(SourceKind kind, const void *values, int64 n,
 							int type, void *dst, const char *name);

@@ -40,13 +40,20 @@ engine_failed(const char *doing, const Problem *problem)
 			 errmsg("could not %s model", doing),
 			 problem->code != 0 ? errdetail("ONNX Runtime says: %s", words) :
 			 errdetail("The reason is: %s.", words),
-			 is_about_memory(words) && !is_output ?
-			 errhint("modelopt.run_memory_limit bounds the memory of the runtime.") : 0));
+			 is_output ?
+			 errhint("Predict fewer rows at once (batch_size); modelopt.max_output_bytes bounds what a run gives.") :
+			 is_about_memory(words) ?
+			 errhint("Predict fewer rows at once (batch_size); modelopt.run_memory_limit bounds the memory of the runtime.") : 0));
 }
 
 void
 engine_missing(const Problem *problem)
 {
+	if (serve_library[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("modelopt.onnxruntime_library is empty, so there is nothing to run models with"),
+				 errhint("It is a path of the library of ONNX Runtime 1.17 or later, or a name that the system's loader finds.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_FILE),
 			 errmsg("could not open ONNX Runtime in \"%s\"", serve_library),

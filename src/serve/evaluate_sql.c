@@ -14,6 +14,7 @@
 #include "serve/labels.h"
 #include "serve/metrics.h"
 #include "serve/query_rows.h"
+#include "serve/search.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(modelopt_evaluate);
@@ -100,6 +101,8 @@ check_values(const Evaluation *evaluation, const RowOutput *output)
 static ScoreKind
 find_score_kind(const Evaluation *evaluation, const float *scores, int n, int width)
 {
+	ScoreSource source = evaluation->query->batch->session->sources[evaluation->output];
+
 	if (evaluation->scores != SCORES_AUTO)
 		return evaluation->scores;
 	for (int i = 0; i < n; i++)
@@ -108,7 +111,7 @@ find_score_kind(const Evaluation *evaluation, const float *scores, int n, int wi
 
 		for (int k = 0; k < width; k++)
 			has_nan |= isnan(scores[i * width + k]);
-		if (!has_nan && !classes_are_probabilities(scores + i * width, width))
+		if (!has_nan && !classes_are_probabilities(scores + i * width, width, source))
 			return SCORES_LOGITS;
 	}
 	return SCORES_PROBABILITIES;
@@ -164,7 +167,7 @@ check_probabilities(const Evaluation *evaluation, const float *scores, int64 row
 	for (int i = 0; i < metrics->width; i++)
 		if (isnan(scores[i]))
 			return;
-	if (!classes_are_probabilities(scores, metrics->width))
+	if (!classes_are_probabilities(scores, metrics->width, SCORES_OF_ANYTHING))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("model gives no probabilities for row " INT64_FORMAT " of the query", row),
@@ -430,6 +433,7 @@ modelopt_evaluate(PG_FUNCTION_ARGS)
 		progress_add(query->nrows);
 	}
 	progress_end(work);
+	search_evaluated();
 	put_metrics(result, &evaluation);
 	query_rows_close(query);
 	SPI_finish();

@@ -37,7 +37,7 @@ typedef struct Given
 	int64		allocated;
 	uint64		text_bytes;		/* of strings, with a zero each */
 
-	/* of a sequence, as many as the shape says */
+	/* of a sequence, as many as the shape says; of a map its keys and values */
 	struct Given *parts;
 } Given;
 
@@ -182,6 +182,32 @@ read_shaped(Given *given, JsonbContainer *object)
 	given->shape = said;
 }
 
+static char *
+repeated(char c, int n)
+{
+	char	   *out = palloc(n + 1);
+
+	memset(out, c, n);
+	out[n] = '\0';
+	return out;
+}
+
+pg_noreturn static void
+wrong_depth(const Given *given)
+{
+	int			n = given->shape.ndim;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg_plural("input \"%s\" has %d dimension, not %d",
+						   "input \"%s\" has %d dimensions, not %d", n,
+						   given->name, n, given->type->ndim),
+			 errdetail("The model takes %s.", describe_ports(given->input, 1)),
+			 n < given->type->ndim ?
+			 errhint("The first dimension counts rows: a single one is %s...%s.",
+					 repeated('[', given->type->ndim), repeated(']', given->type->ndim)) : 0));
+}
+
 static void
 check_shape(Given *given)
 {
@@ -190,7 +216,7 @@ check_shape(Given *given)
 	/* To the runtime an input without a shape looks like a single number; what
 	 * really is one it checks itself. */
 	if (port->ndim != 0 && given->shape.ndim != port->ndim)
-		wrong_input(given, psprintf("has %d dimensions, not %d", given->shape.ndim, port->ndim));
+		wrong_depth(given);
 	for (int i = 0; i < port->ndim; i++)
 		if (port->dims[i] >= 0 && port->dims[i] != given->shape.dims[i])
 			wrong_input(given, psprintf("has " INT64_FORMAT " for dimension %d, not " INT64_FORMAT,
@@ -250,6 +276,89 @@ read_sequence(Given *given, JsonbValue *value)
 	}
 }
 
+/* The keys of a map are a tensor, and its values another. */
+static Given *
+begin_column(Given *column, const Given *map, int type)
+{
+	Port	   *port = palloc0(sizeof(Port));
+
+	port->kind = PORT_TENSOR;
+	port->type = type;
+	memset(column, 0, sizeof(*column));
+	column->input = map->input;
+	column->name = map->name;
+	column->type = port;
+	return column;
+}
+
+static void
+end_column(Given *column)
+{
+	column->shape.type = column->type->type;
+	column->shape.ndim = 1;
+	column->shape.dims[0] = column->count;
+	measure_tensor(column);
+}
+
+static void
+add_key(Given *keys, const JsonbValue *key)
+{
+	JsonbValue	number = {.type = jbvNumeric};
+	char	   *digits;
+	char	   *end;
+	int64		value;
+
+	if (keys->type->type == ELEMENT_STRING)
+	{
+		add_leaf(keys, 0, key);
+		return;
+	}
+	digits = pnstrdup(key->val.string.val, key->val.string.len);
+	errno = 0;
+	value = strtoll(digits, &end, 10);
+	if (errno != 0 || end == digits || *end != '\0')
+		wrong_input(keys, psprintf("has keys that are integers, and not \"%s\"",
+									pnstrdup(digits, pg_mbcliplen(digits, strlen(digits), 32))));
+	number.val.numeric = DatumGetNumeric(DirectFunctionCall1(int8_numeric, Int64GetDatum(value)));
+	add_leaf(keys, 0, &number);
+}
+
+static void
+read_map(Given *given, JsonbValue *value)
+{
+	JsonbContainer *object = value->type == jbvBinary ? value->val.binary.data : NULL;
+	const Port *of = given->type->of;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	next;
+	Given	   *keys;
+	Given	   *values;
+
+	if (object == NULL || !JsonContainerIsObject(object))
+		wrong_input(given, "is a map, for which an object is to be given");
+	if (of->kind != PORT_TENSOR)
+		wrong_input(given, "is a map to what cannot be given");
+	given->parts = palloc(2 * sizeof(Given));
+	keys = begin_column(&given->parts[0], given, given->type->type);
+	values = begin_column(&given->parts[1], given, of->type);
+	iterator = JsonbIteratorInit(object);
+	while ((token = JsonbIteratorNext(&iterator, &next, true)) != WJB_DONE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (token == WJB_KEY)
+			add_key(keys, &next);
+		else if (token == WJB_VALUE && next.type == jbvBinary)
+			wrong_input(given, "has values that are no numbers or strings");
+		else if (token == WJB_VALUE)
+			add_leaf(values, 0, &next);
+	}
+	end_column(keys);
+	end_column(values);
+	shape_of_parts(&given->shape, 2);
+	given->bytes = PLACE_ALIGN(2 * sizeof(PlacedTensor)) + keys->bytes;
+	given->bytes = PLACE_ALIGN(given->bytes) + values->bytes;
+}
+
 /* Reads a value of a type, which is the input, or a part of the whole. */
 static void
 read_value(Given *given, const Given *whole, const Port *type, JsonbValue *value)
@@ -267,6 +376,8 @@ read_value(Given *given, const Given *whole, const Port *type, JsonbValue *value
 	}
 	if (type->kind == PORT_SEQUENCE)
 		read_sequence(given, value);
+	else if (type->kind == PORT_MAP)
+		read_map(given, value);
 	else if (type->kind == PORT_TENSOR)
 	{
 		read_tensor(given, value);
@@ -390,8 +501,31 @@ find_value(const Session *session, int i, Jsonb *inputs, JsonbValue *found)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("input \"%s\" is missing", name),
-				 errdetail("The model takes %s.", describe_ports(session->inputs, session->ninputs))));
+				 errdetail("The model takes %s.", describe_ports(session->inputs, session->ninputs)),
+				 errhint("An object has a key for each input.")));
 	return value;
+}
+
+/* When all inputs are there, what is more is too many. */
+static void
+refuse_others(const Session *session, Jsonb *inputs)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	key;
+
+	if (!JsonContainerIsObject(&inputs->root) ||
+		JsonContainerSize(&inputs->root) == (uint32) session->ninputs)
+		return;
+	iterator = JsonbIteratorInit(&inputs->root);
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+		if (token == WJB_KEY &&
+			rows_find_input(session, pnstrdup(key.val.string.val, key.val.string.len)) < 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("model has no input \"%s\"",
+							pnstrdup(key.val.string.val, key.val.string.len)),
+					 errdetail("It takes %s.", describe_ports(session->inputs, session->ninputs))));
 }
 
 /* Predictions that a first input is for, as its first dimension says. */
@@ -413,12 +547,7 @@ json_give_inputs(Session *session, Jsonb *inputs)
 		read_value(&given[i], NULL, &session->inputs[i],
 				   find_value(session, i, inputs, &value));
 	}
-	if (JsonContainerIsObject(&inputs->root) &&
-		JsonContainerSize(&inputs->root) != (uint32) session->ninputs)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("model does not take all of these inputs"),
-				 errdetail("It takes %s.", describe_ports(session->inputs, session->ninputs))));
+	refuse_others(session, inputs);
 	session_begin(session);
 	for (int i = 0; i < session->ninputs; i++)
 		put_value(&given[i], session_input(session, i, &given[i].shape, given[i].bytes));

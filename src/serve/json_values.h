@@ -6,7 +6,7 @@
  * JSON lacks is a string.  Where arrays cannot tell the shape, because a
  * dimension is 0, and wherever somebody likes, it is an object with shape and
  * data.  A sequence is an array of its elements, a map an object whose keys are
- * texts, and an optional value is itself or null.  What an array is, the
+ * texts, integers among them, and an optional value is itself or null.  What an array is, the
  * model's types say.  Private to src/serve.
  */
 #ifndef MODELOPT_SERVE_JSON_VALUES_H

@@ -41,6 +41,17 @@ compare_names(const void *a, const void *b)
 }
 
 static void
+sort_names(LabelName *names, int n)
+{
+	qsort(names, n, sizeof(LabelName), compare_names);
+	for (int i = 1; i < n; i++)
+		if (compare_names(&names[i - 1], &names[i]) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("label \"%s\" is given twice", names[i].name)));
+}
+
+static void
 set_names(Labels *labels, ArrayType *names)
 {
 	Datum	   *values;
@@ -57,12 +68,19 @@ set_names(Labels *labels, ArrayType *names)
 					 errmsg("names of labels must not be null")));
 		labels->names[i] = (LabelName) {TextDatumGetCString(values[i]), i};
 	}
-	qsort(labels->names, labels->nnames, sizeof(LabelName), compare_names);
-	for (int i = 1; i < labels->nnames; i++)
-		if (compare_names(&labels->names[i - 1], &labels->names[i]) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("label \"%s\" is given twice", labels->names[i].name)));
+	sort_names(labels->names, labels->nnames);
+}
+
+void
+labels_check_names(const Datum *values, const bool *nulls, int n)
+{
+	LabelName  *names = palloc(Max(n, 1) * sizeof(LabelName));
+	int			nnames = 0;
+
+	for (int i = 0; i < n; i++)
+		if (!nulls[i])
+			names[nnames++] = (LabelName) {TextDatumGetCString(values[i]), i};
+	sort_names(names, nnames);
 }
 
 static int

@@ -26,6 +26,9 @@ typedef struct Labels Labels;
  * Allocates in the current context. */
 extern Labels *labels_create(Oid type, ArrayType *names);
 
+/* Raises 22023 when one of the names of classes is there twice. */
+extern void labels_check_names(const Datum *values, const bool *nulls, int n);
+
 extern LabelKind labels_kind(const Labels *labels);
 
 /* Says that they are of so many classes; raises 22023 when they are not. */

@@ -3,7 +3,8 @@
 -- Written in SQL because it is: what is tried are calls of functions that
 -- anybody can call.  Everything runs with the caller's rights, and under the
 -- caller's search_path, for the query's names are looked up there; so functions
--- are called by schema and name here.
+-- are called by schema and name here.  What people call are gates (search_sql.c)
+-- to those of the functions that have their names.
 
 CREATE FUNCTION @extschema@.metric_drop(metric text, value double precision, baseline double precision) RETURNS double precision
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -13,7 +14,7 @@ COMMENT ON FUNCTION @extschema@.metric_drop(text, double precision, double preci
 
 -- ---------- sensitivity ----------
 
-CREATE FUNCTION @extschema@.sensitivity(model @extschema@.model, query text, method text DEFAULT 'l1',
+CREATE FUNCTION modelopt_private.sensitivity(model @extschema@.model, query text, method text DEFAULT 'l1',
         amounts double precision[] DEFAULT '{0.25,0.5,0.75,0.9}', metric text DEFAULT NULL, task text DEFAULT 'auto',
         labels text[] DEFAULT NULL, output text DEFAULT NULL, scores text DEFAULT 'auto',
         OUT layer text, OUT amount double precision, OUT value double precision, OUT baseline double precision,
@@ -50,17 +51,17 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.sensitivity(@extschema@.model, text, text, double precision[], text, text, text[], text, text) IS
+COMMENT ON FUNCTION modelopt_private.sensitivity(@extschema@.model, text, text, double precision[], text, text, text[], text, text) IS
     'how much worse a model becomes on the rows of a query when weights of one layer alone are pruned: for each layer that has weights prune() would take, and each of the amounts, the value of a metric then, the baseline''s, and the drop, by which it is worse (less than 0 when it is better). method is one of prune() that needs but an amount. metric: default accuracy, or r2 of a regression. The query and the other arguments are those of evaluate()';
 
-CREATE FUNCTION @extschema@.sensitivity(model text, query text, method text DEFAULT 'l1',
+CREATE FUNCTION modelopt_private.sensitivity(model text, query text, method text DEFAULT 'l1',
         amounts double precision[] DEFAULT '{0.25,0.5,0.75,0.9}', metric text DEFAULT NULL, task text DEFAULT 'auto',
         labels text[] DEFAULT NULL, output text DEFAULT NULL, scores text DEFAULT 'auto',
         OUT layer text, OUT amount double precision, OUT value double precision, OUT baseline double precision,
         OUT "drop" double precision) RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL UNSAFE
     AS $$ SELECT * FROM @extschema@.sensitivity(modelopt.get(model), query, method, amounts, metric, task, labels, output, scores) $$;
-COMMENT ON FUNCTION @extschema@.sensitivity(text, text, text, double precision[], text, text, text[], text, text) IS
+COMMENT ON FUNCTION modelopt_private.sensitivity(text, text, text, double precision[], text, text, text[], text, text) IS
     'the same with a version of the repository, by a reference; needs the privilege read';
 
 -- ---------- optimize ----------
@@ -136,11 +137,11 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.optimize_units(@extschema@.model, text) IS 'part of optimize()';
 
-CREATE FUNCTION @extschema@.optimize(model @extschema@.model, query text, max_drop double precision DEFAULT 0.01,
+CREATE FUNCTION modelopt_private.optimize(model @extschema@.model, query text, max_drop double precision DEFAULT 0.01,
         target text DEFAULT 'size', metric text DEFAULT NULL, tries integer DEFAULT 4, task text DEFAULT 'auto',
         labels text[] DEFAULT NULL, output text DEFAULT NULL, scores text DEFAULT 'auto',
         OUT step integer, OUT recipe text, OUT measured text, OUT value double precision, OUT "drop" double precision,
-        OUT bytes bigint, OUT parameters bigint, OUT kept boolean) RETURNS SETOF record
+        OUT bytes bigint, OUT parameters bigint, OUT kept boolean, OUT version integer) RETURNS SETOF record
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE ROWS 50
     SET client_min_messages = warning
     AS $$
@@ -157,8 +158,10 @@ DECLARE
     kind text;
     shaped @extschema@.model := model;
     shape text := 'm';
-    steps text[];
-    drops double precision[];
+    halves jsonb;
+    half jsonb;
+    chosen bigint;
+    before text;
     a_step text;
     baseline double precision;
     best bigint;
@@ -210,30 +213,49 @@ BEGIN
     -- Fewer nodes, then more zeros.
     FOREACH kind IN ARRAY CASE target WHEN 'size' THEN ARRAY['cut_nodes', 'prune'] ELSE ARRAY['cut_nodes'] END LOOP
         -- Half of each unit alone tells which of them matter least.
-        steps := '{}';
-        drops := '{}';
+        halves := '[]';
         FOR a_step IN
             SELECT pg_catalog.format('%s%s(%%s, %%s, include => %s)', prefix, kind,
                 pg_catalog.replace(pg_catalog.quote_literal(u::text), '%', '%%'))
             FROM @extschema@.optimize_units(shaped, kind) u
         LOOP
-            SELECT t.* INTO recipe, value, "drop", bytes, parameters, kept
+            SELECT halves || pg_catalog.jsonb_build_array(pg_catalog.to_jsonb(t) || pg_catalog.jsonb_build_object('step', a_step)) INTO halves
             FROM @extschema@.optimize_try(shaped, shape, a_step, 0.5, ways, target, NULL, query, measured, baseline, max_drop,
                 task, labels, output, scores) t;
-            kept := false;
+        END LOOP;
+        -- The first of these that is good enough and smaller is a step already.
+        chosen := (SELECT h.n FROM pg_catalog.jsonb_array_elements(halves) WITH ORDINALITY h (h, n)
+            WHERE (h.h ->> 'kept')::boolean AND (h.h ->> CASE target WHEN 'size' THEN 'bytes' ELSE 'parameters' END)::bigint < best
+            ORDER BY (h.h ->> 'drop')::double precision, h.n LIMIT 1);
+        halves := (SELECT pg_catalog.jsonb_agg(h.h || pg_catalog.jsonb_build_object('chosen', coalesce(h.n = chosen, false))
+                ORDER BY h.n IS NOT DISTINCT FROM chosen DESC, (h.h ->> 'drop')::double precision, h.n)
+            FROM pg_catalog.jsonb_array_elements(halves) WITH ORDINALITY h (h, n));
+        FOR half IN SELECT h.h FROM pg_catalog.jsonb_array_elements(halves) h (h) LOOP
+            recipe := half ->> 'recipe';
+            value := half ->> 'value';
+            "drop" := half ->> 'drop';
+            bytes := half ->> 'bytes';
+            parameters := half ->> 'parameters';
+            kept := half ->> 'chosen';
+            IF kept THEN
+                best := CASE target WHEN 'size' THEN bytes ELSE parameters END;
+            END IF;
             step := step + 1;
             RETURN NEXT;
-            steps := steps || a_step;
-            drops := drops || "drop";
         END LOOP;
-        FOR a_step IN
-            SELECT u.s FROM ROWS FROM (pg_catalog.unnest(steps), pg_catalog.unnest(drops)) WITH ORDINALITY u (s, d, n)
-            WHERE u.d IS NOT NULL ORDER BY u.d, u.n
-        LOOP
+        before := shape;
+        FOR half IN SELECT h.h FROM pg_catalog.jsonb_array_elements(halves) h (h) WHERE h.h ->> 'drop' IS NOT NULL LOOP
+            a_step := half ->> 'step';
             low := 0;
             high := 1;
-            accepted := 0;
-            FOR i IN 1 .. tries LOOP
+            accepted := CASE WHEN (half ->> 'chosen')::boolean THEN 0.5 ELSE 0 END;
+            -- Half of the same model is known; if it is good enough, more of it goes.
+            IF shape = before AND (half ->> 'kept')::boolean THEN
+                low := 0.5;
+            ELSIF shape = before THEN
+                high := 0.5;
+            END IF;
+            FOR i IN CASE WHEN shape = before THEN 2 ELSE 1 END .. tries LOOP
                 amount := (low + high) / 2;
                 SELECT t.* INTO recipe, value, "drop", bytes, parameters, kept
                 FROM @extschema@.optimize_try(shaped, shape, a_step, amount, ways, target, best, query, measured, baseline, max_drop,
@@ -259,13 +281,13 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.optimize(@extschema@.model, text, double precision, text, text, integer, text, text[], text, text) IS
-    'looks for the smallest model whose metric on the rows of a query is worse by max_drop at most, and returns what was tried: the recipe (an expression on the model m), the value of the metric and its drop, stored bytes, parameters, and whether it was the best until then; the last one kept is the result. target size (stored bytes): first quantize to int8 and to int4; then cut_nodes layer by layer, then prune layer by layer, each with the kinds of numbers that were good enough, or none, whichever is smaller. Half of a layer alone is tried first, which sets the order, those that matter least first (and is never kept); then the fraction that goes is bisected, tries times, and what was accepted stays. A step that would not be smaller is not evaluated (no value) and is tried with more of it; one that the model or the runtime does not take has no bytes. target speed (parameters, which a node''s work goes by): only cut_nodes. metric: default accuracy, or r2 of a regression. The query and the other arguments are those of evaluate(). The query is run for each evaluation, under one snapshot';
+COMMENT ON FUNCTION modelopt_private.optimize(@extschema@.model, text, double precision, text, text, integer, text, text[], text, text) IS
+    'looks for the smallest model whose metric on the rows of a query is worse by max_drop at most, and returns what was tried: the recipe (an expression on the model m), the value of the metric and its drop, stored bytes, parameters, and whether it was the best until then; the last one kept is the result. target size (stored bytes): first quantize to int8 and to int4; then cut_nodes layer by layer, then prune layer by layer, each with the kinds of numbers that were good enough, or none, whichever is smaller. Half of a layer alone is tried first, which sets the order, those that matter least first (and the first that is good enough is kept); then the fraction that goes is bisected, tries times, and what was accepted stays. A step that would not be smaller is not evaluated (no value) and is tried with more of it; one that the model or the runtime does not take has no bytes. target speed (parameters, which a node''s work goes by): only cut_nodes. metric: default accuracy, or r2 of a regression. The query and the other arguments are those of evaluate(). The query is run for each evaluation, under one snapshot. version is null';
 
-CREATE FUNCTION @extschema@.optimize(name text, query text, max_drop double precision DEFAULT 0.01,
+CREATE FUNCTION modelopt_private.optimize(name text, query text, max_drop double precision DEFAULT 0.01,
         target text DEFAULT 'size', metric text DEFAULT NULL, tries integer DEFAULT 4, task text DEFAULT 'auto',
         labels text[] DEFAULT NULL, output text DEFAULT NULL, scores text DEFAULT 'auto',
-        dry_run boolean DEFAULT false, message text DEFAULT NULL,
+        dry_run boolean DEFAULT false, message text DEFAULT NULL, branch text DEFAULT NULL,
         OUT step integer, OUT recipe text, OUT measured text, OUT value double precision, OUT "drop" double precision,
         OUT bytes bigint, OUT parameters bigint, OUT kept boolean, OUT version integer) RETURNS SETOF record
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE ROWS 50
@@ -275,6 +297,7 @@ CREATE FUNCTION @extschema@.optimize(name text, query text, max_drop double prec
 DECLARE
     start text := modelopt.resolve(name);
     model_name text := pg_catalog.regexp_replace(start, '#\d+$', '');
+    starts_branch boolean := false;
     tried jsonb;
     best jsonb;
     optimized @extschema@.model;
@@ -283,13 +306,20 @@ BEGIN
         RAISE EXCEPTION 'name and dry_run must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
     -- Before the long work rather than after it.
-    IF NOT dry_run AND name <> model_name AND NOT pg_catalog.starts_with(name, model_name || '/') THEN
+    IF NOT dry_run AND branch IS NULL AND name <> model_name AND NOT pg_catalog.starts_with(name, model_name || '/') THEN
         RAISE EXCEPTION 'cannot commit to "%"', name USING ERRCODE = 'invalid_parameter_value',
-            HINT = 'Commits go to a branch: give the name of a model, or name/branch, or dry_run => true.';
+            HINT = 'Commits go to a branch: give the name of a model, or name/branch, or the argument branch, or dry_run => true.';
     END IF;
     IF NOT dry_run AND NOT modelopt.has_privilege(model_name, 'write') THEN
         RAISE EXCEPTION 'permission denied for model "%"', model_name USING ERRCODE = 'insufficient_privilege',
             DETAIL = 'The privilege "write" is needed to commit what was found.', HINT = 'dry_run => true commits nothing.';
+    END IF;
+    IF NOT dry_run AND branch IS NOT NULL THEN
+        starts_branch := NOT EXISTS (SELECT FROM modelopt.refs r WHERE r.model = model_name AND r.kind = 'branch' AND r.name = branch);
+        IF NOT starts_branch AND modelopt.resolve(model_name || '/' || branch) <> start THEN
+            RAISE EXCEPTION 'branch "%" of model "%" is not at version %', branch, model_name, pg_catalog.split_part(start, '#', 2)
+                USING ERRCODE = '40M01', HINT = 'Optimize the head of the branch, or give the name of a new one.';
+        END IF;
     END IF;
     SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(o) ORDER BY o.step) INTO tried
     FROM @extschema@.optimize(modelopt.get(start), query, max_drop, target, metric, tries, task, labels, output, scores) o;
@@ -297,7 +327,11 @@ BEGIN
     WHERE t.s @> '{"kept": true}' ORDER BY t.n DESC LIMIT 1;
     IF NOT dry_run AND best ->> 'recipe' <> 'm' THEN
         EXECUTE 'SELECT ' || (best ->> 'recipe') || ' FROM (SELECT $1) AS source (m)' INTO optimized USING modelopt.get(start);
-        version := modelopt.commit(name, optimized, coalesce(message, 'optimized for ' || target), expected => start,
+        IF starts_branch THEN
+            PERFORM modelopt.branch(model_name, branch, start);
+        END IF;
+        version := modelopt.commit(CASE WHEN branch IS NULL THEN name ELSE model_name END, optimized,
+            coalesce(message, 'optimized for ' || target), branch, expected => start,
             params => pg_catalog.jsonb_build_object('optimize', pg_catalog.jsonb_build_object('query', query, 'target', target,
                 'max_drop', max_drop, 'metric', best -> 'measured', 'baseline', tried -> 0 -> 'value', 'recipe', best -> 'recipe',
                 'of', start, 'tried', tried)),
@@ -310,5 +344,11 @@ BEGIN
         ORDER BY r.step;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.optimize(text, text, double precision, text, text, integer, text, text[], text, text, boolean, text) IS
-    'the same with the head of a model of the repository, or of a branch (name/branch), and the result becomes the next version there, with its metric, and with what was tried in its params; version is its number, in the row of the result, or null when nothing was smaller. Needs the privileges read and write; raises 40M01 when somebody committed in the meantime. With dry_run nothing is committed, and name may be any reference';
+COMMENT ON FUNCTION modelopt_private.optimize(text, text, double precision, text, text, integer, text, text[], text, text, boolean, text, text) IS
+    'the same with the head of a model of the repository, or of a branch (name/branch), and the result becomes the next version there, with its metric, and with what was tried in its params; version is its number, in the row of the result, or null when nothing was smaller. Needs the privileges read and write; raises 40M01 when somebody committed in the meantime. With branch it goes there, to a branch that is at the version which is optimized, or is started at it; then, and with dry_run, when nothing is committed, name may be any reference';
+
+SELECT modelopt_private.publish(p.oid, '@extschema@', 'modelopt_search')
+FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'modelopt_private'::pg_catalog.regnamespace
+    AND p.proname IN ('sensitivity', 'optimize', 'calibrate')
+ORDER BY p.oid;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA modelopt_private FROM PUBLIC;

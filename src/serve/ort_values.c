@@ -7,6 +7,9 @@
 
 #include "serve/ort_inside.h"
 
+/* What the keys of a map are, and its values. */
+static const Port any_tensor = {.kind = PORT_TENSOR};
+
 /* ---------- in ---------- */
 
 static bool
@@ -88,19 +91,22 @@ make_empty_sequence(const Port *port, OrtValue **value, Problem *problem)
 		ort_succeeded(ort_api.Run(maker, NULL, NULL, NULL, 0, &output, 1, value), problem);
 }
 
-/* Makes the elements of a sequence; those that are made are to be released,
- * whatever becomes of the others. */
+/* Makes the elements of a sequence, or of a map its keys and its values, which
+ * are tensors; those that are made are to be released, whatever becomes of the
+ * others. */
 static bool
 make_parts(const ServedTensor *whole, const Port *port, OrtValue **parts,
 		   int64_t count, Problem *problem)
 {
+	const Port *of = port->kind == PORT_MAP ? &any_tensor : port->of;
+
 	for (int64_t i = 0; i < count; i++)
 	{
 		ServedTensor part;
 
 		if (!value_part(whole, i, &part))
-			return ort_fail(problem, "a sequence is not laid out as one");
-		if (!ort_make_value(&part, port->of, &parts[i], problem))
+			return ort_fail(problem, "an input is not laid out as its type says");
+		if (!ort_make_value(&part, of, &parts[i], problem))
 			return false;
 	}
 	return true;
@@ -116,7 +122,7 @@ release_parts(OrtValue **parts, int64_t count)
 }
 
 static bool
-make_sequence(const ServedTensor *whole, const Port *port, OrtValue **value,
+make_of_parts(const ServedTensor *whole, const Port *port, OrtValue **value,
 			  Problem *problem)
 {
 	int64_t		count = whole->shape.dims[0];
@@ -130,7 +136,7 @@ make_sequence(const ServedTensor *whole, const Port *port, OrtValue **value,
 		return ort_fail(problem, "out of memory");
 	good = make_parts(whole, port, parts, count, problem) &&
 		ort_succeeded(ort_api.CreateValue((const OrtValue *const *) parts, count,
-										  PORT_SEQUENCE, value), problem);
+										  port->kind, value), problem);
 	release_parts(parts, count);
 	return good;
 }
@@ -144,7 +150,8 @@ ort_make_value(const ServedTensor *tensor, const Port *port, OrtValue **value,
 		case PORT_TENSOR:
 			return make_tensor(tensor, value, problem);
 		case PORT_SEQUENCE:
-			return make_sequence(tensor, port, value, problem);
+		case PORT_MAP:
+			return make_of_parts(tensor, port, value, problem);
 		case PORT_OPTIONAL:
 			return ort_make_value(tensor, port->of, value, problem);
 	}
@@ -241,14 +248,13 @@ static bool
 take_part(OrtValue *value, const Port *port, int64_t i, ServedTensor *whole,
 		  TensorPlace *place, Problem *problem)
 {
-	static const Port tensor = {.kind = PORT_TENSOR};
 	ServedTensor taken;
 	OrtValue   *part;
 	bool		good;
 
 	if (!ort_succeeded(ort_api.GetValue(value, i, ort_runtime.allocator, &part), problem))
 		return false;
-	good = ort_take_value(part, port->kind == PORT_MAP ? &tensor : port->of,
+	good = ort_take_value(part, port->kind == PORT_MAP ? &any_tensor : port->of,
 						  &taken, place, problem);
 	if (part != NULL)
 		ort_api.ReleaseValue(part);

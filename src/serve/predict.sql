@@ -4,13 +4,41 @@ CREATE FUNCTION predict(model model, features anyarray, output text DEFAULT NULL
     LANGUAGE C STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_predict';
 COMMENT ON FUNCTION predict(model, anyarray, text) IS
-    'what a model gives for a row of features (an array), or for rows of them (an array of two dimensions); output names one of the model''s outputs, the first one when null; a row with a null has null predictions. Numbers that are no real, and texts, predict_json() gives. Raises 22023 when the model does not take such rows, 38000 when it fails';
+    'what a model gives for a row of features (an array), or for rows of them (an array of two dimensions), or for tensors in the shape of its input; a row of a model with several inputs has their values one after another; output names one of the model''s outputs, the first one when null; a row with a null has null predictions. Numbers that are no real, and texts, predict_json() gives. Raises 22023 when the model does not take such rows, 38000 when it fails';
 
 CREATE FUNCTION predict(model text, features anyarray, output text DEFAULT NULL) RETURNS real[]
     LANGUAGE C STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_predict';
 COMMENT ON FUNCTION predict(text, anyarray, text) IS
     'the same with a version of the repository, by a reference as modelopt.get() takes it; needs the privilege usage; the version is one for all rows of a statement';
+
+-- A literal, which has no type of its own, is a text here rather than an array of
+-- nobody knows what.
+CREATE FUNCTION predict(model model, features text, output text DEFAULT NULL) RETURNS real[]
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_predict';
+COMMENT ON FUNCTION predict(model, text, text) IS
+    'the same with the array in a text, as a literal without a type is: ''{1,2}'' is of numbers, or of texts, as the model''s input is. Raises 22P02 when it is no array';
+
+CREATE FUNCTION predict(model text, features text, output text DEFAULT NULL) RETURNS real[]
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_predict';
+COMMENT ON FUNCTION predict(text, text, text) IS
+    'the same with a version of the repository, by a reference; needs the privilege usage';
+
+-- What to give, for who may see that and no weights.
+
+CREATE FUNCTION inputs(model text, OUT name text, OUT dtype text, OUT shape text[]) RETURNS SETOF record
+    LANGUAGE C STABLE STRICT PARALLEL SAFE ROWS 5
+    AS 'MODULE_PATHNAME', 'modelopt_served_inputs';
+COMMENT ON FUNCTION inputs(text) IS
+    'what a version of the repository takes, by a reference, as inputs() of a model shows it; needs the privilege usage';
+
+CREATE FUNCTION outputs(model text, OUT name text, OUT dtype text, OUT shape text[]) RETURNS SETOF record
+    LANGUAGE C STABLE STRICT PARALLEL SAFE ROWS 5
+    AS 'MODULE_PATHNAME', 'modelopt_served_outputs';
+COMMENT ON FUNCTION outputs(text) IS
+    'what a version of the repository gives, by a reference, as outputs() of a model shows it; needs the privilege usage';
 
 -- Not safe in parallel, because the query may be anything, and what a row makes
 -- fail is undone in a subtransaction.
@@ -60,12 +88,24 @@ CREATE FUNCTION classify(model model, features anyarray, labels text[] DEFAULT N
     LANGUAGE C STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_classify';
 COMMENT ON FUNCTION classify(model, anyarray, text[]) IS
-    'the most probable class of a row of features, and its probability: labels are the names of the classes, in the order of the model''s scores, or of the keys where it gives a map of them; without them the label is what the model gives, or the class''s key or number, from 0; scores that are no probabilities become such by the softmax, and a single one, the second class'', by the logistic function';
+    'the most probable class of a row of features, and its probability: labels are the names of the classes, in the order of the model''s scores, or of the keys where it gives a map of them; without them the label is what the model gives, or the class''s key or number, from 0; scores that are no probabilities become such by the softmax; a single one, the second class'', is a probability when it is between 0 and 1, unless the graph shows that a product of matrices makes it, and else becomes such by the logistic function. NaN among the scores gives a null label, unless the model gives one, and NaN. Raises 0A000 when what it gives are values of a regression, 22023 for labels of another number or given twice';
 
 CREATE FUNCTION classify(model text, features anyarray, labels text[] DEFAULT NULL, OUT label text, OUT probability real)
     LANGUAGE C STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_classify';
 COMMENT ON FUNCTION classify(text, anyarray, text[]) IS
+    'the same with a version of the repository, by a reference; needs the privilege usage';
+
+CREATE FUNCTION classify(model model, features text, labels text[] DEFAULT NULL, OUT label text, OUT probability real)
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_classify';
+COMMENT ON FUNCTION classify(model, text, text[]) IS
+    'the same with the array of features in a text, as a literal without a type is';
+
+CREATE FUNCTION classify(model text, features text, labels text[] DEFAULT NULL, OUT label text, OUT probability real)
+    LANGUAGE C STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_classify';
+COMMENT ON FUNCTION classify(text, text, text[]) IS
     'the same with a version of the repository, by a reference; needs the privilege usage';
 
 -- predict_batch, in its parts.

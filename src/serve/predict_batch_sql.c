@@ -226,14 +226,14 @@ static void
 put_features(RowBatch *batch, int row, ArrayType *features)
 {
 	ArraySource source;
+	RowPart		part = rows_array_part(features);
 	char	   *problem;
 
 	source_of_array(&source, features);
-	if (source.count != batch->width)
+	problem = rows_misfit(batch, &part, 1);
+	if (problem != NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("row has " INT64_FORMAT " features, not " INT64_FORMAT,
-						source.count, batch->width)));
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", problem)));
 	problem = rows_put(batch, row, 0, source.kind, source.values, source.count);
 	if (problem != NULL)
 		rows_refuse(problem);
@@ -243,8 +243,8 @@ static void
 predict_some(BatchState *state, BatchRow **rows, int n)
 {
 	Session    *session = target_session(&state->target);
-	RowBatch   *batch = rows_prepare(session, ArrayGetNItems(ARR_NDIM(rows[0]->features),
-															 ARR_DIMS(rows[0]->features)), NULL);
+	RowPart		part = rows_array_part(rows[0]->features);
+	RowBatch   *batch = rows_prepare(session, &part, 1);
 	int			number = rows_find_output(session, NULL);
 
 	for (int done = 0; done < n;)

@@ -16,9 +16,8 @@ PG_FUNCTION_INFO_V1(modelopt_predict);
 typedef struct ArrayRows
 {
 	int			nrows;
-	int64		width;
 	bool		is_single;		/* the array is one row, not an array of one */
-	const int  *dims;			/* of a row, or NULL */
+	RowPart		row;
 } ArrayRows;
 
 /*
@@ -34,26 +33,19 @@ array_rows(const Session *session, ArrayType *array, ArrayRows *rows)
 	int		   *dims = ARR_DIMS(array);
 	int			count = ArrayGetNItems(ndim, dims);
 
-	memset(rows, 0, sizeof(*rows));
-	rows->nrows = 1;
-	rows->width = count;
-	rows->is_single = true;
-	if (ndim <= 1)
+	*rows = (ArrayRows) {1, true, {count, ndim, dims}};
+	if (ndim <= 1 ||
+		(port != NULL && ndim == port->ndim - 1 && rows_match_dims(port, dims)))
 		return;
-	if (port != NULL && ndim == port->ndim - 1 && rows_match_dims(port, dims))
-		rows->dims = dims;
-	else if (ndim == 2 || (port != NULL && ndim == port->ndim && rows_match_dims(port, dims + 1)))
-	{
-		rows->is_single = false;
-		rows->nrows = dims[0];
-		rows->width = count / dims[0];
-		rows->dims = port != NULL && ndim == port->ndim ? dims + 1 : NULL;
-	}
+	if (ndim == 2 || (port != NULL && ndim == port->ndim && rows_match_dims(port, dims + 1)))
+		*rows = (ArrayRows) {dims[0], false, {count / dims[0], ndim - 1, dims + 1}};
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
 				 errmsg("array of features has not the dimensions of the model's input"),
-				 errdetail("The model takes %s.", describe_ports(session->inputs, session->ninputs))));
+				 errdetail("It has %s, and the model takes %s.", describe_array_dims(ndim, dims),
+						   describe_ports(session->inputs, session->ninputs)),
+				 errhint("A row has the dimensions of the input without the first, and rows have all.")));
 }
 
 /* The rows of an array that have no null. */
@@ -65,13 +57,13 @@ rows_without_nulls(const ArraySource *source, const ArrayRows *rows, int *n)
 	*n = 0;
 	for (int row = 0; row < rows->nrows; row++)
 	{
-		int64		first = row * rows->width;
+		int64		first = row * rows->row.width;
 		bool		has_null = false;
 
-		for (int64 i = 0; source->nulls != NULL && i < rows->width && !has_null; i++)
+		for (int64 i = 0; source->nulls != NULL && i < rows->row.width && !has_null; i++)
 			has_null = source->nulls[first + i];
 		if (has_null)
-			invocation_observe_nulls(source, first, rows->width);
+			invocation_observe_nulls(source, first, rows->row.width);
 		else
 			good[(*n)++] = row;
 	}
@@ -83,7 +75,7 @@ static float *
 predict_some(Session *session, const ArraySource *source, const ArrayRows *rows,
 			 const int *wanted, int n, int output_number, int64 *width)
 {
-	RowBatch   *batch = rows_prepare(session, rows->width, rows->dims);
+	RowBatch   *batch = rows_prepare(session, &rows->row, 1);
 	float	   *values = NULL;
 
 	for (int done = 0; done < n;)
@@ -95,9 +87,9 @@ predict_some(Session *session, const ArraySource *source, const ArrayRows *rows,
 		for (int i = 0; i < nrows; i++)
 		{
 			const char *values_of_row = source->values +
-				wanted[done + i] * rows->width * source_width(source->kind);
+				wanted[done + i] * rows->row.width * source_width(source->kind);
 			char	   *complaint = rows_put(batch, i, 0, source->kind,
-											 values_of_row, rows->width);
+											 values_of_row, rows->row.width);
 
 			if (complaint != NULL)
 				rows_refuse(complaint);
@@ -183,8 +175,8 @@ predict(FunctionCallInfo fcinfo)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	array = PG_GETARG_ARRAYTYPE_P(1);
 	session = target_session(call_target(fcinfo, 0));
+	array = call_features(fcinfo, 1, session);
 	output = rows_find_output(session, PG_ARGISNULL(2) ? NULL : text_to_utf8(PG_GETARG_TEXT_PP(2)));
 	array_rows(session, array, &rows);
 	source_of_array(&source, array);

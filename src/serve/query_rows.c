@@ -32,15 +32,6 @@ feature_column(TupleDesc columns, int attribute)
 	return column;
 }
 
-static int
-find_input(const Session *session, const char *name)
-{
-	for (int i = 0; i < session->ninputs; i++)
-		if (strcmp(utf8_to_server(session->inputs[i].name), name) == 0)
-			return i;
-	return -1;
-}
-
 /* Columns that are called like the inputs of a model with several go there;
  * those of which none is go in the order that they have. */
 static void
@@ -56,7 +47,7 @@ sort_by_inputs(const Session *session, TupleDesc columns, FeatureColumn *feature
 	for (int i = 0; i < n; i++)
 	{
 		char	   *name = SPI_fname(columns, features[i].attribute);
-		int			input = find_input(session, name);
+		int			input = rows_find_input(session, name);
 
 		if (input < 0 || sorted[input].attribute != 0)
 			other = name;
@@ -87,8 +78,11 @@ find_features(QueryRows *query, int before, int after)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("query gives no features"),
-				 errdetail("It has %d columns, of which %d are none.",
-						   columns->natts, before + after)));
+				 errdetail_plural("It has %d column.", "It has %d columns.",
+								  columns->natts, columns->natts),
+				 errhint("%s", before > 0 ? "The first column is the id of a row, and the others are its features." :
+						 after > 0 ? "The last column is the label of a row, and the others are its features." :
+						 "All columns are features.")));
 	query->ncolumns = n;
 	query->columns = palloc(n * sizeof(FeatureColumn));
 	for (int i = 0; i < n; i++)
@@ -109,6 +103,10 @@ query_rows_open(Target *target, const char *text_of_query, int before,
 	query->target = target;
 	query->batch_size = batch_size;
 	query->keeps_bad_rows = keeps_bad_rows;
+	if (strspn(text_of_query, " \t\r\n;") == strlen(text_of_query))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("query is empty")));
 	query->portal = SPI_cursor_open_with_args(NULL, text_of_query, 0, NULL, NULL,
 											  NULL, true, 0);
 	/* Between two batches other code may run, which is not to close it. */
@@ -133,14 +131,13 @@ query_rows_type(const QueryRows *query, int attribute)
 typedef struct RowValues
 {
 	ArraySource *sources;		/* of each column */
+	RowPart    *parts;			/* likewise */
 	bool		has_null;
-	int64		width;
 } RowValues;
 
 static void
 read_row(QueryRows *query, HeapTuple row, RowValues *values)
 {
-	values->width = 0;
 	values->has_null = false;
 	for (int i = 0; i < query->ncolumns; i++)
 	{
@@ -154,17 +151,22 @@ read_row(QueryRows *query, HeapTuple row, RowValues *values)
 		if (is_null)
 			continue;
 		if (column->is_array)
-			source_of_array(source, DatumGetArrayTypeP(value));
+		{
+			ArrayType  *array = DatumGetArrayTypeP(value);
+
+			source_of_array(source, array);
+			values->parts[i] = rows_array_part(array);
+		}
 		else
 		{
 			char	   *place = palloc(sizeof(Datum));
 
 			source_store(column->kind, value, place);
 			*source = (ArraySource) {column->kind, 1, place, NULL};
+			values->parts[i] = (RowPart) {1, 0, NULL};
 		}
 		for (int64 k = 0; source->nulls != NULL && k < source->count; k++)
 			values->has_null |= source->nulls[k];
-		values->width += source->count;
 	}
 }
 
@@ -243,31 +245,30 @@ attempt(QueryRows *query, int sqlstate, void (*work) (QueryRows *query, void *ar
 	return problem;
 }
 
-/* The first row that the model takes says how many features all have. */
+/* The first row that the model takes says what all are like. */
 static void
-prepare(QueryRows *query, void *width)
+prepare(QueryRows *query, void *argument)
 {
+	const RowValues *values = argument;
 	Session    *session = target_session(query->target);
 	MemoryContext previous;
 
 	/* Raises where what it takes is freed soon, as there may be many such rows. */
-	(void) rows_prepare(session, *(int64 *) width, NULL);
+	(void) rows_prepare(session, values->parts, query->ncolumns);
 	previous = MemoryContextSwitchTo(query->context);
-	query->batch = rows_prepare(session, *(int64 *) width, NULL);
+	query->batch = rows_prepare(session, values->parts, query->ncolumns);
 	MemoryContextSwitchTo(previous);
 }
 
-/* What is wrong with a row of so many features, or NULL. */
+/* What is wrong with a row, or NULL. */
 static char *
-check_width(QueryRows *query, int64 width)
+check_row(QueryRows *query, RowValues *values)
 {
 	if (query->batch != NULL)
-		return width == query->batch->width ? NULL :
-			psprintf("row has " INT64_FORMAT " features, not " INT64_FORMAT,
-					 width, query->batch->width);
+		return rows_misfit(query->batch, values->parts, query->ncolumns);
 	if (query->keeps_bad_rows)
-		return attempt(query, ERRCODE_INVALID_PARAMETER_VALUE, prepare, &width);
-	prepare(query, &width);
+		return attempt(query, ERRCODE_INVALID_PARAMETER_VALUE, prepare, values);
+	prepare(query, values);
 	return NULL;
 }
 
@@ -276,7 +277,9 @@ static RowValues *
 read_rows(QueryRows *query)
 {
 	RowValues  *values = palloc0(query->nrows * sizeof(RowValues));
-	ArraySource *sources = palloc0((Size) query->nrows * query->ncolumns * sizeof(ArraySource));
+	Size		n = (Size) query->nrows * query->ncolumns;
+	ArraySource *sources = palloc_extended(n * sizeof(ArraySource), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	RowPart    *parts = palloc_extended(n * sizeof(RowPart), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 
 	query->ngood = 0;
 	for (int i = 0; i < query->nrows; i++)
@@ -285,13 +288,14 @@ read_rows(QueryRows *query)
 
 		CHECK_FOR_INTERRUPTS();
 		values[i].sources = sources + (Size) i * query->ncolumns;
+		values[i].parts = parts + (Size) i * query->ncolumns;
 		read_row(query, query->rows->vals[i], &values[i]);
 		if (values[i].has_null)
 		{
 			invocation_count(MONITOR_NULL_INPUTS, 1);
 			continue;
 		}
-		problem = check_width(query, values[i].width);
+		problem = check_row(query, &values[i]);
 		if (problem != NULL)
 			refuse_row(query, i, problem);
 		else

@@ -18,8 +18,6 @@ typedef struct FeatureColumn
 	Oid			type;			/* of a value */
 	SourceKind	kind;
 	bool		is_array;
-	int64		at;				/* in the model's row */
-	int64		width;
 } FeatureColumn;
 
 typedef struct QueryRows

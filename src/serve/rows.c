@@ -6,247 +6,10 @@
 
 #include "compat.h"
 
-#include "common/int.h"
-#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "model/model_sql.h"
 #include "serve/rows.h"
 #include "utils/builtins.h"
-
-/* ---------- in words ---------- */
-
-static const char *
-server_text(const char *utf8)
-{
-	return pg_any_to_server(utf8, strlen(utf8), PG_UTF8);
-}
-
-static void
-describe_dims(StringInfo out, const Port *port)
-{
-	for (int i = 0; i < port->ndim; i++)
-	{
-		if (i > 0)
-			appendStringInfoString(out, ", ");
-		if (port->dims[i] >= 0)
-			appendStringInfo(out, INT64_FORMAT, port->dims[i]);
-		else if (port->symbols[i][0] != '\0')
-			appendStringInfoString(out, server_text(port->symbols[i]));
-		else
-			appendStringInfoChar(out, '?');
-	}
-}
-
-/* As outputs() shows it, and with dimensions.  Of what is in another type, none
- * may just not be known. */
-static void
-describe_type(StringInfo out, const Port *port)
-{
-	switch (port->kind)
-	{
-		case PORT_TENSOR:
-			appendStringInfoString(out, element_name(port->type));
-			if (port->ndim == 0 && port->name == NULL)
-				return;
-			appendStringInfoChar(out, '[');
-			describe_dims(out, port);
-			appendStringInfoChar(out, ']');
-			return;
-		case PORT_SEQUENCE:
-			appendStringInfoString(out, "sequence(");
-			break;
-		case PORT_MAP:
-			appendStringInfo(out, "map(%s, ", element_name(port->type));
-			break;
-		case PORT_OPTIONAL:
-			appendStringInfoString(out, "optional(");
-			break;
-		default:
-			appendStringInfoString(out, "(of another kind)");
-			return;
-	}
-	describe_type(out, port->of);
-	appendStringInfoChar(out, ')');
-}
-
-char *
-describe_ports(const Port *ports, int n)
-{
-	StringInfoData out;
-
-	initStringInfo(&out);
-	for (int i = 0; i < n; i++)
-	{
-		if (i > 0)
-			appendStringInfoString(&out, ", ");
-		appendStringInfo(&out, "%s ", server_text(ports[i].name));
-		describe_type(&out, &ports[i]);
-	}
-	return out.data;
-}
-
-pg_noreturn static void
-takes_other_rows(const Session *session, int64 width)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("model does not take rows of " INT64_FORMAT " features", width),
-			 errdetail("It takes %s.", describe_ports(session->inputs, session->ninputs)),
-			 errhint("A row has the values of all inputs, without the first dimension. predict_json() takes inputs of any shape.")));
-}
-
-/* ---------- what a batch looks like ---------- */
-
-/* Elements of a row of an input; *unknown is the dimension that may be any,
- * or 0 when all are known.  False when there are several. */
-static bool
-row_width(const Port *port, int64 *width, int *unknown)
-{
-	*width = 1;
-	*unknown = 0;
-	for (int i = 1; i < port->ndim; i++)
-	{
-		if (port->dims[i] < 0 && *unknown != 0)
-			return false;
-		if (port->dims[i] < 0)
-			*unknown = i;
-		else if (pg_mul_s64_overflow(*width, port->dims[i], width))
-			return false;
-	}
-	return true;
-}
-
-static void
-check_port(const Session *session, const Port *port)
-{
-	if (port->kind != PORT_TENSOR)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("input \"%s\" is no tensor", server_text(port->name)),
-				 errdetail("The model takes %s.", describe_ports(port, 1)),
-				 errhint("predict_json() takes sequences and optional values.")));
-	if (port->type != ELEMENT_STRING && element_bits(port->type) < 8)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("input \"%s\" cannot be given", server_text(port->name)),
-				 errdetail("Its elements are %s.", element_name(port->type))));
-}
-
-static int
-fixed_rows(const Session *session)
-{
-	for (int i = 0; i < session->ninputs; i++)
-		if (session->inputs[i].ndim > 0 && session->inputs[i].dims[0] > 0)
-			return Min(session->inputs[i].dims[0], PG_INT32_MAX);
-	return 0;
-}
-
-/* A model may take one vector, or a scalar, and no rows of them; several
- * vectors are columns. */
-static bool
-takes_whole(const Session *session, int64 width)
-{
-	const Port *port = session->inputs;
-
-	return session->ninputs == 1 &&
-		(port->ndim == 0 || (port->ndim == 1 && (port->dims[0] > 0 || width != 1)));
-}
-
-static void
-prepare_whole(RowBatch *batch)
-{
-	const Port *port = batch->session->inputs;
-	RowInput   *input = &batch->inputs[0];
-
-	batch->whole = true;
-	batch->fixed = 0;
-	input->width = batch->width;
-	if (port->ndim == 0 ? batch->width != 1 :
-		(port->dims[0] >= 0 && port->dims[0] != batch->width))
-		takes_other_rows(batch->session, batch->width);
-	input->shape.dims[0] = batch->width;
-}
-
-bool
-rows_match_dims(const Port *port, const int *dims)
-{
-	for (int i = 1; i < port->ndim; i++)
-		if (port->dims[i] >= 0 && port->dims[i] != dims[i - 1])
-			return false;
-	return true;
-}
-
-/* The rest of a row's values are the one's that has an open dimension. */
-static void
-prepare_rows(RowBatch *batch, const int *dims)
-{
-	Session    *session = batch->session;
-	int64		known = 0;
-	RowInput   *open = NULL;
-	int			open_dimension = 0;
-
-	for (int i = 0; i < session->ninputs; i++)
-	{
-		const Port *port = &session->inputs[i];
-		RowInput   *input = &batch->inputs[i];
-		int			unknown = 0;
-
-		if (port->ndim == 0 || (port->dims[0] >= 0 && port->dims[0] != batch->fixed))
-			takes_other_rows(session, batch->width);
-		input->first = known;
-		if (dims != NULL && rows_match_dims(port, dims))
-		{
-			for (int d = 1; d < port->ndim; d++)
-				input->shape.dims[d] = dims[d - 1];
-			input->width = batch->width;
-		}
-		else if (!row_width(port, &input->width, &unknown) ||
-				 (unknown != 0 && session->ninputs > 1))
-			takes_other_rows(session, batch->width);
-		if (unknown != 0)
-		{
-			open = input;
-			open_dimension = unknown;
-		}
-		if (pg_add_s64_overflow(known, input->width, &known))
-			takes_other_rows(session, batch->width);
-	}
-	if (open != NULL && known > 0 && batch->width % known == 0)
-	{
-		open->shape.dims[open_dimension] = batch->width / known;
-		open->width = known = batch->width;
-	}
-	if (known != batch->width)
-		takes_other_rows(session, batch->width);
-}
-
-RowBatch *
-rows_prepare(Session *session, int64 width, const int *dims)
-{
-	RowBatch   *batch = palloc0(sizeof(RowBatch));
-
-	batch->session = session;
-	batch->ninputs = session->ninputs;
-	batch->noutputs = session->noutputs;
-	batch->width = width;
-	batch->fixed = fixed_rows(session);
-	batch->inputs = palloc0(Max(session->ninputs, 1) * sizeof(RowInput));
-	for (int i = 0; i < session->ninputs; i++)
-	{
-		const Port *port = &session->inputs[i];
-
-		check_port(session, port);
-		batch->inputs[i].shape.type = port->type;
-		batch->inputs[i].shape.ndim = port->ndim;
-		memcpy(batch->inputs[i].shape.dims, port->dims, port->ndim * sizeof(int64));
-	}
-	if (session->ninputs == 0)
-		takes_other_rows(session, width);
-	if (takes_whole(session, width))
-		prepare_whole(batch);
-	else
-		prepare_rows(batch, dims);
-	return batch;
-}
 
 /* ---------- a batch ---------- */
 
@@ -282,7 +45,7 @@ rows_begin(RowBatch *batch, Session *session, int nrows)
 		if (!batch->whole)
 			input->shape.dims[0] = batch->batch;
 		if (!shape_elements(&input->shape, &count))
-			takes_other_rows(session, batch->width);
+			session_refuse_inputs();
 		if (input->shape.type == ELEMENT_STRING)
 		{
 			input->texts = palloc_extended(Max(nrows * input->width, 1) * sizeof(Datum),
@@ -290,23 +53,28 @@ rows_begin(RowBatch *batch, Session *session, int nrows)
 			continue;
 		}
 		if (!elements_bytes(input->shape.type, count, &bytes))
-			takes_other_rows(session, batch->width);
+			session_refuse_inputs();
 		input->data = session_input(session, i, &input->shape, bytes);
 		if (batch->batch > nrows)
 			memset(input->data, 0, bytes);
 	}
 }
 
+/* Texts go into inputs of texts alone, and only texts do. */
 static void
-put_texts(RowInput *input, int64 at, SourceKind kind, const void *values,
-		  int64 n, const char *name)
+check_kind(const RowBatch *batch, int i, SourceKind kind)
 {
-	if (kind != SOURCE_TEXT)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("input \"%s\" takes texts", server_text(name)),
-				 errhint("Cast its values to text.")));
-	memcpy(&input->texts[at], values, n * sizeof(Datum));
+	bool		takes_texts = batch->inputs[i].texts != NULL;
+
+	if (takes_texts == (kind == SOURCE_TEXT))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("input \"%s\" takes %s", utf8_to_server(batch->session->inputs[i].name),
+					takes_texts ? "texts" : "numbers, not texts"),
+			 errdetail("The model takes %s.", describe_ports(batch->session->inputs, batch->ninputs)),
+			 batch->ninputs > 1 ? errhint("predict_rows() takes a column of its own type for each input.") :
+			 takes_texts ? errhint("Cast its values to text.") : 0));
 }
 
 void
@@ -334,8 +102,9 @@ rows_put(RowBatch *batch, int row, int64 at, SourceKind kind,
 			continue;
 		length = Min(n, input->width - inside);
 		element = row * input->width + inside;
+		check_kind(batch, i, kind);
 		if (input->texts != NULL)
-			put_texts(input, element, kind, next, length, batch->session->inputs[i].name);
+			memcpy(&input->texts[element], next, length * sizeof(Datum));
 		else
 		{
 			const char *name = batch->session->inputs[i].name;
@@ -345,7 +114,7 @@ rows_put(RowBatch *batch, int row, int64 at, SourceKind kind,
 
 			if (bad >= 0)
 				return elements_complaint(kind, next, bad, input->shape.type,
-										  server_text(name));
+										  utf8_to_server(name));
 		}
 		next += length * source_width(kind);
 		at += length;
@@ -420,7 +189,7 @@ rows_find_output(const Session *session, const char *name)
 				 errmsg("model gives no tensor")));
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("model has no output \"%s\"", server_text(name)),
+			 errmsg("model has no output \"%s\"", utf8_to_server(name)),
 			 errdetail("It gives %s.", describe_ports(session->outputs, session->noutputs))));
 }
 
@@ -436,7 +205,7 @@ rows_output(const RowBatch *batch, int i, RowOutput *output)
 	if (output->port->kind != PORT_TENSOR || shape->type == ELEMENT_NONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("output \"%s\" is no tensor", server_text(output->port->name)),
+				 errmsg("output \"%s\" is no tensor", utf8_to_server(output->port->name)),
 				 errhint("Name another output. The model gives %s.",
 						 describe_ports(batch->session->outputs, batch->session->noutputs))));
 	(void) shape_elements(shape, &output->count);
@@ -448,7 +217,7 @@ rows_output(const RowBatch *batch, int i, RowOutput *output)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("output \"%s\" has not a row for each row of the input",
-						server_text(output->port->name)),
+						utf8_to_server(output->port->name)),
 				 errdetail("The model was given %d rows.", batch->batch),
 				 errhint("predict_json() gives outputs as they are.")));
 }

@@ -18,6 +18,8 @@ typedef struct RowInput
 	TensorShape shape;			/* of a batch */
 	int64		first;			/* in a row */
 	int64		width;			/* elements of a row */
+	bool		is_shaped;		/* dimensions are those of an array, and the
+								 * number of its elements does not tell them */
 	char	   *data;			/* of the batch; NULL for strings */
 	Datum	   *texts;			/* of strings, until they are laid out; those
 								 * of rows alone, without padding */
@@ -36,13 +38,26 @@ typedef struct RowBatch
 	RowInput   *inputs;
 } RowBatch;
 
+/* What is given as a row, or for one of its inputs: an array, or a value,
+ * which has no dimensions. */
+typedef struct RowPart
+{
+	int64		width;
+	int			ndim;
+	const int  *dims;
+} RowPart;
+
 /*
- * Prepares for rows of so many values; allocates in the current context.  dims
- * are the dimensions of a row where the model has one input and leaves more
- * than one open, or NULL.  Raises 22023 and says what the model takes when it
- * does not take that.
+ * Prepares for rows of such parts, which are the inputs' when they are as many
+ * (rows_layout.c); allocates in the current context.  Raises 22023 and says
+ * what the model takes when it does not take that.
  */
-extern RowBatch *rows_prepare(Session *session, int64 width, const int *dims);
+extern RowBatch *rows_prepare(Session *session, const RowPart *parts, int nparts);
+
+extern RowPart rows_array_part(ArrayType *array);
+
+/* In words, why a row is not like the one that it was prepared for, or NULL. */
+extern char *rows_misfit(const RowBatch *batch, const RowPart *parts, int nparts);
 
 /* Whether a row of an input may have these dimensions. */
 extern bool rows_match_dims(const Port *port, const int *dims);
@@ -77,7 +92,13 @@ extern int	rows_find_output(const Session *session, const char *name);
 
 extern void rows_output(const RowBatch *batch, int i, RowOutput *output);
 
+/* The number of the input of that name, in the database's encoding, or -1. */
+extern int	rows_find_input(const Session *session, const char *name);
+
 /* In words what a model takes, for errors: "x f32[N, 4], y i64[N]". */
 extern char *describe_ports(const Port *ports, int n);
+
+/* Likewise of an array: "[1, 8, 8]". */
+extern char *describe_array_dims(int ndim, const int *dims);
 
 #endif							/* MODELOPT_SERVE_ROWS_H */

@@ -14,10 +14,12 @@
 
 #include "postgres.h"
 
+#include "compat.h"
 #include "lib/ilist.h"
 #include "model/model.h"
 #include "repo/repo.h"
 #include "serve/ort.h"
+#include "serve/scores.h"
 #include "utils/timestamp.h"
 
 /* ---------- settings ---------- */
@@ -60,6 +62,7 @@ typedef struct Session
 	int			noutputs;
 	Port	   *inputs;			/* names are UTF-8 */
 	Port	   *outputs;
+	ScoreSource *sources;		/* of the outputs' numbers */
 	int64		calls;
 	TimestampTz loaded_at;
 	TimestampTz last_call;
@@ -80,6 +83,7 @@ extern Session *session_load(const SessionKey *key, Model *model);
 extern void session_begin(Session *session);
 extern void *session_input(Session *session, int i, const TensorShape *shape,
 						   uint64 bytes);
+pg_noreturn extern void session_refuse_inputs(void);	/* as too large */
 extern void session_run(Session *session, int64 batch, int64 rows);
 extern const ServedTensor *session_output(const Session *session, int i);
 

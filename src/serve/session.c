@@ -21,6 +21,9 @@
 /* What tensors of a transaction may leave taken for the next one. */
 #define KEPT_TENSORS	((uint64) 16 << 20)
 
+/* Outputs of which the graph is asked what they are. */
+#define MAX_SOURCES		16
+
 static dlist_head sessions = DLIST_STATIC_INIT(sessions);
 static const Engine *engine;
 static uint64 cached_bytes;
@@ -158,9 +161,20 @@ free_number(void)
 	}
 }
 
+/* Of the first outputs of many: who has so many asks for one by its name. */
+static void
+find_sources(Session *session, const Model *model)
+{
+	OnnxBytes	graph = onnx_get(onnx_model_graph(model), MODEL_GRAPH);
+
+	session->sources = palloc0(Max(session->noutputs, 1) * sizeof(ScoreSource));
+	for (int i = 0; i < Min(session->noutputs, MAX_SOURCES); i++)
+		session->sources[i] = scores_source(graph, session->outputs[i].name);
+}
+
 /* The bytes come from the runner, so they may be anything. */
 static Session *
-make_session(const SessionKey *key, const char *ports, uint64 ports_size)
+make_session(const SessionKey *key, const Model *model, const char *ports, uint64 ports_size)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "modelopt session",
@@ -174,6 +188,7 @@ make_session(const SessionKey *key, const char *ports, uint64 ports_size)
 	if (!ports_unpack(ports, ports_size, palloc0, &session->inputs,
 					  &session->ninputs, &session->outputs, &session->noutputs))
 		elog(ERROR, "model runner does not say what the model takes");
+	find_sources(session, model);
 	MemoryContextSwitchTo(previous);
 	return session;
 }
@@ -192,7 +207,7 @@ session_load(const SessionKey *key, Model *model)
 	make_room(file->size);
 	number = free_number();
 	ports = engine->load(number, file->file, file->size, key->threads, &ports_size);
-	session = make_session(key, ports, ports_size);
+	session = make_session(key, model, ports, ports_size);
 	session->bytes = file->size;
 	session->number = number;
 	model_file_close(file);
@@ -216,6 +231,16 @@ session_begin(Session *session)
 	work.noutputs = 0;
 }
 
+void
+session_refuse_inputs(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("inputs of a prediction are too large"),
+			 errdetail("They may have 1 GB."),
+			 errhint("Predict fewer rows at once; batch_size says how many in functions that take a query.")));
+}
+
 void *
 session_input(Session *session, int i, const TensorShape *shape, uint64 bytes)
 {
@@ -224,11 +249,7 @@ session_input(Session *session, int i, const TensorShape *shape, uint64 bytes)
 
 	Assert(work.session == session && i < session->ninputs);
 	if (start > EXCHANGE_PART || bytes > EXCHANGE_PART - start)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("inputs of a prediction are too large"),
-				 errdetail("They may have 1 GB."),
-				 errhint("Predict fewer rows at once.")));
+		session_refuse_inputs();
 	work.used = start + bytes;
 	work.most_used = Max(work.most_used, work.used);
 	input->shape.type = shape->type;

@@ -43,15 +43,27 @@ notice_nothing(const Encoder *encoder)
 
 /* ---------- a model ---------- */
 
+/* Tensors that are named in a notice. */
+#define MOST_NAMED	5
+
 static void
-notice_kept(const Encoder *encoder, const EncodeTotals *totals,
-			const char *name, const char *why)
+name_kept(StringInfo kept, int n, const char *name, const char *why)
+{
+	if (n <= MOST_NAMED)
+		appendStringInfo(kept, "%s\"%s\": %s.", n > 1 ? "\n" : "", utf8_to_server(name), why);
+	else if (n == MOST_NAMED + 1)
+		appendStringInfoString(kept, "\n...");
+}
+
+static void
+notice_kept(const Encoder *encoder, int n, const char *kept)
 {
 	ereport(NOTICE,
 			(errmsg_plural("%d tensor stays as it is",
 						   "%d tensors stay as they are",
-						   totals->kept, totals->kept),
-			 errdetail("\"%s\": %s.", utf8_to_server(name), why)));
+						   n, n),
+			 errdetail("%s", kept),
+			 n > MOST_NAMED ? errhint("%s_dry_run() has them all.", encoder->operation) : 0));
 }
 
 static int64
@@ -76,11 +88,11 @@ encode_model(const Model *source, const Encoder *encoder,
 	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext,
 											   "modelopt encode",
 											   ALLOCSET_DEFAULT_SIZES);
-	const char *kept_name = NULL;
-	const char *kept_why = NULL;
+	StringInfoData kept;
 	int			began = progress_begin(encoder->operation, "bytes", chosen_bytes(source, chosen));
 
 	memset(totals, 0, sizeof(*totals));
+	initStringInfo(&kept);
 	for (int i = 0; i < source->npayloads; i++)
 	{
 		Payload    *payload = source->payloads[i];
@@ -94,18 +106,14 @@ encode_model(const Model *source, const Encoder *encoder,
 
 			why = encoder->encode(&target, encoder->request, out);
 			MemoryContextSwitchTo(old);
+			if (why != NULL)
+				name_kept(&kept, ++totals->kept, target.tensor->name, why);
 			MemoryContextReset(work);
 			progress_add(dtype_bytes(payload->dtype, payload->count));
 		}
 		if (chosen[i] < 0 || why != NULL)
 			model_share_payload(out, payload);
-		if (why != NULL)
-		{
-			totals->kept++;
-			kept_name = source->tensors[chosen[i]].name;
-			kept_why = why;
-		}
-		else if (chosen[i] >= 0)
+		if (why == NULL && chosen[i] >= 0)
 		{
 			totals->encoded++;
 			totals->parameters += payload->count;
@@ -120,7 +128,8 @@ encode_model(const Model *source, const Encoder *encoder,
 	if (totals->encoded + totals->kept == 0)
 		notice_nothing(encoder);
 	if (totals->kept > 0)
-		notice_kept(encoder, totals, kept_name, kept_why);
+		notice_kept(encoder, totals->kept, kept.data);
+	pfree(kept.data);
 	return out;
 }
 

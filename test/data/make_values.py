@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """
 Makes models that take or give other values than tensors: classifiers as
-skl2onnx exports them, with the probabilities of each row in a map, and graphs
-with a sequence and optional values.  Also values.csv, what they give: case,
+skl2onnx exports them, with the probabilities of each row in a map, a pipeline
+that takes dictionaries, and graphs with sequences, maps and optional values.  Also values.csv, what they give: case,
 model, inputs and outputs as JSON, of scikit-learn for the classifiers, of ONNX
 Runtime and arithmetic for the others.
 
@@ -16,9 +16,14 @@ import numpy
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper
-from skl2onnx import to_onnx
+from skl2onnx import convert_sklearn, to_onnx
+from skl2onnx.common.data_types import (
+    DictionaryType, FloatTensorType, StringTensorType)
 from sklearn.datasets import load_iris
-from sklearn.linear_model import LogisticRegression
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SPECIES = ["setosa", "versicolor", "virginica"]
@@ -136,22 +141,80 @@ def optionals(name):
                 "has_sequence": parts is not None, "same": parts})
 
 
-def make_map(name):
-    """Takes a map, which nothing is given as."""
+def maps(name):
+    """Counts of words from a map, and a sequence of maps as it was; yields a
+    case."""
+    sequence = helper.make_sequence_type_proto
+    words = helper.make_map_type_proto(
+        TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+    numbers = sequence(helper.make_map_type_proto(
+        TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [])))
     model = helper.make_model(
         helper.make_graph(
             [helper.make_node("DictVectorizer", ["words"], ["counts"],
                               domain="ai.onnx.ml",
                               string_vocabulary=["ham", "spam"])],
-            "values",
-            [helper.make_value_info("words", helper.make_map_type_proto(
-                TensorProto.STRING, helper.make_tensor_type_proto(
-                    TensorProto.FLOAT, [])))],
-            [helper.make_tensor_value_info("counts", TensorProto.FLOAT,
-                                           [1, 2])]),
+            "values", [helper.make_value_info("words", words),
+                       helper.make_value_info("maps", numbers)],
+            [helper.make_tensor_value_info("counts", TensorProto.FLOAT, [1, 2]),
+             helper.make_value_info("maps", numbers)]),
         ir_version=8, opset_imports=[helper.make_opsetid("", 18),
                                      helper.make_opsetid("ai.onnx.ml", 3)])
     save(model, name)
+    some = [{"1": 2.5, "-9007199254740993": 0.5}, {"0": 1}]
+    yield ("maps", name, {"words": {"spam": 3, "ham": 1.5, "eggs": 7},
+                          "maps": some}, {"counts": [[1.5, 3]], "maps": some})
+
+
+def vectorizer(name):
+    """A pipeline of scikit-learn that takes dictionaries, as skl2onnx exports
+    it; yields a case for each."""
+    payments = [{"amount": 3.0, "abroad": 1.0}, {"amount": 1.0, "risk": 2.0},
+                {"abroad": 5.0, "risk": 0.5}]
+    net = make_pipeline(DictVectorizer(sparse=False), LinearRegression())
+    net.fit(payments, [1.0, 2.0, 4.0])
+    given = DictionaryType(StringTensorType([1]), FloatTensorType([1]))
+    save(convert_sklearn(net, initial_types=[("X", given)], target_opset=17), name)
+    for number, payment in enumerate([*payments, {"amount": 2.0, "other": 9.0}, {}]):
+        yield ("dictionary %d" % (number + 1), name, {"X": payment},
+               {"variable": net.predict([payment])[:, None].tolist()})
+
+
+def trees(name, net):
+    """A tree for the irises, whose species or petal widths it tells; yields
+    a case."""
+    features, numbers = load_iris(return_X_y=True)
+    features = features.astype(numpy.float32)
+    is_classifier = hasattr(net, "predict_proba")
+    net.fit(features if is_classifier else features[:, :3],
+            numpy.array(SPECIES)[numbers] if is_classifier else features[:, 3])
+    flowers = numpy.array(FLOWERS, dtype=numpy.float32)
+    flowers = flowers if is_classifier else flowers[:, :3]
+    save(to_onnx(net, flowers[:1], target_opset=17, options={"zipmap": False}
+                 if is_classifier else None), name)
+    yield (name[:-len(".onnx")], name, {"X": flowers.tolist()}, {
+        "label": net.predict(flowers).tolist(),
+        "probabilities": net.predict_proba(flowers).tolist()}
+        if is_classifier else {
+            "variable": net.predict(flowers)[:, None].tolist()})
+
+
+def make_tokens(name):
+    """As a language model takes them: the sum of the tokens that the mask
+    leaves, for each text of a batch."""
+    shape = ["batch", "length"]
+    save(helper.make_model(
+        helper.make_graph(
+            [helper.make_node("Mul", ["input_ids", "attention_mask"], ["left"]),
+             helper.make_node("Constant", [], ["axes"], value_ints=[1]),
+             helper.make_node("ReduceSum", ["left", "axes"], ["sum"], keepdims=0)],
+            "tokens",
+            [helper.make_tensor_value_info("input_ids", TensorProto.INT64, shape),
+             helper.make_tensor_value_info("attention_mask", TensorProto.INT64,
+                                           shape)],
+            [helper.make_tensor_value_info("sum", TensorProto.INT64,
+                                           ["batch"])]),
+        ir_version=8, opset_imports=[helper.make_opsetid("", 13)]), name)
 
 
 def make_texts(name):
@@ -185,8 +248,8 @@ def make_columns(name):
 
 
 def main():
-    make_map("map.onnx")
     make_texts("texts.onnx")
+    make_tokens("tokens.onnx")
     make_columns("columns.onnx")
     cases = [
         *classifier("iris_strings.onnx", SPECIES),
@@ -195,7 +258,13 @@ def main():
                    {"parts": [[1, 2], [], [0.5]], "no parts": []}),
         *sequences("sequence_string.onnx", TensorProto.STRING,
                    {"texts": [["", "ß"], ["a\"b"]], "no texts": []}),
-        *optionals("optional.onnx")]
+        *optionals("optional.onnx"),
+        *maps("map.onnx"),
+        *vectorizer("dictionaries.onnx"),
+        *trees("tree_classifier.onnx", DecisionTreeClassifier(
+            max_depth=2, random_state=0)),
+        *trees("tree_regressor.onnx", DecisionTreeRegressor(
+            max_depth=2, random_state=0))]
     with open(path("values.csv"), "w", newline="") as f:
         writer = csv.writer(f, lineterminator="\n")
         writer.writerow(["case", "model", "inputs", "outputs"])

@@ -499,6 +499,58 @@ def check_onnx_told():
                   % (name, opset), wrong)
 
 
+def floats8(model, name):
+    """The same model with its matrices and filters as PyTorch rounds them."""
+    for tensor in model.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if array.ndim > 1 and array.dtype == numpy.float32:
+            rounded = torch.from_numpy(array.copy()).to(getattr(torch, name))
+            tensor.CopyFrom(numpy_helper.from_array(rounded.float().numpy(),
+                                                    tensor.name))
+    return model.SerializeToString()
+
+
+def check_onnx_float8():
+    """Weights of 8 bits in graphs of older operators, where these do the same
+    as those of version 19."""
+    dtypes = {"fp8_e4m3": "float8_e4m3fn", "fp8_e5m2": "float8_e5m2"}
+    if not all(hasattr(torch, name) for name in dtypes.values()):
+        skip("floats of 8 bits", "this torch has none")
+        return
+    models = [("%s of version %d" % (kind, opset),
+               *perceptron(kind, opset, numpy.float32))
+              for kind in ("MatMul", "Conv") for opset in (17, 18, 19)]
+    for name, net, architecture, x in told_nets():
+        out = io.BytesIO()
+        torch.save(net.state_dict(), out)
+        models.append((name, fetch("model_write(set_graph(m, '%s'), 'onnx')"
+                                   % architecture, out.getvalue()), x))
+    for what, data, x in models:
+        wrong = []
+        for dtype, theirs in dtypes.items():
+            native = fetch("model_write(quantize(m, '%s'), 'onnx')" % dtype,
+                           data)
+            onnx.checker.check_model(native, full_check=True)
+            feed = onnx.load_from_string(data).graph.input[0].name
+            ours = run(native, {feed: x})[0]
+            wanted = run(floats8(onnx.load_from_string(data), theirs),
+                         {feed: x})[0]
+            if abs(ours - wanted).max() > 1e-5 * abs(wanted).max():
+                wrong.append((dtype, abs(ours - wanted).max()))
+        check(not wrong, "ONNX Runtime runs floats of 8 bits: %s" % what,
+              wrong)
+    data, x = perceptron("MatMul", 17, numpy.float32)
+    model = onnx.load_from_string(data)
+    model.graph.node[1].CopyFrom(
+        helper.make_node("ReduceMax", ["h"], ["r"], axes=[1]))
+    try:
+        fetch("model_write(quantize(m, 'fp8_e4m3'), 'onnx')",
+              model.SerializeToString())
+        check(False, "a reduction of version 17 stays", "it was raised")
+    except DatabaseError as e:
+        check(e.sqlstate == "0A000", "a reduction of version 17 stays", e)
+
+
 def check_onnx_products():
     """A weight that a Transpose turns goes into MatMulNBits without it."""
     name, net, architecture, x = next(told_nets())
@@ -608,6 +660,8 @@ CHECKS = [
      needs(onnxruntime, "onnxruntime", check_onnx_run)),
     ("ONNX: groups of models with a told graph",
      needs(onnxruntime, "onnxruntime", check_onnx_told)),
+    ("ONNX: floats of 8 bits in older graphs",
+     needs(onnxruntime, "onnxruntime", check_onnx_float8)),
     ("ONNX: products in blocks",
      needs(onnxruntime, "onnxruntime", check_onnx_products)),
     ("ONNX: digits", needs(onnxruntime, "onnxruntime", check_onnx_digits)),

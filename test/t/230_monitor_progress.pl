@@ -26,6 +26,7 @@ $server->on(sub {
 				FROM modelopt.stat_progress p JOIN pg_database d ON d.oid = p.dbid;
 			END LOOP;
 		END $$;
+		CREATE TABLE net AS SELECT set_graph(model_agg('a.weight', '{{1,1},{2,3},{4,6}}'), 'a:linear') AS m;
 		CREATE TABLE file AS SELECT model_write(m, 'safetensors') AS bytes FROM zoo});
 });
 sub on { return $server->query_on('work', @_) }
@@ -56,7 +57,11 @@ for my $case (
 	['export', q{SELECT length(model_write(m, 'pytorch')) FROM zoo}, 'bytes', 8000000],
 	['import', q{SELECT length(bytea(model_read(bytes))) FROM file}, 'bytes', undef],
 	['verify', q{SELECT count(*) FROM modelopt.verify()}, 'objects', undef],
-	['gc', q{SELECT count(*) FROM modelopt.gc(dry_run => false, grace => '0 s')}, 'objects', undef])
+	['gc', q{SELECT count(*) FROM modelopt.gc(dry_run => false, grace => '0 s')}, 'objects', undef],
+	$ENV{ONNXRUNTIME_LIBRARY} ? (map { [$_->[0], "SELECT count(*) FROM net, $_->[1]", $_->[2], undef] }
+		['optimize', q{optimize(m, 'SELECT i, i, ARRAY[i, i, i] FROM generate_series(1, 3000) i', 10, tries => 9)}, 'evaluations'],
+		['sensitivity', q{sensitivity(m, 'SELECT i, i, ARRAY[i, i, i] FROM generate_series(1, 3000) i')}, 'evaluations'],
+		['calibrate', q{calibrate(m, 'SELECT i, i FROM generate_series(1, 30000) i')}, 'rows']) : ())
 {
 	my ($operation, $sql, $unit, $total) = @$case;
 	my @rows = seen($operation, $sql);

@@ -30,7 +30,7 @@ is(query('unloaded', q{SET modelopt.stat_max = 200; SHOW modelopt.stat_max}), '2
 
 # ---------- over a restart ----------
 
-my $server = Server->new("shared_preload_libraries = 'modelopt'", 'modelopt.drift_min_rows = 100');
+my $server = Server->new("shared_preload_libraries = 'modelopt'", 'modelopt.drift_min_rows = 100', 'modelopt.stat_flush_interval = 0');
 my $file = "$server->{folder}/data/pg_stat/modelopt.stat";
 $server->on(sub {
 	create_database('stats');

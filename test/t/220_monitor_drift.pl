@@ -129,7 +129,8 @@ my $bins = q{SELECT bin, count FROM modelopt.stat_drift_bins WHERE feature = 'am
 on(q{SELECT modelopt.reset_drift();
 	SELECT count(driver.observe_floats(1, 1, 2, ARRAY[amount, 7]::real[])) FROM training, generate_series(1, 3);
 	SELECT count(driver.observe_floats(1, 1, CASE WHEN amount % 7 = 0 THEN 1 ELSE 2 END, CASE WHEN amount % 7 = 0 THEN ARRAY[amount::real] ELSE ARRAY[amount::real, 'Infinity'] END)) FROM training;
-	SELECT driver.observe_floats(1, 1, 1, array_agg(amount::real)), driver.observe_floats(1, 1, 1, array_agg('NaN'::real)) FROM training});
+	SELECT driver.observe_floats(1, 1, 1, array_agg(amount::real)), driver.observe_floats(1, 1, 1, array_agg('NaN'::real)) FROM training;
+	SELECT count(*) FROM modelopt.stat_drift});
 is(on($bins), join("\n", (map { "$_|500" } 1 .. 10), '11|0', '12|1000'), 'rows that waited are all counted');
 is(on(q{SELECT feature, n, n_out_of_range, mean_cur FROM modelopt.stat_drift WHERE feature IN ('age', 'amount') ORDER BY 1}),
 	join("\n", 'age|3858|858|7', 'amount|6000|1000|500.5'), 'each in its column');

@@ -42,7 +42,7 @@ REGRESS = model inspect tensor spill prune prune_structured prune_errors \
 	hostile_zip hostile_pickle hostile_flat hostile_safetensors hostile_onnx \
 	hostile_gguf hostile_npz \
 	repo_audit repo_sign repo_track repo_load repo_commit repo_diff repo_blame repo_merge \
-	repo_gc repo_verify repo_encodings repo_float8 serve_predict serve_json serve_evaluate serve_calibrate serve_optimize repo_access
+	repo_gc repo_verify repo_encodings repo_float8 serve_predict serve_json serve_classes serve_evaluate serve_calibrate serve_optimize repo_access
 REGRESS_OPTS = --load-extension=modelopt
 ISOLATION = $(patsubst $(HERE)/test/isolation/specs/%.spec,%,$(wildcard $(HERE)/test/isolation/specs/*.spec))
 ISOLATION_OPTS = --inputdir=$(HERE)/test/isolation --load-extension=modelopt

@@ -21,16 +21,43 @@ extern void classes_softmax(const float *scores, int n, double *probabilities);
 extern int	classes_best(const float *scores, int n, ScoreSource source,
 						 double *probability);
 
-/* Which outputs are scores and, or -1, a label; false when there are no scores. */
-extern bool classes_find_outputs(const Session *session, int *scores, int *label);
+/* Which outputs say what class a row is of. */
+typedef struct ClassOutputs
+{
+	int			scores;			/* a tensor; or else a map, or one for each row,
+								 * by the names of classes, as scikit-learn's
+								 * classifiers are exported */
+	bool		by_name;		/* if that */
+	int			label;			/* or -1 */
+} ClassOutputs;
 
-/* The label that a model gives for a row, or NULL when it is more than one
- * value. */
-extern char *classes_label_of_output(const RowOutput *output, int row);
+/* With scores in the output of that name (UTF-8), or with NULL the first that
+ * may have them; false when there are none, and then scores is -1 or the output
+ * of that name. */
+extern bool classes_find_outputs(const Session *session, const char *name,
+								 ClassOutputs *outputs);
 
-/* The output that has scores in a map, or a map for each row, by the names of
- * classes, as scikit-learn's classifiers are exported; -1 when there is none. */
-extern int	classes_find_score_map(const Session *session);
+/* Raises that there are none. */
+pg_noreturn extern void classes_none(const Session *session, const ClassOutputs *outputs);
+
+/* Raises 0A000 when a row of an output is no scores. */
+extern void classes_check_scores(const RowOutput *output);
+
+/* Names for classes, in the order of scores, of which some may be null. */
+typedef struct ClassNames
+{
+	int			n;
+	Datum	   *values;
+	bool	   *nulls;
+	bool		checked;		/* that none is there twice */
+} ClassNames;
+
+extern ClassNames *classes_read_names(ArrayType *array);
+
+/* The label of a row, NULL when it has none, and how probable it is.  Without
+ * labels it is the model's, or the number of the class. */
+extern char *classes_answer(const RowBatch *batch, const ClassOutputs *outputs, int row,
+							ClassNames *labels, double *probability);
 
 /* The scores of a row there, and their names; returns how many. */
 extern int	classes_read_score_map(const Session *session, int i, int64 row,

@@ -44,7 +44,8 @@ typedef struct Evaluation
 	Metrics    *metrics;		/* NULL before the first prediction */
 	int64		nulls;			/* rows that have one */
 	bool		by_name;		/* scores are in maps */
-	char	  **names;			/* of classes, if so */
+	int			nnames;
+	char	  **names;			/* of classes, that the model has */
 	ArrayType  *given_names;	/* of classes, or NULL */
 } Evaluation;
 
@@ -52,7 +53,7 @@ typedef struct Evaluation
 
 /*
  * Several values for a row are scores of classes, unless the label has as many;
- * one is a score when the label is no number.
+ * one is a score when the label is no number, or the model has names of classes.
  */
 static MetricTask
 find_task(const Evaluation *evaluation, int64 width)
@@ -63,23 +64,7 @@ find_task(const Evaluation *evaluation, int64 width)
 		return evaluation->task;
 	if (kind == LABEL_NAME || kind == LABEL_BOOLEAN)
 		return TASK_CLASSIFICATION;
-	return width > 1 && kind == LABEL_NUMBER ? TASK_CLASSIFICATION : TASK_REGRESSION;
-}
-
-static void
-check_scores(const RowOutput *output)
-{
-	DType		dtype = element_dtype(output->port->type);
-
-	if (dtype == DTYPE_INVALID || !dtype_is_float(dtype) ||
-		output->width < 1 || output->width > PG_INT16_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("output \"%s\" has no scores of classes",
-						utf8_to_server(output->port->name)),
-				 errdetail("It has " INT64_FORMAT " values of type %s for a row.",
-						   output->width, element_name(output->port->type)),
-				 errhint("Name the output that has the scores, or say task => 'regression'.")));
+	return (width > 1 || evaluation->nnames > 0) && kind == LABEL_NUMBER ? TASK_CLASSIFICATION : TASK_REGRESSION;
 }
 
 static void
@@ -133,6 +118,28 @@ check_metrics(Evaluation *evaluation, MetricTask task)
 	}
 }
 
+static ArrayType *
+names_array(char **names, int n)
+{
+	Datum	   *values = palloc(n * sizeof(Datum));
+
+	for (int i = 0; i < n; i++)
+		values[i] = CStringGetTextDatum(names[i]);
+	return construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+/* What classes are called, the model says, unless the caller does; true and false
+ * are the second and the first one of two, whatever these are called. */
+static void
+use_names(Evaluation *evaluation)
+{
+	QueryRows  *query = evaluation->query;
+
+	if (evaluation->given_names == NULL && labels_kind(evaluation->labels) != LABEL_BOOLEAN)
+		evaluation->labels = labels_create(query_rows_type(query, query->portal->tupDesc->natts),
+										   names_array(evaluation->names, evaluation->nnames));
+}
+
 static void
 begin_metrics(Evaluation *evaluation, const RowOutput *output, const float *values, int n)
 {
@@ -140,7 +147,7 @@ begin_metrics(Evaluation *evaluation, const RowOutput *output, const float *valu
 	MemoryContext previous;
 
 	if (task == TASK_CLASSIFICATION)
-		check_scores(output);
+		classes_check_scores(output);
 	else
 		check_values(evaluation, output);
 	check_metrics(evaluation, task);
@@ -149,6 +156,8 @@ begin_metrics(Evaluation *evaluation, const RowOutput *output, const float *valu
 		metrics_create(task, task == TASK_REGRESSION ? SCORES_AUTO :
 					   find_score_kind(evaluation, values, n, output->width),
 					   output->width, evaluation->wanted);
+	if (task == TASK_CLASSIFICATION && evaluation->nnames == evaluation->metrics->nclasses)
+		use_names(evaluation);
 	if (task == TASK_CLASSIFICATION)
 		labels_are_classes(evaluation->labels, evaluation->metrics->nclasses);
 	MemoryContextSwitchTo(previous);
@@ -204,17 +213,6 @@ take_row(Evaluation *evaluation, int row, const float *prediction)
 
 /* ---------- scores by name ---------- */
 
-static ArrayType *
-names_array(char **names, int n)
-{
-	Datum	   *values = palloc(n * sizeof(Datum));
-
-	for (int i = 0; i < n; i++)
-		values[i] = CStringGetTextDatum(names[i]);
-	return construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT);
-}
-
-/* What classes are called, the model says, unless the caller does. */
 static void
 begin_named(Evaluation *evaluation, char **names, int n, const float *scores)
 {
@@ -226,12 +224,11 @@ begin_named(Evaluation *evaluation, char **names, int n, const float *scores)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("scores of classes are no values of a regression")));
 	check_metrics(evaluation, TASK_CLASSIFICATION);
+	evaluation->nnames = n;
 	evaluation->names = palloc(n * sizeof(char *));
 	for (int i = 0; i < n; i++)
 		evaluation->names[i] = pstrdup(names[i]);
-	if (evaluation->given_names == NULL)
-		evaluation->labels = labels_create(query_rows_type(query, query->portal->tupDesc->natts),
-										   names_array(names, n));
+	use_names(evaluation);
 	evaluation->metrics = metrics_create(TASK_CLASSIFICATION,
 										 find_score_kind(evaluation, scores, 1, n),
 										 n, evaluation->wanted);
@@ -356,19 +353,24 @@ read_arguments(FunctionCallInfo fcinfo, Evaluation *evaluation)
 		read_metrics(evaluation, PG_GETARG_ARRAYTYPE_P(ARG_METRICS));
 }
 
-/* The output of that name; else what has scores, or just the first tensor. */
-static int
-find_output(FunctionCallInfo fcinfo, const Session *session)
+/* What has scores, or just the first tensor, unless an output is named.  Scores
+ * in their order are of the classes that the label beside them names. */
+static void
+find_outputs(FunctionCallInfo fcinfo, const Session *session, Evaluation *evaluation)
 {
-	int			scores;
-	int			label;
+	char	   *name = PG_ARGISNULL(ARG_OUTPUT) ? NULL : text_to_utf8(PG_GETARG_TEXT_PP(ARG_OUTPUT));
+	ClassOutputs outputs;
 
-	if (!PG_ARGISNULL(ARG_OUTPUT))
-		return rows_find_output(session, text_to_utf8(PG_GETARG_TEXT_PP(ARG_OUTPUT)));
-	if (classes_find_outputs(session, &scores, &label))
-		return scores;
-	scores = classes_find_score_map(session);
-	return scores >= 0 ? scores : rows_find_output(session, NULL);
+	if (!classes_find_outputs(session, name, &outputs) && name == NULL)
+		outputs.scores = rows_find_output(session, NULL);
+	evaluation->output = outputs.scores;
+	evaluation->by_name = session->outputs[outputs.scores].kind != PORT_TENSOR;
+	if (outputs.label < 0 || evaluation->by_name)
+		return;
+	evaluation->nnames = session->nclass_names;
+	evaluation->names = palloc(Max(evaluation->nnames, 1) * sizeof(char *));
+	for (int i = 0; i < evaluation->nnames; i++)
+		evaluation->names[i] = pstrdup(utf8_to_server(session->class_names[i]));
 }
 
 /* ---------- the function ---------- */
@@ -417,8 +419,7 @@ modelopt_evaluate(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	text_of_query = text_to_cstring(PG_GETARG_TEXT_PP(ARG_QUERY));
 	target = call_target(fcinfo, ARG_MODEL);
-	evaluation.output = find_output(fcinfo, target_session(target));
-	evaluation.by_name = target_session(target)->outputs[evaluation.output].kind != PORT_TENSOR;
+	find_outputs(fcinfo, target_session(target), &evaluation);
 	evaluation.given_names = PG_ARGISNULL(ARG_LABELS) ? NULL : PG_GETARG_ARRAYTYPE_P(ARG_LABELS);
 
 	SPI_connect();

@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
 #include "serve/elements.h"
 #include "serve/labels.h"
 #include "utils/builtins.h"
@@ -81,22 +82,6 @@ labels_check_names(const Datum *values, const bool *nulls, int n)
 		if (!nulls[i])
 			names[nnames++] = (LabelName) {TextDatumGetCString(values[i]), i};
 	sort_names(names, nnames);
-}
-
-static int
-class_of_name(Labels *labels, Datum label, int64 row)
-{
-	LabelName	key = {OutputFunctionCall(&labels->out, label)};
-	LabelName  *found = bsearch(&key, labels->names, labels->nnames, sizeof(LabelName),
-								compare_names);
-
-	if (found == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("label \"%s\" is none of those given", key.name),
-				 errdetail("It is in row " INT64_FORMAT " of the query.", row)));
-	pfree(unconstify(char *, key.name));
-	return found->number;
 }
 
 /* ---------- labels ---------- */
@@ -179,6 +164,49 @@ labels_are_classes(Labels *labels, int nclasses)
 						format_type_be(labels->kind == LABEL_NUMBERS ?
 									   get_array_type(labels->type) : labels->type)),
 				 errhint("The argument labels has their names in the order of the model's scores.")));
+}
+
+static const LabelName *
+find_name(const Labels *labels, const char *name)
+{
+	LabelName	key = {name};
+
+	return bsearch(&key, labels->names, labels->nnames, sizeof(LabelName), compare_names);
+}
+
+/* Some of them, for errors. */
+static char *
+list_names(const Labels *labels)
+{
+	StringInfoData out;
+	int			n = Min(labels->nnames, 10);
+
+	initStringInfo(&out);
+	for (int i = 0; i < n; i++)
+		appendStringInfo(&out, "%s\"%s\"", i > 0 ? ", " : "", labels->names[i].name);
+	if (n < labels->nnames)
+		appendStringInfoString(&out, ", ...");
+	return out.data;
+}
+
+/* A name as it is written; or of a number, which may be written otherwise (2.0),
+ * as a whole one. */
+static int
+class_of_name(Labels *labels, Datum label, int64 row)
+{
+	char	   *name = OutputFunctionCall(&labels->out, label);
+	const LabelName *found = find_name(labels, name);
+
+	if (found == NULL && is_number(labels->type))
+		found = find_name(labels, psprintf("%.0f", number(labels->type, label)));
+	if (found == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("label \"%s\" is none of those given", name),
+				 errdetail("It is in row " INT64_FORMAT " of the query; classes are %s.", row,
+						   list_names(labels))));
+	pfree(name);
+	return found->number;
 }
 
 int

@@ -4,7 +4,7 @@ CREATE FUNCTION predict(model model, features anyarray, output text DEFAULT NULL
     LANGUAGE C STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_predict';
 COMMENT ON FUNCTION predict(model, anyarray, text) IS
-    'what a model gives for a row of features (an array), or for rows of them (an array of two dimensions), or for tensors in the shape of its input; a row of a model with several inputs has their values one after another; output names one of the model''s outputs, the first one when null; a row with a null has null predictions. Numbers that are no real, and texts, predict_json() gives. Raises 22023 when the model does not take such rows, 38000 when it fails';
+    'what a model gives for a row of features (an array), or for rows of them (an array of two dimensions), or for tensors in the shape of its input; a row of a model with several inputs has their values one after another; output names one of the model''s outputs, the first one when null; a row with a null has null predictions, and one of an output with several dimensions for a row has these. Numbers that are no real, and texts, predict_json() gives. Raises 22023 when the model does not take such rows, 38000 when it fails';
 
 CREATE FUNCTION predict(model text, features anyarray, output text DEFAULT NULL) RETURNS real[]
     LANGUAGE C STABLE PARALLEL SAFE
@@ -84,29 +84,67 @@ CREATE FUNCTION predict_json(model text, inputs jsonb) RETURNS jsonb
 COMMENT ON FUNCTION predict_json(text, jsonb) IS
     'the same with a version of the repository, by a reference; needs the privilege usage';
 
-CREATE FUNCTION classify(model model, features anyarray, labels text[] DEFAULT NULL, OUT label text, OUT probability real)
+CREATE FUNCTION classify(model model, features anyarray, labels text[] DEFAULT NULL, output text DEFAULT NULL,
+        OUT label text, OUT probability real)
     LANGUAGE C STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_classify';
-COMMENT ON FUNCTION classify(model, anyarray, text[]) IS
-    'the most probable class of a row of features, and its probability: labels are the names of the classes, in the order of the model''s scores, or of the keys where it gives a map of them; without them the label is what the model gives, or the class''s key or number, from 0; scores that are no probabilities become such by the softmax; a single one, the second class'', is a probability when it is between 0 and 1, unless the graph shows that a product of matrices makes it, and else becomes such by the logistic function. NaN among the scores gives a null label, unless the model gives one, and NaN. Raises 0A000 when what it gives are values of a regression, 22023 for labels of another number or given twice';
+COMMENT ON FUNCTION classify(model, anyarray, text[], text) IS
+    'the most probable class of a row of features, and its probability: labels are the names of the classes, in the order of the model''s scores, or of the keys where it gives a map of them; without them the label is what the model gives, or the class''s key or number, from 0; scores that are no probabilities become such by the softmax; a single one, the second class'', is a probability when it is between 0 and 1, unless the graph shows that a product of matrices makes it, and else becomes such by the logistic function. NaN among the scores gives a null label, unless the model gives one, and NaN. output names the one with the scores, by default the first of floats. Raises 0A000 when what it gives are values of a regression, or have more than one dimension for a row, 22023 for labels of another number or given twice';
 
-CREATE FUNCTION classify(model text, features anyarray, labels text[] DEFAULT NULL, OUT label text, OUT probability real)
+CREATE FUNCTION classify(model text, features anyarray, labels text[] DEFAULT NULL, output text DEFAULT NULL,
+        OUT label text, OUT probability real)
     LANGUAGE C STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_classify';
-COMMENT ON FUNCTION classify(text, anyarray, text[]) IS
+COMMENT ON FUNCTION classify(text, anyarray, text[], text) IS
     'the same with a version of the repository, by a reference; needs the privilege usage';
 
-CREATE FUNCTION classify(model model, features text, labels text[] DEFAULT NULL, OUT label text, OUT probability real)
+CREATE FUNCTION classify(model model, features text, labels text[] DEFAULT NULL, output text DEFAULT NULL,
+        OUT label text, OUT probability real)
     LANGUAGE C STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_classify';
-COMMENT ON FUNCTION classify(model, text, text[]) IS
+COMMENT ON FUNCTION classify(model, text, text[], text) IS
     'the same with the array of features in a text, as a literal without a type is';
 
-CREATE FUNCTION classify(model text, features text, labels text[] DEFAULT NULL, OUT label text, OUT probability real)
+CREATE FUNCTION classify(model text, features text, labels text[] DEFAULT NULL, output text DEFAULT NULL,
+        OUT label text, OUT probability real)
     LANGUAGE C STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'modelopt_classify';
-COMMENT ON FUNCTION classify(text, text, text[]) IS
+COMMENT ON FUNCTION classify(text, text, text[], text) IS
     'the same with a version of the repository, by a reference; needs the privilege usage';
+
+-- Labels of a table.
+
+CREATE FUNCTION classify_rows(model model, query text, labels text[] DEFAULT NULL, batch_size integer DEFAULT 1024,
+        output text DEFAULT NULL, on_error text DEFAULT 'error',
+        OUT id bigint, OUT label text, OUT probability real, OUT error text) RETURNS SETOF record
+    LANGUAGE C STABLE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'modelopt_classify_rows';
+COMMENT ON FUNCTION classify_rows(model, text, text[], integer, text, text) IS
+    'the label of each row of a query, and its probability, as classify() gives them, in the order of rows: columns, batches and errors are as predict_rows() has them, so a model with inputs of several types takes a column for each';
+
+CREATE FUNCTION classify_rows(model model, query text, id_type anyelement, labels text[] DEFAULT NULL, batch_size integer DEFAULT 1024,
+        output text DEFAULT NULL, on_error text DEFAULT 'error',
+        OUT id anyelement, OUT label text, OUT probability real, OUT error text) RETURNS SETOF record
+    LANGUAGE C STABLE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'modelopt_classify_rows_typed';
+COMMENT ON FUNCTION classify_rows(model, text, anyelement, text[], integer, text, text) IS
+    'the same with ids of another type than bigint: id_type => null::uuid';
+
+CREATE FUNCTION classify_rows(model text, query text, labels text[] DEFAULT NULL, batch_size integer DEFAULT 1024,
+        output text DEFAULT NULL, on_error text DEFAULT 'error',
+        OUT id bigint, OUT label text, OUT probability real, OUT error text) RETURNS SETOF record
+    LANGUAGE C STABLE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'modelopt_classify_rows';
+COMMENT ON FUNCTION classify_rows(text, text, text[], integer, text, text) IS
+    'the same with a version of the repository, by a reference; needs the privilege usage';
+
+CREATE FUNCTION classify_rows(model text, query text, id_type anyelement, labels text[] DEFAULT NULL, batch_size integer DEFAULT 1024,
+        output text DEFAULT NULL, on_error text DEFAULT 'error',
+        OUT id anyelement, OUT label text, OUT probability real, OUT error text) RETURNS SETOF record
+    LANGUAGE C STABLE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'modelopt_classify_rows_typed';
+COMMENT ON FUNCTION classify_rows(text, text, anyelement, text[], integer, text, text) IS
+    'the same with a version of the repository, and ids of another type than bigint: id_type => null::uuid';
 
 -- predict_batch, in its parts.
 

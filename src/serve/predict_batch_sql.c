@@ -9,13 +9,12 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "model/model_sql.h"
 #include "nodes/execnodes.h"
 #include "nodes/parsenodes.h"
 #include "serve/call.h"
 #include "serve/invocation.h"
-#include "serve/rows.h"
+#include "serve/predictions.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -204,18 +203,13 @@ modelopt_batch_remove(PG_FUNCTION_ARGS)
 static ArrayType *
 keep_prediction(const BatchState *state, const RowOutput *output, int row)
 {
-	int			ndim = output->width > 0 ? 1 : 0;
-	Size		size = ARR_OVERHEAD_NONULLS(ndim) + output->width * sizeof(float);
-	ArrayType  *array = MemoryContextAllocZero(state->context, size);
+	MemoryContext previous = MemoryContextSwitchTo(state->context);
+	PredictionShape shape;
+	ArrayType  *array;
 
-	SET_VARSIZE(array, size);
-	array->ndim = ndim;
-	array->elemtype = FLOAT4OID;
-	if (ndim > 0)
-	{
-		ARR_DIMS(array)[0] = output->width;
-		ARR_LBOUND(array)[0] = 1;
-	}
+	prediction_shape(output, &shape);
+	array = prediction_array(&shape);
+	MemoryContextSwitchTo(previous);
 	elements_to_floats(output->tensor->shape.type, output->tensor->data, row * output->width,
 					   output->width, (float *) ARR_DATA_PTR(array),
 					   utf8_to_server(output->port->name));

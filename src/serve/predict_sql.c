@@ -4,11 +4,10 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "model/model_sql.h"
 #include "serve/call.h"
 #include "serve/invocation.h"
-#include "serve/rows.h"
+#include "serve/predictions.h"
 
 PG_FUNCTION_INFO_V1(modelopt_predict);
 
@@ -70,10 +69,10 @@ rows_without_nulls(const ArraySource *source, const ArrayRows *rows, int *n)
 	return good;
 }
 
-/* Predictions of some rows, one after another; *width is of one. */
+/* Predictions of some rows, one after another; *shape is of one. */
 static float *
 predict_some(Session *session, const ArraySource *source, const ArrayRows *rows,
-			 const int *wanted, int n, int output_number, int64 *width)
+			 const int *wanted, int n, int output_number, PredictionShape *shape)
 {
 	RowBatch   *batch = rows_prepare(session, &rows->row, 1);
 	float	   *values = NULL;
@@ -98,7 +97,7 @@ predict_some(Session *session, const ArraySource *source, const ArrayRows *rows,
 		rows_output(batch, output_number, &output);
 		if (done == 0)
 		{
-			*width = output.width;
+			prediction_shape(&output, shape);
 			if (output.width > (int64) (MaxAllocSize / sizeof(float)) / n)
 				ereport(ERROR,
 						(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -106,56 +105,14 @@ predict_some(Session *session, const ArraySource *source, const ArrayRows *rows,
 						 errhint("Predict fewer rows at once.")));
 			values = palloc(Max(n * output.width, 1) * sizeof(float));
 		}
-		else if (output.width != *width)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("model gives rows of different lengths")));
+		else
+			prediction_check(&output, shape);
 		elements_to_floats(output.tensor->shape.type, output.tensor->data, 0,
 						   nrows * output.width, values + done * output.width,
 						   utf8_to_server(output.port->name));
 		done += nrows;
 	}
 	return values;
-}
-
-static ArrayType *
-array_of_floats(const float *values, int ndim, const int *dims, int count)
-{
-	Size		size = ARR_OVERHEAD_NONULLS(ndim) + (Size) count * sizeof(float);
-	ArrayType  *array = palloc0(size);
-
-	SET_VARSIZE(array, size);
-	array->ndim = ndim;
-	array->elemtype = FLOAT4OID;
-	for (int i = 0; i < ndim; i++)
-	{
-		ARR_DIMS(array)[i] = dims[i];
-		ARR_LBOUND(array)[i] = 1;
-	}
-	memcpy(ARR_DATA_PTR(array), values, (Size) count * sizeof(float));
-	return array;
-}
-
-/* The same with rows of nulls where there was no prediction. */
-static ArrayType *
-array_with_nulls(const float *values, const int *dims, const int *good, int ngood)
-{
-	Size		count = (Size) dims[0] * dims[1];
-	Datum	   *datums = palloc_extended(count * sizeof(Datum), MCXT_ALLOC_HUGE);
-	bool	   *nulls = palloc_extended(count, MCXT_ALLOC_HUGE);
-	int			lower_bounds[2] = {1, 1};
-
-	memset(nulls, true, count);
-	for (int i = 0; i < ngood; i++)
-		for (int k = 0; k < dims[1]; k++)
-		{
-			Size		at = (Size) good[i] * dims[1] + k;
-
-			datums[at] = Float4GetDatum(values[(Size) i * dims[1] + k]);
-			nulls[at] = false;
-		}
-	return construct_md_array(datums, nulls, 2, (int *) dims, lower_bounds,
-							  FLOAT4OID, sizeof(float4), true, TYPALIGN_INT);
 }
 
 /* predict(model or name, features, output) */
@@ -169,9 +126,9 @@ predict(FunctionCallInfo fcinfo)
 	int		   *good;
 	int			ngood;
 	int			output;
-	int64		width = 0;
+	PredictionShape shape;
 	float	   *values;
-	int			dims[2];
+	ArrayType  *predictions;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
@@ -183,18 +140,12 @@ predict(FunctionCallInfo fcinfo)
 	good = rows_without_nulls(&source, &rows, &ngood);
 	if (ngood == 0)
 		PG_RETURN_NULL();
-	values = predict_some(session, &source, &rows, good, ngood, output, &width);
-	if (width > PG_INT32_MAX / rows.nrows)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("predictions are too large for an array")));
-	dims[0] = rows.nrows;
-	dims[1] = width;
-	if (rows.is_single)
-		PG_RETURN_ARRAYTYPE_P(array_of_floats(values, width > 0 ? 1 : 0, &dims[1], width));
-	if (ngood < rows.nrows)
-		PG_RETURN_ARRAYTYPE_P(array_with_nulls(values, dims, good, ngood));
-	PG_RETURN_ARRAYTYPE_P(array_of_floats(values, width > 0 ? 2 : 0, dims, rows.nrows * width));
+	values = predict_some(session, &source, &rows, good, ngood, output, &shape);
+	if (ngood < rows.nrows && !rows.is_single)
+		PG_RETURN_ARRAYTYPE_P(prediction_arrays_with_nulls(&shape, rows.nrows, values, good, ngood));
+	predictions = rows.is_single ? prediction_array(&shape) : prediction_arrays(&shape, rows.nrows);
+	memcpy(ARR_DATA_PTR(predictions), values, ngood * shape.width * sizeof(float));
+	PG_RETURN_ARRAYTYPE_P(predictions);
 }
 
 Datum

@@ -232,9 +232,17 @@ rows_output(const RowBatch *batch, int i, RowOutput *output)
 						 describe_ports(batch->session->outputs, batch->session->noutputs))));
 	(void) shape_elements(shape, &output->count);
 	if (!batch->whole && shape->ndim > 0 && shape->dims[0] == batch->batch)
+	{
 		output->width = batch->batch == 0 ? 0 : output->count / batch->batch;
+		output->ndim = shape->ndim - 1;
+		output->dims = shape->dims + 1;
+	}
 	else if (batch->batch == 1)
+	{
 		output->width = output->count;
+		output->ndim = shape->ndim;
+		output->dims = shape->dims;
+	}
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

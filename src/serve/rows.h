@@ -89,6 +89,8 @@ typedef struct RowOutput
 	const ServedTensor *tensor;
 	int64		count;			/* elements in all */
 	int64		width;			/* elements of a row */
+	int			ndim;			/* of a row */
+	const int64 *dims;
 } RowOutput;
 
 /* The output of that name, or with NULL the first tensor; its number. */

@@ -24,9 +24,8 @@ is_one_of(OnnxBytes operator, const char *const *names, int n)
 
 #define IS_ONE_OF(operator, names) is_one_of(operator, names, lengthof(names))
 
-/* The node that makes a value; no bytes when none does. */
-static OnnxBytes
-find_maker(OnnxBytes graph, OnnxBytes value)
+OnnxBytes
+scores_find_maker(OnnxBytes graph, OnnxBytes value)
 {
 	PbReader	nodes = onnx_reader(graph);
 	PbField		node;
@@ -54,7 +53,7 @@ find_maker_of_input(OnnxBytes graph, OnnxBytes node)
 	OnnxBytes	maker = {NULL, 0};
 
 	while (maker.data == NULL && onnx_next(&inputs, NODE_INPUT, &input))
-		maker = find_maker(graph, onnx_bytes(&input));
+		maker = scores_find_maker(graph, onnx_bytes(&input));
 	return maker;
 }
 
@@ -81,8 +80,10 @@ scores_source(OnnxBytes graph, const char *output)
 	static const char *const regressions[] = {
 		"LinearRegressor", "SVMRegressor", "TreeEnsembleRegressor"
 	};
-	OnnxBytes	node = find_maker(graph, (OnnxBytes) {output, strlen(output)});
+	OnnxBytes	node = scores_find_maker(graph, (OnnxBytes) {output, strlen(output)});
 
+	if (label_maker(graph, output).data != NULL)
+		return LABEL_OF_CLASSIFIER;
 	for (int i = 0; i < MAX_STEPS && node.data != NULL; i++)
 	{
 		OnnxBytes	operator = onnx_get(node, NODE_OP_TYPE);

@@ -63,6 +63,10 @@ typedef struct Session
 	Port	   *inputs;			/* names are UTF-8 */
 	Port	   *outputs;
 	ScoreSource *sources;		/* of the outputs' numbers */
+	int			label;			/* the output that names a class, or -1 */
+	int			nclass_names;
+	char	  **class_names;	/* that it may give, in the order of scores, as
+								 * UTF-8; NULL when the graph does not tell */
 	int64		calls;
 	TimestampTz loaded_at;
 	TimestampTz last_call;

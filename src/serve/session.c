@@ -188,6 +188,15 @@ find_sources(Session *session, const Model *model)
 	session->sources = palloc0(Max(session->noutputs, 1) * sizeof(ScoreSource));
 	for (int i = 0; i < Min(session->noutputs, MAX_SOURCES); i++)
 		session->sources[i] = scores_source(graph, session->outputs[i].name);
+	session->label = -1;
+	for (int i = 0; i < session->noutputs && session->label < 0; i++)
+		if (session->outputs[i].kind == PORT_TENSOR &&
+			(session->sources[i] == LABEL_OF_CLASSIFIER ||
+			 session->outputs[i].type == ELEMENT_STRING))
+			session->label = i;
+	if (session->label >= 0)
+		session->class_names = label_class_names(model, graph, session->outputs[session->label].name,
+												 &session->nclass_names);
 }
 
 /* The bytes come from the runner, so they may be anything. */

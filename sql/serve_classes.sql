@@ -105,6 +105,36 @@ SELECT value AS columns FROM models, evaluate(m, $$SELECT amount, country, CASE 
 SELECT value AS booleans FROM models, evaluate(m, 'SELECT amount, country, row > 1 FROM payments') WHERE model = 'labels_columns.onnx' AND metric = 'accuracy';
 SELECT evaluate(m, 'SELECT x, 1 FROM flowers') FROM models WHERE model = 'labels_lookup.onnx';
 SELECT evaluate(m, $$SELECT x, 'rose' FROM flowers$$) FROM models WHERE model = 'labels_linear.onnx';
+
+-- ---------- what is given wrongly ----------
+
+SELECT predict_rows(m, 'SELECT 1, x FROM flowers', output => 'output_probability') FROM models WHERE model = 'zipmap';
+-- Without an id, or a label.
+SELECT predict_rows(m, 'SELECT 1, 3') FROM models WHERE model = 'counted';
+SELECT evaluate(m, 'SELECT 1, 3') FROM models WHERE model = 'counted';
+SELECT predict_rows(m, $$SELECT 1, 'de'::text$$) FROM models WHERE model = 'labels_columns.onnx';
+SELECT predict_rows(m, 'SELECT 0.4068, 1, 2') FROM models WHERE model = 'counted';
+SELECT predict_rows(m, 'SELECT 4.5::float8, 1, 2') FROM models WHERE model = 'counted';
+SELECT p.* FROM models, predict_rows(m, 'SELECT 4::float8, 1, 2', output => 'sum') p WHERE model = 'counted';
+SELECT classify(m, '{{1,2},{3,4}}') FROM models WHERE model = 'counted';
+SELECT predict(m, array['1', '2']) FROM models WHERE model = 'counted';
+SELECT predict(set_graph(model_agg('c.weight', '{{{{1}}}}'), 'c:conv2d'), '{1,2,3,4}');
+SELECT set_graph(model_agg('c.weight', '{{{{1}}}}'), 'c:conv2d(strides=2)');
+SELECT set_graph(model_agg('c.weight', '{{{{1}}}}'), 'c:conv2d relu(axis=2)');
+-- A model of scikit-learn as a pickle.
+SELECT model_read('\x800263736b6c6561726e2e64756d6d790a44756d6d79436c61737369666965720a29817d7100622e');
+SELECT modelopt.commit('sc_counted', m, 'counted') FROM models WHERE model = 'counted';
+CREATE ROLE sc_user;
+SELECT modelopt.grant_usage('sc_counted', 'sc_user');
+SET ROLE sc_user;
+SELECT optimize('sc_counted', 'SELECT 1, 2, 0');
+RESET ROLE;
+SELECT modelopt.grant_read('sc_counted', 'sc_user');
+SET ROLE sc_user;
+SELECT optimize('sc_counted', 'SELECT 1, 2, 0');
+RESET ROLE;
+SELECT modelopt.drop('sc_counted');
+DROP ROLE sc_user;
 \set VERBOSITY terse
 SET client_min_messages = warning;
 DROP SCHEMA serve_classes CASCADE;

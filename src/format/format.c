@@ -212,7 +212,7 @@ recognize(const char *data, size_t size)
 	.hint = "Download the file itself, not the page about it."};
 	static const Signature onnx = {.what = "an ONNX model"};
 	static const Signature pickle = {.what = "a bare pickle",
-	.hint = "Save the weights with torch.save(model.state_dict(), path)."};
+	.hint = "Save the weights with torch.save(model.state_dict(), path); skl2onnx exports a model of scikit-learn as onnx."};
 	static const Signature json = {.what = "JSON text"};
 	static const Signature npz = {.what = "an archive of NumPy arrays"};
 	static const Signature safetensors = {.what = "a safetensors file"};

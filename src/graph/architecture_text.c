@@ -84,6 +84,23 @@ option_name(StepOption option)
 	return "";
 }
 
+/* What a step takes. */
+static const char *
+options_hint(const StepOperator *op)
+{
+	StringInfoData hint;
+
+	initStringInfo(&hint);
+	for (int i = 0; i < (int) lengthof(option_names); i++)
+		if ((op->options & option_names[i].option) != 0)
+			appendStringInfo(&hint, "%s%s", hint.len > 0 ? ", " : "Options are: ",
+							 option_names[i].name);
+	if (hint.len == 0)
+		appendStringInfoString(&hint, "There are none");
+	appendStringInfoChar(&hint, '.');
+	return hint.data;
+}
+
 static void
 fail_value(const Step *step, StepOption option, const char *value)
 {
@@ -241,7 +258,7 @@ step_set(Step *step, const char *name, const char *value)
 			(step->op->options & option_names[i].option) == 0)
 			fail(step->position,
 				 psprintf("gives an option \"%s\", which %s does not take",
-						  server_string(name), step->op->name), NULL);
+						  server_string(name), step->op->name), options_hint(step->op));
 		option = option_names[i].option;
 	}
 	if ((step->given & option) != 0 && option != STEP_FROM)

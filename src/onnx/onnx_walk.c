@@ -101,7 +101,7 @@ onnx_refuse_external(const OnnxWalk *walk)
 			 errmsg("external data is not allowed in a stored model"),
 			 errdetail("%s keeps its elements in another file.",
 					   walk_path(walk)),
-			 errhint("model_load reads a file together with those beside it.")));
+			 errhint("model_load reads a file together with those beside it. torch.onnx.export writes one file with external_data=False.")));
 	pg_unreachable();
 }
 

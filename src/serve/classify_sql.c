@@ -54,7 +54,7 @@ classify(FunctionCallInfo fcinfo)
 	if (!classes_find_outputs(session, PG_ARGISNULL(3) ? NULL : text_to_utf8(PG_GETARG_TEXT_PP(3)), &outputs))
 		classes_none(session, &outputs);
 	row = rows_array_part(features);
-	batch = rows_prepare(session, &row, 1);
+	batch = rows_prepare(session, &row, 1, row.ndim > 1 ? "classify() takes one row, and classify_rows() a table." : NULL);
 	run_row(batch, features);
 	label = classes_answer(batch, &outputs, 0, PG_ARGISNULL(2) ? NULL :
 						   classes_read_names(PG_GETARG_ARRAYTYPE_P(2)), &probability);

@@ -312,7 +312,9 @@ BEGIN
     END IF;
     IF NOT dry_run AND NOT modelopt.has_privilege(model_name, 'write') THEN
         RAISE EXCEPTION 'permission denied for model "%"', model_name USING ERRCODE = 'insufficient_privilege',
-            DETAIL = 'The privilege "write" is needed to commit what was found.', HINT = 'dry_run => true commits nothing.';
+            DETAIL = 'The privilege "read" is needed to look for a smaller model, and "write" to commit what was found.',
+            HINT = CASE WHEN modelopt.has_privilege(model_name, 'read') THEN 'dry_run => true commits nothing, and needs "read" alone.'
+                ELSE 'dry_run => true commits nothing, and needs "read" alone, which its owner may grant with modelopt.grant_read().' END;
     END IF;
     IF NOT dry_run AND branch IS NOT NULL THEN
         starts_branch := NOT EXISTS (SELECT FROM modelopt.refs r WHERE r.model = model_name AND r.kind = 'branch' AND r.name = branch);

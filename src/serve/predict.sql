@@ -55,7 +55,7 @@ CREATE FUNCTION predict_rows(model model, query text, id_type anyelement, batch_
     LANGUAGE C STABLE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'modelopt_predict_rows_typed';
 COMMENT ON FUNCTION predict_rows(model, text, anyelement, integer, text, text) IS
-    'the same with ids of another type than bigint: id_type => null::uuid';
+    'the same with ids of another type than bigint: id_type => null::uuid, which comes before other named arguments';
 
 CREATE FUNCTION predict_rows(model text, query text, batch_size integer DEFAULT 1024, output text DEFAULT NULL,
         on_error text DEFAULT 'error', OUT id bigint, OUT prediction real[], OUT error text) RETURNS SETOF record
@@ -128,7 +128,7 @@ CREATE FUNCTION classify_rows(model model, query text, id_type anyelement, label
     LANGUAGE C STABLE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'modelopt_classify_rows_typed';
 COMMENT ON FUNCTION classify_rows(model, text, anyelement, text[], integer, text, text) IS
-    'the same with ids of another type than bigint: id_type => null::uuid';
+    'the same with ids of another type than bigint: id_type => null::uuid, which comes before other named arguments';
 
 CREATE FUNCTION classify_rows(model text, query text, labels text[] DEFAULT NULL, batch_size integer DEFAULT 1024,
         output text DEFAULT NULL, on_error text DEFAULT 'error',

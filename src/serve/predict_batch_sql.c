@@ -238,7 +238,7 @@ predict_some(BatchState *state, BatchRow **rows, int n)
 {
 	Session    *session = target_session(&state->target);
 	RowPart		part = rows_array_part(rows[0]->features);
-	RowBatch   *batch = rows_prepare(session, &part, 1);
+	RowBatch   *batch = rows_prepare(session, &part, 1, NULL);
 	int			number = rows_find_output(session, NULL);
 
 	for (int done = 0; done < n;)

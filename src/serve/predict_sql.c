@@ -74,7 +74,7 @@ static float *
 predict_some(Session *session, const ArraySource *source, const ArrayRows *rows,
 			 const int *wanted, int n, int output_number, PredictionShape *shape)
 {
-	RowBatch   *batch = rows_prepare(session, &rows->row, 1);
+	RowBatch   *batch = rows_prepare(session, &rows->row, 1, NULL);
 	float	   *values = NULL;
 
 	for (int done = 0; done < n;)

@@ -74,15 +74,16 @@ find_features(QueryRows *query, int before, int after)
 	TupleDesc	columns = query->portal->tupDesc;
 	int			n = columns->natts - before - after;
 
+	query->layout = before > 0 ? "The first column is the id of a row, and the others are its features." :
+		after > 0 ? "The last column is the label of a row, and the others are its features." :
+		"All columns are features.";
 	if (n < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("query gives no features"),
 				 errdetail_plural("It has %d column.", "It has %d columns.",
 								  columns->natts, columns->natts),
-				 errhint("%s", before > 0 ? "The first column is the id of a row, and the others are its features." :
-						 after > 0 ? "The last column is the label of a row, and the others are its features." :
-						 "All columns are features.")));
+				 errhint("%s", query->layout)));
 	query->ncolumns = n;
 	query->columns = palloc(n * sizeof(FeatureColumn));
 	for (int i = 0; i < n; i++)
@@ -257,9 +258,9 @@ prepare(QueryRows *query, void *argument)
 	MemoryContext previous;
 
 	/* Raises where what it takes is freed soon, as there may be many such rows. */
-	(void) rows_prepare(session, values->parts, query->ncolumns);
+	(void) rows_prepare(session, values->parts, query->ncolumns, query->layout);
 	previous = MemoryContextSwitchTo(query->context);
-	query->batch = rows_prepare(session, values->parts, query->ncolumns);
+	query->batch = rows_prepare(session, values->parts, query->ncolumns, query->layout);
 	MemoryContextSwitchTo(previous);
 }
 

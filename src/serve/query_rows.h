@@ -44,6 +44,7 @@ typedef struct QueryRows
 	RowBatch   *batch;			/* prepared with the first row */
 	bool		keeps_bad_rows; /* rather than raising */
 	const char *hint;			/* for who raises, or NULL */
+	const char *layout;			/* in words, what the columns are */
 
 	QueryBatch	now;			/* at work */
 	QueryBatch	ahead;			/* fetched while the model runs on those */

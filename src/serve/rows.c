@@ -74,7 +74,8 @@ check_kind(const RowBatch *batch, int i, SourceKind kind)
 					takes_texts ? "texts" : "numbers, not texts"),
 			 errdetail("The model takes %s.", describe_ports(batch->session->inputs, batch->ninputs)),
 			 batch->ninputs > 1 ? errhint("predict_rows() takes a column of its own type for each input.") :
-			 takes_texts ? errhint("Cast its values to text.") : 0));
+			 takes_texts ? errhint("Cast its values to text.") :
+			 errhint("Cast texts that are numbers, an array of them by ::float8[].")));
 }
 
 void
@@ -228,8 +229,11 @@ rows_output(const RowBatch *batch, int i, RowOutput *output)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("output \"%s\" is no tensor", utf8_to_server(output->port->name)),
-				 errhint("Name another output. The model gives %s.",
-						 describe_ports(batch->session->outputs, batch->session->noutputs))));
+				 errdetail("The model gives %s.",
+						   describe_ports(batch->session->outputs, batch->session->noutputs)),
+				 port_is_wrap(output->port->kind) ?
+				 errhint("classify() and classify_rows() read scores of classes that have names, and predict_json() any value; skl2onnx exports scores as a tensor with options={\"zipmap\": False}.") :
+				 errhint("Name another output.")));
 	(void) shape_elements(shape, &output->count);
 	if (!batch->whole && shape->ndim > 0 && shape->dims[0] == batch->batch)
 	{

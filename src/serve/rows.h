@@ -36,6 +36,7 @@ typedef struct RowBatch
 	int			nrows;			/* in the batch at work */
 	int			batch;			/* of them with padding */
 	RowInput   *inputs;
+	const char *hint;			/* how rows are given here, for errors; or NULL */
 } RowBatch;
 
 /* What is given as a row, or for one of its inputs: an array, or a value,
@@ -50,9 +51,11 @@ typedef struct RowPart
 /*
  * Prepares for rows of such parts, which are the inputs' when they are as many
  * (rows_layout.c); allocates in the current context.  Raises 22023 and says
- * what the model takes when it does not take that.
+ * what the model takes when it does not take that; hint, or NULL, tells how rows
+ * are given there.
  */
-extern RowBatch *rows_prepare(Session *session, const RowPart *parts, int nparts);
+extern RowBatch *rows_prepare(Session *session, const RowPart *parts, int nparts,
+							  const char *hint);
 
 extern RowPart rows_array_part(ArrayType *array);
 

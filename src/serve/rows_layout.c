@@ -118,7 +118,8 @@ takes_other_rows(const RowBatch *batch)
 						   "model does not take rows of %lld features",
 						   (unsigned long) batch->width, (long long) batch->width),
 			 errdetail("It takes %s.", describe_ports(session->inputs, session->ninputs)),
-			 errhint("A row has the values of all inputs, without the first dimension. predict_json() takes inputs of any shape.")));
+			 errhint("%s%sA row has the values of all inputs, without the first dimension. predict_json() takes inputs of any shape.",
+					 batch->hint != NULL ? batch->hint : "", batch->hint != NULL ? " " : "")));
 }
 
 pg_noreturn static void
@@ -131,7 +132,8 @@ takes_other_part(const RowBatch *batch, const Port *port, const RowPart *part)
 						   (unsigned long) part->width, utf8_to_server(port->name),
 						   (long long) part->width),
 			 errdetail("The model takes %s.",
-					   describe_ports(batch->session->inputs, batch->session->ninputs))));
+					   describe_ports(batch->session->inputs, batch->session->ninputs)),
+			 batch->hint != NULL ? errhint("%s An input has a column.", batch->hint) : 0));
 }
 
 /* Several dimensions are open, and the row is not of their number. */
@@ -153,7 +155,8 @@ needs_shape(const RowBatch *batch, const Port *port, const RowPart *part)
 					describe_array_dims(part->ndim, part->dims), utf8_to_server(port->name)),
 			 errdetail("The model takes %s.",
 					   describe_ports(batch->session->inputs, batch->session->ninputs)),
-			 errhint("Give a row as an array of %d dimensions: [%s].", port->ndim - 1, shape.data)));
+			 errhint("Give a row as an array of %d dimensions: [%s]. A graph of set_graph() takes flat rows when it begins with their shape, as input(1x8x8).",
+					 port->ndim - 1, shape.data)));
 }
 
 /* Several inputs have a dimension open, which are not the same. */
@@ -366,11 +369,12 @@ prepare_rows(RowBatch *batch, const RowPart *parts, int nparts)
 }
 
 RowBatch *
-rows_prepare(Session *session, const RowPart *parts, int nparts)
+rows_prepare(Session *session, const RowPart *parts, int nparts, const char *hint)
 {
 	RowBatch   *batch = palloc0(sizeof(RowBatch));
 
 	batch->session = session;
+	batch->hint = hint;
 	batch->ninputs = session->ninputs;
 	batch->noutputs = session->noutputs;
 	for (int i = 0; i < nparts; i++)

@@ -41,11 +41,20 @@ prepare_id(RowsTable *table)
 static Datum
 convert_id(RowsTable *table, Datum id)
 {
+	char	   *written;
+
 	if (!table->casts_id)
 		return id;
 	if (table->widens_id)
 		return Int64GetDatum(DatumGetInt32(id));
-	return InputFunctionCall(&table->id_in, OutputFunctionCall(&table->id_out, id),
+	written = OutputFunctionCall(&table->id_out, id);
+	if (table->id_type == INT8OID && strspn(written, "-0123456789") != strlen(written))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("id %s is no bigint", written),
+				 errdetail("The first column of the query is the id, and the others are features."),
+				 errhint("Put an id before the features: row_number() OVER () makes one.")));
+	return InputFunctionCall(&table->id_in, written,
 							 table->id_param, -1);
 }
 

@@ -47,6 +47,9 @@ SELECT c.* FROM models, classify(m, '{1,3}') c WHERE model = 'counted';
 SELECT c.* FROM models, classify(m, '{1,3}', '{ham,spam}') c WHERE model = 'counted';
 SELECT c.* FROM models, classify(m, '{1,3}', output => 'sum') c WHERE model = 'counted';
 SELECT classify(m, '{1,3}', output => 'n') FROM models WHERE model = 'counted';
+SELECT classify(m, '{1,3}', output => 'parts') FROM models WHERE model = 'counted';
+SELECT evaluate(m, 'SELECT 1, 3, 0', output => 'parts') FROM models WHERE model = 'counted';
+SELECT predict(m, '{1,3}', output => 'parts') FROM models WHERE model = 'counted';
 SELECT classify(m, '{1,3}', output => 'none') FROM models WHERE model = 'counted';
 SELECT classify(m, '{6,2.9,4.5,1.5}', output => 'label') FROM models WHERE model = 'labels_linear.onnx';
 SELECT model, row, (c).label = label AS label, abs((c).probability - probability) < 1e-5 AS near

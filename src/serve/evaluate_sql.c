@@ -361,10 +361,15 @@ find_outputs(FunctionCallInfo fcinfo, const Session *session, Evaluation *evalua
 	char	   *name = PG_ARGISNULL(ARG_OUTPUT) ? NULL : text_to_utf8(PG_GETARG_TEXT_PP(ARG_OUTPUT));
 	ClassOutputs outputs;
 
-	if (!classes_find_outputs(session, name, &outputs) && name == NULL)
-		outputs.scores = rows_find_output(session, NULL);
+	if (!classes_find_outputs(session, name, &outputs))
+	{
+		if (name == NULL)
+			outputs.scores = rows_find_output(session, NULL);
+		else if (session->outputs[outputs.scores].kind != PORT_TENSOR)
+			classes_none(session, &outputs);
+	}
 	evaluation->output = outputs.scores;
-	evaluation->by_name = session->outputs[outputs.scores].kind != PORT_TENSOR;
+	evaluation->by_name = outputs.by_name;
 	if (outputs.label < 0 || evaluation->by_name)
 		return;
 	evaluation->nnames = session->nclass_names;

@@ -216,6 +216,12 @@ rows_find_output(const Session *session, const char *name)
 			 errdetail("It gives %s.", describe_ports(session->outputs, session->noutputs))));
 }
 
+static bool
+has_map(const Port *port)
+{
+	return port->kind == PORT_MAP || (port_is_wrap(port->kind) && has_map(port->of));
+}
+
 /* A single row may have an output of any shape; of many each has its part. */
 void
 rows_output(const RowBatch *batch, int i, RowOutput *output)
@@ -231,9 +237,9 @@ rows_output(const RowBatch *batch, int i, RowOutput *output)
 				 errmsg("output \"%s\" is no tensor", utf8_to_server(output->port->name)),
 				 errdetail("The model gives %s.",
 						   describe_ports(batch->session->outputs, batch->session->noutputs)),
-				 port_is_wrap(output->port->kind) ?
+				 has_map(output->port) ?
 				 errhint("classify() and classify_rows() read scores of classes that have names, and predict_json() any value; skl2onnx exports scores as a tensor with options={\"zipmap\": False}.") :
-				 errhint("Name another output.")));
+				 errhint("Name another output; predict_json() gives any value.")));
 	(void) shape_elements(shape, &output->count);
 	if (!batch->whole && shape->ndim > 0 && shape->dims[0] == batch->batch)
 	{

@@ -74,14 +74,16 @@ def graph(name, nodes, inputs, outputs, initializers=()):
 
 
 def make_counted(name):
-    """Logits, and an integer of each row that is no label."""
+    """Logits, an integer of each row that is no label, and a sequence."""
     graph(name, [helper.make_node("Identity", ["x"], ["logits"]),
                  helper.make_node("ReduceSum", ["x", "axes"], ["sum"], keepdims=0),
-                 helper.make_node("Cast", ["sum"], ["n"], to=TensorProto.INT64)],
+                 helper.make_node("Cast", ["sum"], ["n"], to=TensorProto.INT64),
+                 helper.make_node("SequenceConstruct", ["x"], ["parts"])],
           [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2])],
           [helper.make_tensor_value_info("n", TensorProto.INT64, ["batch"]),
            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2]),
-           helper.make_tensor_value_info("sum", TensorProto.FLOAT, ["batch"])],
+           helper.make_tensor_value_info("sum", TensorProto.FLOAT, ["batch"]),
+           helper.make_tensor_sequence_value_info("parts", TensorProto.FLOAT, ["batch", 2])],
           [numpy_helper.from_array(numpy.int64([1]), "axes")])
 
 

@@ -90,6 +90,10 @@ CREATE TABLE texts (id int, ids int[], mask int[]);
 INSERT INTO texts VALUES (1, '{5,6,7}', '{1,1,0}'), (2, '{1,2,3}', '{1,1,1}'), (3, '{9,9,9}', '{0,0,1}');
 SELECT p.* FROM tokens, predict_rows(m, 'SELECT id, mask AS attention_mask, ids AS input_ids FROM texts') p;
 SELECT p.* FROM tokens, predict_rows(m, 'SELECT id, ids, mask FROM texts') p;
+-- The query runs another model, for which this one has to go.
+SET modelopt.cache_size = 0;
+SELECT p.* FROM tokens, predict_rows(m, $$SELECT id, ids, mask FROM texts WHERE predict('digits', array_fill(id, ARRAY[64])) IS NOT NULL$$, batch_size => 1) p;
+RESET modelopt.cache_size;
 SELECT id, predict(m, ids || mask), predict_json(m, jsonb_build_object('input_ids', ARRAY[ids], 'attention_mask', ARRAY[mask])) FROM tokens, texts;
 SELECT predict(m, ARRAY[[5,6,7,1,1,0],[1,2,3,1,1,1]]) FROM tokens;
 SELECT p.* FROM tokens, predict_rows(m, $$VALUES (1, ARRAY[1,2], ARRAY[1,1]), (2, ARRAY[1,2,3], ARRAY[1]), (3, ARRAY[1,2,3], ARRAY[1,1,1])$$, on_error => 'null') p;

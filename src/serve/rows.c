@@ -70,7 +70,7 @@ check_kind(const RowBatch *batch, int i, SourceKind kind)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("input \"%s\" takes %s", batch->inputs[i].name,
+			 errmsg("input \"%s\" takes %s", utf8_to_server(batch->inputs[i].name),
 					takes_texts ? "texts" : "numbers, not texts"),
 			 errdetail("The model takes %s.", describe_ports(batch->session->inputs, batch->ninputs)),
 			 batch->ninputs > 1 ? errhint("predict_rows() takes a column of its own type for each input.") :
@@ -112,7 +112,8 @@ rows_put(RowBatch *batch, int row, int64 at, SourceKind kind,
 											 input->name);
 
 			if (bad >= 0)
-				return elements_complaint(kind, next, bad, input->shape.type, input->name);
+				return elements_complaint(kind, next, bad, input->shape.type,
+										  utf8_to_server(input->name));
 		}
 		next += length * source_width(kind);
 		at += length;

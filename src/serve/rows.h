@@ -15,7 +15,7 @@
 /* The part of a row that one input takes. */
 typedef struct RowInput
 {
-	char	   *name;			/* in the database's encoding */
+	char	   *name;			/* UTF-8, as the database's encoding may lack it */
 	TensorShape shape;			/* of a batch */
 	int64		first;			/* in a row */
 	int64		width;			/* elements of a row */

@@ -190,6 +190,13 @@ SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
 SELECT count(prediction) FROM predict_rows('digits', 'SELECT id, pixels FROM digits', on_error => 'null') JOIN digits USING (id);
+-- What is the fault of no row ends the statement, and nothing else.
+SELECT * FROM predict_rows('digits', 'SELECT id, pixels::text[] FROM digits', on_error => 'null');
+SELECT count(*) FROM digits;
+SET statement_timeout = '100ms';
+SELECT count(*) FROM predict_rows('digits', 'SELECT i, pixels FROM digits, generate_series(1, 1000000) i', on_error => 'null');
+RESET statement_timeout;
+SELECT count(*) FROM digits;
 RESET parallel_setup_cost;
 RESET parallel_tuple_cost;
 RESET min_parallel_table_scan_size;

@@ -1,17 +1,16 @@
 """
-overhead.py REPEATS
+overhead.py DRIVER REPEATS
 
-What counting takes from predictions: transactions a second of pgbench on the
-server that libpq's environment names, which has modelopt preloaded, with nothing
-counted, with everything counted, and with everything compared with a reference.
+What counting takes from predictions: the time that backends run for a call or a
+transaction of pgbench on the server that libpq's environment names, which has
+modelopt preloaded, with nothing counted, with everything counted, and with
+everything compared with a reference.  DRIVER is the library of test/driver.
 
-Sessions stay as they are while the settings change under them, a second each, so
-that what is compared is never more than three seconds apart; what is reported is
-the median of the ratios within each such round.  On a machine that others use too,
-transactions a second tell of them; the time that the backends ran for one does
-not, so goals are for that.
+Sessions stay as they are while the settings change under them every few
+milliseconds, each time in another order; what is reported is the median of the
+ratios within each such round, of which there are so many that it is steady on a
+machine that others use too.
 """
-import re
 import statistics
 import subprocess
 import sys
@@ -20,8 +19,11 @@ import tempfile
 import harness
 
 CLIENTS = (1, 2, 8)
-ROUNDS = 4              # for each of the repeats
+SECONDS = 3             # of pgbench, for each of the repeats
+ROUNDS = 100            # of calls, likewise
 CALLS = 1000            # of a transaction that predicts often
+SLICE = 20              # transactions of one way
+FIRST = 8               # rounds of a session, which has not planned all yet
 
 # How many inputs there are, and nodes of hidden layers: as little as a model can
 # do, and about ten microseconds of arithmetic.
@@ -64,19 +66,10 @@ def script(name, calls):
             % (name, values, calls))
 
 
-def set_way(session, way):
-    track, drift = WAYS[way]
-    session.run("ALTER SYSTEM SET modelopt.track = '%s'; ALTER SYSTEM SET modelopt.drift = '%s';"
-                " SELECT pg_reload_conf();" % (track, drift))
-
-
-def cpu(pids):
-    """Seconds that processes have run for."""
-    ns = 0
-    for pid in pids:
-        with open("/proc/%s/schedstat" % pid) as times:
-            ns += int(times.read().split()[0])
-    return ns / 1e9
+def cpu(pid):
+    """Seconds that a process has run for."""
+    with open("/proc/%s/schedstat" % pid) as times:
+        return int(times.read().split()[0]) / 1e9
 
 
 def turning(rounds):
@@ -89,89 +82,83 @@ def by_round(order, measured):
     return [dict(zip(order[i:i + 3], measured[i:i + 3])) for i in range(0, len(order), 3)]
 
 
-def pgbench(session, name, clients, rounds):
-    """For each round and way, transactions a second and the time that a backend
-    runs for one."""
-    order = turning(rounds)
-    measured = []
+def round_script(name):
+    """Some transactions of each way, beginning with any, and how long the backend
+    runs for them."""
+    lines = ["\\set round random(1, 1000000000)", "\\set first random(0, 2)"]
+    for i in range(len(WAYS)):
+        lines += ["\\set way (:first + %d) %% 3" % i,
+                  "SELECT set_config('modelopt.track', CASE WHEN :way > 0 THEN 'top' ELSE 'none' END, false),"
+                  " set_config('modelopt.drift', CASE WHEN :way > 1 THEN 'on' ELSE 'off' END, false);",
+                  "SELECT driver.cpu() AS began \\gset"]
+        lines += [script(name, 1)] * SLICE
+        lines.append("INSERT INTO laps VALUES (:client_id, :round, :way, driver.cpu() - :began);")
+    return "\n".join(lines)
+
+
+def pgbench(session, name, clients, seconds):
+    """For each round, the time that a backend runs for some transactions of each
+    way."""
+    session.run("SET client_min_messages = warning; DROP TABLE IF EXISTS laps;"
+                " CREATE UNLOGGED TABLE laps (client integer, round integer, way integer, ns bigint, id bigserial);")
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
-        file.write(script(name, 1))
+        file.write(round_script(name))
         file.flush()
-        bench = subprocess.Popen(
-            ["pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(clients, 2)),
-             "-T", str(len(order) + 3), "-P", "1", "-f", file.name],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, universal_newlines=True)
-        pids, before, seconds = [], 0, 0
-        for line in bench.stderr:
-            found = re.match(r"progress: ([0-9.]+) s, ([0-9.]+) tps", line)
-            if not found or len(measured) > len(order):
-                continue
-            # The first second is that of sessions that begin.
-            pids = pids or session.run("SELECT pid FROM pg_stat_activity WHERE application_name = 'pgbench';").split()
-            now, until, rate = cpu(pids), float(found.group(1)), float(found.group(2))
-            measured.append((rate, (now - before) / max(rate * (until - seconds), 1)))
-            if len(measured) <= len(order):
-                set_way(session, order[len(measured) - 1])
-            before, seconds = cpu(pids), until
-        if bench.wait():
-            raise SystemExit("pgbench failed")
-    return by_round(order, measured[1:])
+        subprocess.run(["pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(clients, 2)),
+                        "-T", str(seconds), "-f", file.name], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    rows = session.run("SELECT string_agg(ns::text, ' ' ORDER BY way) FROM (SELECT *, row_number() OVER (PARTITION BY client ORDER BY id) AS lap"
+                       " FROM laps) l WHERE lap > %d GROUP BY client, round HAVING count(*) = 3;" % (3 * FIRST)).splitlines()
+    return [dict(zip(WAYS, map(int, row.split()))) for row in rows]
 
 
-def lost(taken, way, value):
-    """How much less of something there is than with the first way, in percent;
-    median and quartiles."""
-    losses = [100 * (1 - value(one[way]) / value(one["off"])) for one in taken]
-    return statistics.quantiles(losses, n=4)
+def more(taken, way):
+    """How much longer something takes than with the first way, in percent; median
+    and quartiles."""
+    return statistics.quantiles([100 * (one[way] / one["off"] - 1) for one in taken], n=4)
 
 
-def put(name, calls, clients, rate, throughput, counting, drift):
-    verdict = "met" if counting[1] < GOALS[name] else "MISSED"
-    print("%-5s %5d %8d %9.0f  %12s  %5.1f %% (%5.1f to %5.1f)  %5.1f %% (%5.1f to %5.1f)  < %2d %%  %s"
-          % (name, calls, clients, rate, throughput, counting[1], counting[0], counting[2],
-             drift[1], drift[0], drift[2], GOALS[name], verdict), flush=True)
+def put(name, calls, clients, taken, microseconds):
+    counting, drift = (more(taken, way) for way in list(WAYS)[1:])
+    print("%-5s %5d %8d %7d %9.1f  %5.1f %% (%5.1f to %5.1f)  %5.1f %% (%5.1f to %5.1f)  < %2d %%  %s"
+          % (name, calls, clients, len(taken), statistics.median(one["off"] for one in taken) * microseconds,
+             counting[1], counting[0], counting[2], drift[1], drift[0], drift[2],
+             GOALS[name], "met" if counting[1] < GOALS[name] else "MISSED"), flush=True)
 
 
-def compare_transactions(session, name, clients, rounds):
-    taken = pgbench(session, name, clients, rounds)
-    put(name, 1, clients, statistics.median(one["off"][0] for one in taken),
-        "%.1f, %.1f %%" % tuple(lost(taken, way, lambda m: m[0])[1] for way in list(WAYS)[1:]),
-        *(lost(taken, way, lambda m: 1 / m[1]) for way in list(WAYS)[1:]))
+def compare_transactions(session, name, clients, seconds):
+    put(name, 1, clients, pgbench(session, name, clients, seconds), 1e-3 / SLICE)
 
 
 def compare_calls(session, name, rounds):
     """Predictions of one statement, which turn every few milliseconds."""
     statement = script(name, CALLS)
-    order = turning(20 * rounds)
+    order = turning(rounds)
     measured = []
     session.run(statement)
     for way in order:
         session.run("SET modelopt.track = '%s'; SET modelopt.drift = '%s';" % WAYS[way])
-        before = cpu([session.pid])
+        before = cpu(session.pid)
         session.run(statement)
-        measured.append(cpu([session.pid]) - before)
+        measured.append(cpu(session.pid) - before)
     session.run("RESET modelopt.track; RESET modelopt.drift;")
-    taken = by_round(order, measured)
-    put(name, CALLS, 1, 1 / statistics.median(one["off"] for one in taken), "",
-        *(lost(taken, way, lambda m: 1 / m) for way in list(WAYS)[1:]))
+    put(name, CALLS, 1, by_round(order, measured), 1e6 / CALLS)
 
 
 def main():
-    rounds = ROUNDS * int(sys.argv[1])
+    driver, repeats = sys.argv[1], int(sys.argv[2])
     session = harness.Session()
+    session.run("CREATE SCHEMA IF NOT EXISTS driver; CREATE OR REPLACE FUNCTION driver.cpu() RETURNS bigint LANGUAGE C AS '%s', 'driver_cpu';" % driver)
     session.run("ALTER SYSTEM SET modelopt.run_mode = 'inprocess'; SELECT pg_reload_conf();")
     session.run("SELECT pg_sleep(0.2);")
     for name in MODELS:
         make_model(session, name)
         infer, whole = runtime_share(session, name)
         print("%-5s %.1f us in the runtime, %.1f us a prediction as counted" % (name, infer, whole))
-    print("model calls  clients    tx a s      tx a s less  run time: counting (quartiles)  and drift (quartiles)   goal\n"
-          "         each            off      on, and drift")
+    print("model calls  clients  rounds   us each  longer: counting (quartiles)  and drift (quartiles)   goal")
     for name in MODELS:
-        compare_calls(session, name, rounds)
+        compare_calls(session, name, ROUNDS * repeats)
         for clients in CLIENTS:
-            compare_transactions(session, name, clients, rounds)
-    set_way(session, "on, with drift")
+            compare_transactions(session, name, clients, SECONDS * repeats)
 
 
 main()

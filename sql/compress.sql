@@ -70,6 +70,9 @@ CREATE TABLE bounded AS SELECT bound, encoding, bytes, c, m FROM spread, unnest(
     compress(m, max_error => bound) c, tensors(c) t;
 SELECT bound, encoding, bytes, (SELECT max(abs(e.x::float8 - f.x)) <= bound FROM elements(m, 'x') e JOIN elements(c, 'x') f USING (i, j)) AS within FROM bounded ORDER BY bound DESC;
 SELECT bool_and(bytes >= before) FROM (SELECT bytes, lag(bytes, 1, 0) OVER (ORDER BY bound DESC) AS before FROM bounded) x;
+-- What loses nothing keeps any bound: eleven values that lie nowhere near a grid.
+SELECT d.new_encoding, d.bytes_after = t.bytes AS as_clustered, d.max_error_found FROM one(matrix(8, 64, 'exp((i * 64 + j) % 11)')) m,
+    compress_dry_run(m, max_error => 1e-30) d, tensors(compress(m, 'cluster', bits => 4)) t;
 -- As few values as there can be: every interval of twice the bound holds what it can.
 WITH RECURSIVE x AS (SELECT x::float8 FROM spread, elements(m, 'x')),
     cover AS (SELECT min(x) AS start FROM x UNION ALL SELECT (SELECT min(x) FROM x WHERE x > start + 2.006) FROM cover WHERE start IS NOT NULL)

@@ -111,6 +111,8 @@ SELECT cut_layers(m, 0.5, 'similarity', '{}') FROM models WHERE name = 'graph';
 SELECT cut_layers(NULL, 'a') IS NULL AS null_model, cut_layers(NULL, 0.5) IS NULL AS null_model_too;
 -- Blocks that differ cannot stand for each other without a graph.
 SELECT cut_layers(model_agg(name, data), 'b.1') FROM (VALUES ('b.0.w', '{{1,2},{3,4}}'::real[]), ('b.1.w', '{{1,2}}')) v (name, data);
+-- Something has to be left.
+SELECT cut_layers(model_agg(name, data), 1) FROM (VALUES ('b.0.w', '{{1,2},{3,4}}'::real[]), ('b.1.w', '{{1,2},{3,4}}')) v (name, data);
 -- A layer that comes again, with another one in between, and one whose result
 -- is the model's output.
 SELECT cut_layers(set_graph(model_agg(name, data), 'a:linear b:linear a:linear'), 'b') IS NOT NULL AS ok

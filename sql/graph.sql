@@ -40,6 +40,11 @@ SELECT j = t AS same, model_metadata(j) -> 'recipe' = model_metadata(b) -> 'reci
 FROM models, set_graph(m, ' [{"op": "linear", "name": "layer1"}, "relu"]') j, set_graph(m, '[{"op": "linear", "name": "layer1"}, "relu"]'::jsonb) b,
     set_graph(m, 'layer1:linear relu') t WHERE models.name = 'mlp';
 
+-- Names of values are all different, whatever steps and tensors are called.
+SELECT n.name, n.outputs FROM models, nodes(set_graph(m, 'layer1:linear relu relu_2:relu relu_2:tanh layer2:linear')) n WHERE models.name = 'mlp';
+SELECT n.name, n.outputs FROM (SELECT model_agg(name, array_fill(1::real, '{2, 2}')) AS m FROM unnest('{a.weight,/a/Gemm_output_0,output}'::text[]) name) x,
+    nodes(set_graph(m, 'a:linear relu')) n;
+
 -- Shapes are inferred: a picture of any size, where the convolution says so.
 INSERT INTO models SELECT 'cnn_graph', set_graph(m, 'input(1x8x8) conv1:conv2d(padding=1) bn1:batchnorm relu maxpool(2)
     conv2:conv2d(padding=same) bn2:batchnorm relu maxpool(2x2, stride=2) flatten dropout(0.5) fc:linear') FROM models WHERE name = 'cnn';

@@ -163,6 +163,7 @@ INSERT INTO verb VALUES
     ('modelopt.set_reference_to_previous(text,boolean)', 'set_reference_to_previous(''secret#2'')', 'write'),
     ('modelopt.set_drift_threshold(text,text,double precision,double precision,text,boolean)',
         'set_drift_threshold(''secret'', ''psi'', 0.1, 0.3)', 'write'),
+    ('modelopt.histogram_buckets(bigint[])', 'histogram_buckets(array_fill(1::bigint, ARRAY[218]))', 'none'),
     ('modelopt.histogram_cumulative(bigint[],integer)', 'histogram_cumulative(array_fill(1::bigint, ARRAY[218]), 8)', 'none'),
     ('modelopt.report_html(text)', 'report_html(''secret'')', 'usage'),
     ('modelopt.histogram_bounds()', 'histogram_bounds()', 'none'),

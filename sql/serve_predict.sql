@@ -194,6 +194,13 @@ SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
 SELECT count(prediction) FROM predict_rows('digits', 'SELECT id, pixels FROM digits', on_error => 'null') JOIN digits USING (id);
+-- What is the fault of no row ends the statement, and nothing else.
+SELECT * FROM predict_rows('digits', 'SELECT id, pixels::text[] FROM digits', on_error => 'null');
+SELECT count(*) FROM digits;
+SET statement_timeout = '100ms';
+SELECT count(*) FROM predict_rows('digits', 'SELECT i, pixels FROM digits, generate_series(1, 1000000) i', on_error => 'null');
+RESET statement_timeout;
+SELECT count(*) FROM digits;
 RESET parallel_setup_cost;
 RESET parallel_tuple_cost;
 RESET min_parallel_table_scan_size;
@@ -204,6 +211,19 @@ CREATE DOMAIN closing AS bigint CHECK (closes(VALUE));
 \set VERBOSITY sqlstate
 SELECT count(*) FROM predict_rows('digits', 'SELECT id, pixels FROM digits', id_type => NULL::closing, batch_size => 50);
 \set VERBOSITY default
+
+-- The next rows are fetched while the model runs, by queries that may make predictions of their own, or fail.
+SELECT count(*), bool_and(near(prediction, scores)) FROM predict_rows('digits', $$SELECT id, digits.pixels FROM digits JOIN expected USING (id), zoo
+    WHERE name = 'cnn' AND near(predict('digits', digits.pixels), scores) AND predict(m, digits.pixels) IS NOT NULL$$, batch_size => 16) JOIN expected USING (id);
+SELECT count(*), bool_and(near(p.prediction, scores)) FROM predict_rows('digits', $$SELECT r.id, pixels FROM predict_rows('digits',
+    'SELECT id, pixels FROM digits', batch_size => 10) r JOIN digits USING (id)$$, batch_size => 16) p JOIN expected USING (id);
+SELECT count(*) FROM predict_rows('digits', 'SELECT id, CASE WHEN 1 / (id - 50) < 2 THEN pixels END FROM digits', batch_size => 7);
+SELECT count(*), bool_and(near(prediction, scores)) FROM predict_rows('digits', 'SELECT id, pixels FROM digits', batch_size => 7) JOIN expected USING (id);
+CREATE FUNCTION forgives(pixels real[]) RETURNS real[] LANGUAGE plpgsql AS $$
+    BEGIN PERFORM predict('digits', pixels); RETURN pixels; EXCEPTION WHEN external_routine_exception OR program_limit_exceeded THEN RETURN pixels; END $$;
+SET modelopt.max_output_bytes = '1kB';
+SELECT count(*) FROM predict_rows('digits', 'SELECT id, CASE WHEN id > 26 THEN forgives(pixels) ELSE pixels END FROM digits ORDER BY id', batch_size => 26);
+RESET modelopt.max_output_bytes;
 
 -- Outputs have their bound.
 SET modelopt.max_output_bytes = '1kB';

@@ -88,6 +88,30 @@ format_by_extension(const char *path)
 	return NULL;
 }
 
+/* Of ONNX its own writer says what it decodes, which depends on the graph. */
+static bool
+is_decoded(const Format *format, const Payload *payload)
+{
+	return encoding_info(payload->encoding)->lossy && format != &format_onnx &&
+		!(format == &format_gguf && encoding_has_blocks(payload->encoding));
+}
+
+/* A file that is larger than the model was should be no surprise. */
+static void
+notice_decoded(const Format *format, const Model *model)
+{
+	int			n = 0;
+
+	for (int i = 0; i < model->ntensors; i++)
+		n += is_decoded(format, tensor_payload(model, &model->tensors[i]));
+	if (n > 0)
+		ereport(NOTICE,
+				(errmsg_plural("%d tensor is written decoded, as format \"%s\" has no such encoding",
+							   "%d tensors are written decoded, as format \"%s\" has no such encoding",
+							   n, n, format->name),
+				 errhint("The file is as large as that of plain tensors.")));
+}
+
 void
 format_write(const Format *format, Model *model, const char *dtype,
 			 Sink *sink)
@@ -99,6 +123,8 @@ format_write(const Format *format, Model *model, const char *dtype,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("models cannot be written in format \"%s\"",
 						format->name)));
+	if (dtype == NULL)
+		notice_decoded(format, model);
 	began = progress_begin("export", "bytes", model_raw_bytes(model));
 	if (dtype == NULL)
 		format->write(model, sink);

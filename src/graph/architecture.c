@@ -43,6 +43,15 @@ find_tensor(const Builder *builder, const char *name)
 	return model_find_sorted(builder->sorted, builder->model->ntensors, name);
 }
 
+/* A value's name, which must be none of a tensor. */
+static const char *
+unused_name(const Builder *builder, const char *name)
+{
+	while (find_tensor(builder, name) != NULL)
+		name = psprintf("%s_", name);
+	return name;
+}
+
 /* All tensors that compute are of one type. */
 static void
 check_dtype(Builder *builder, const Step *step, const Tensor *tensor)
@@ -151,20 +160,37 @@ builder_value(Builder *builder, const Step *step, const char *name)
 
 /* ---------- nodes ---------- */
 
-/* What a step and its values are called: unlike any other step. */
-static const char *
-step_title(const Builder *builder, const Step *step)
+static bool
+is_title(const Builder *builder, const char *title, int n)
 {
-	if (step->name == NULL)
-		return psprintf("%s_%d", step->op->name, step->position);
-	for (int i = 0; i < step->position - 1; i++)
+	for (int i = 0; i < n; i++)
 	{
-		const char *other = builder->architecture->steps[i]->name;
-
-		if (other != NULL && strcmp(other, step->name) == 0)
-			return psprintf("%s_%d", step->name, step->position);
+		if (strcmp(builder->titles[i], title) == 0)
+			return true;
 	}
-	return step->name;
+	return false;
+}
+
+/* What steps and their values are called: by their names, if they can. */
+static void
+set_titles(Builder *builder)
+{
+	const Architecture *architecture = builder->architecture;
+
+	builder->titles = palloc(architecture->nsteps * sizeof(char *));
+	for (int i = 0; i < architecture->nsteps; i++)
+	{
+		const Step *step = architecture->steps[i];
+		const char *title = step->name;
+
+		CHECK_FOR_INTERRUPTS();
+		if (title == NULL || is_title(builder, title, i))
+			title = psprintf("%s_%d", title == NULL ? step->op->name : title,
+							 step->position);
+		while (is_title(builder, title, i))
+			title = psprintf("%s_", title);
+		builder->titles[i] = title;
+	}
 }
 
 void
@@ -174,7 +200,7 @@ builder_node_many(Builder *builder, const Step *step, const char *op_type,
 				  const char **outputs)
 {
 	BuiltNode  *node;
-	const char *title = step_title(builder, step);
+	const char *title = builder->titles[step->position - 1];
 
 	if (builder->nnodes == builder->nodes_allocated)
 	{
@@ -195,7 +221,8 @@ builder_node_many(Builder *builder, const Step *step, const char *op_type,
 	node->noutputs = noutputs;
 	node->outputs = palloc(noutputs * sizeof(char *));
 	for (int i = 0; i < noutputs; i++)
-		node->outputs[i] = outputs[i] = psprintf("%s_output_%d", node->name, i);
+		node->outputs[i] = outputs[i] =
+			unused_name(builder, psprintf("%s_output_%d", node->name, i));
 	initStringInfo(&node->attributes);
 	if (attributes != NULL)
 		onnx_put(&node->attributes, attributes->data, attributes->len);
@@ -220,7 +247,6 @@ add_constant(Builder *builder, const Step *step, int elem_type, int ndim,
 {
 	static const char *const no_inputs[] = {NULL};
 	StringInfoData tensor;
-	StringInfoData attribute;
 	StringInfoData field;
 
 	initStringInfo(&tensor);
@@ -228,12 +254,9 @@ add_constant(Builder *builder, const Step *step, int elem_type, int ndim,
 		onnx_put_integer(&tensor, TENSOR_DIMS, count);
 	onnx_put_integer(&tensor, TENSOR_DATA_TYPE, elem_type);
 	onnx_put_bytes(&tensor, TENSOR_RAW_DATA, bytes, size);
-	initStringInfo(&attribute);
-	onnx_put_text(&attribute, ATTRIBUTE_NAME, "value");
-	onnx_put_message(&attribute, ATTRIBUTE_T, &tensor);
-	onnx_put_integer(&attribute, ATTRIBUTE_TYPE, ONNX_ATTRIBUTE_TENSOR);
 	initStringInfo(&field);
-	onnx_put_message(&field, NODE_ATTRIBUTE, &attribute);
+	onnx_put_attribute_tensor(&field, "value", &tensor);
+	pfree(tensor.data);
 	return builder_node(builder, step, "Constant", no_inputs, &field);
 }
 
@@ -279,14 +302,6 @@ guess_rank(const Architecture *architecture)
 			 errmsg("architecture does not say what the model's input is"),
 			 errhint("Begin with its shape, without the batch: input(3x32x32) or input(64).")));
 	return 0;					/* not reached */
-}
-
-static const char *
-unused_name(const Builder *builder, const char *name)
-{
-	while (find_tensor(builder, name) != NULL)
-		name = psprintf("%s_", name);
-	return name;
 }
 
 static void
@@ -479,6 +494,7 @@ builder_init(Builder *builder, const Model *model,
 	builder->nodes_allocated = 64;
 	builder->nodes = palloc(builder->nodes_allocated * sizeof(BuiltNode));
 	builder->made = palloc(architecture->nsteps * sizeof(BuiltValue));
+	set_titles(builder);
 }
 
 OnnxBytes

@@ -115,6 +115,7 @@ typedef struct Builder
 {
 	const Model *model;
 	const Architecture *architecture;
+	const char **titles;		/* of the steps: no two are the same */
 	const Tensor **sorted;		/* the model's tensors by name */
 	bool	   *used;			/* by a step; indexed as the model's tensors */
 	int			elem_type;		/* of the values, ONNX's number */

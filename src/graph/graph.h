@@ -126,6 +126,9 @@ typedef struct GraphProduct
 	int64		ny;
 	int			bias;			/* value, or -1 */
 	bool		is_lookup;		/* an embedding: in_axis is chosen from */
+	int			coded_by;		/* the DequantizeLinear whose codes the weight's
+								 * elements are, or -1 */
+	bool		is_shifted;		/* and a code of 0 may stand for another number */
 } GraphProduct;
 
 /* A number in the graph that is one of places: so many of n are left. */
@@ -138,7 +141,7 @@ typedef struct GraphPatch
 	const char *attribute;
 	int			index;			/* in the value or the attribute */
 	int			first;			/* place, or UNKNOWN when n stays */
-	int			n;
+	int64		n;
 } GraphPatch;
 
 /* An axis whose size is the size of another one: their places have to be the
@@ -207,7 +210,8 @@ extern Graph *graph_read(const Model *model);
 /* The value of that name, or -1. */
 extern int	graph_find(const Graph *graph, OnnxBytes name);
 
-/* Attributes of a node. */
+/* Attributes of a node.  Of integers *n says how many there are, or UNKNOWN for
+ * so many that they are not read; NULL when there are none to be had. */
 extern int64 graph_attribute_integer(const GraphNode *node, const char *name,
 									 int64 otherwise);
 extern int64 *graph_attribute_integers(const GraphNode *node,
@@ -218,7 +222,7 @@ extern OnnxBytes graph_attribute(const GraphNode *node, const char *name);
 extern const char *graph_node_title(const Graph *graph, int node);
 extern const char *graph_value_title(const Graph *graph, int value);
 
-/* ---------- places (graph_places.c, graph_operators*.c) ---------- */
+/* ---------- places (graph_places.c, graph_walk.c, operators*.c) ---------- */
 
 /*
  * A place is an index along an axis of a value: a neuron, a channel, or the
@@ -251,6 +255,13 @@ extern const char **graph_layer_names(const Graph *graph);
 
 /* The ModelProto with what the graph's values and nodes say of changes. */
 extern OnnxBytes graph_write(const Graph *graph);
+
+/* The ModelProto with another graph: the fields that put writes of the one that
+ * it is given.  What comes out is checked. */
+typedef void (*GraphPut) (StringInfo out, const Graph *graph, OnnxBytes message,
+						  const void *argument);
+
+extern OnnxBytes graph_rewrite(const Graph *graph, GraphPut put, const void *argument);
 
 /* The value that is used instead of one, if it has been replaced. */
 extern int	graph_final(const Graph *graph, int value);

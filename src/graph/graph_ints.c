@@ -364,6 +364,45 @@ cast_ints(Graph *graph, int node)
 	return ints;
 }
 
+/* ---------- what takes them ---------- */
+
+/* Whether an input of a node says how large something is, or where it lies, and
+ * has no say in what the elements are. */
+static bool
+is_size(const GraphNode *node, int input)
+{
+	static const char *const names[] = {
+		"Expand", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Unsqueeze",
+	};
+
+	for (int i = 0; i < (int) lengthof(names) && input > 0; i++)
+	{
+		if (onnx_equals(node->op_type, names[i]))
+			return true;
+	}
+	return onnx_equals(node->op_type, "ConstantOfShape");
+}
+
+/* A size that becomes an element, as where a width divides: how many places
+ * there are has a say in what comes out. */
+static void
+mix_origins(Graph *graph, int node)
+{
+	const GraphNode *n = &graph->nodes[node];
+
+	for (int i = 0; i < n->ninputs; i++)
+	{
+		const GraphInts *ints = n->inputs[i] < 0 ? NULL :
+			graph->values[n->inputs[i]].ints;
+
+		for (int j = 0; ints != NULL && j < ints->n && !is_size(n, i); j++)
+		{
+			if (ints->origins[j].value >= 0)
+				graph_mix(graph, ints->origins[j].value, ints->origins[j].axis);
+		}
+	}
+}
+
 /* ---------- the table ---------- */
 
 static const struct
@@ -393,7 +432,10 @@ graph_find_ints(Graph *graph, int node)
 	GraphInts  *ints = NULL;
 
 	if (!n->is_standard || n->noutputs != 1 || n->outputs[0] < 0)
+	{
+		mix_origins(graph, node);
 		return;
+	}
 	if (onnx_equals(n->op_type, "Constant"))
 		ints = constant_ints(graph, node);
 	for (int i = 0; i < (int) lengthof(finders); i++)
@@ -403,6 +445,8 @@ graph_find_ints(Graph *graph, int node)
 	}
 	if (ints != NULL)
 		ints = own_literals(n, ints);
+	else
+		mix_origins(graph, node);
 	graph->values[n->outputs[0]].ints = ints;
 }
 

@@ -98,13 +98,23 @@ graph_feeds(const Graph *graph, int *n)
 
 /* ---------- the graph that shows them ---------- */
 
+typedef struct FurtherOutputs
+{
+	const int  *values;
+	int			n;
+} FurtherOutputs;
+
 /* What type an output has, whoever runs the graph finds out. */
 static void
-put_outputs(StringInfo out, const Graph *graph, const int *values, int n)
+put_with_outputs(StringInfo out, const Graph *graph, OnnxBytes message,
+				 const void *argument)
 {
-	for (int i = 0; i < n; i++)
+	const FurtherOutputs *outputs = argument;
+
+	onnx_put(out, message.data, message.size);
+	for (int i = 0; i < outputs->n; i++)
 	{
-		const GraphValue *value = &graph->values[values[i]];
+		const GraphValue *value = &graph->values[outputs->values[i]];
 		StringInfoData info;
 
 		initStringInfo(&info);
@@ -117,28 +127,7 @@ put_outputs(StringInfo out, const Graph *graph, const int *values, int n)
 OnnxBytes
 graph_with_outputs(const Graph *graph, const int *values, int n)
 {
-	PbReader	reader = onnx_reader(graph->message);
-	PbField		field;
-	StringInfoData out;
-	StringInfoData inner;
-	OnnxBytes	bytes;
+	FurtherOutputs outputs = {values, n};
 
-	initStringInfo(&out);
-	initStringInfo(&inner);
-	while (pb_next(&reader, &field))
-	{
-		if (field.number != MODEL_GRAPH)
-		{
-			onnx_put(&out, field.start, field.end - field.start);
-			continue;
-		}
-		onnx_put(&inner, field.data, field.size);
-		put_outputs(&inner, graph, values, n);
-		onnx_put_message(&out, MODEL_GRAPH, &inner);
-	}
-	pfree(inner.data);
-	bytes.data = out.data;
-	bytes.size = out.len;
-	onnx_check(bytes, ONNX_TAKEN_OUT);
-	return bytes;
+	return graph_rewrite(graph, put_with_outputs, &outputs);
 }

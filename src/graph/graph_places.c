@@ -1,6 +1,6 @@
 /*
  * graph_places.c
- *		Places, how they are joined, and the walk over a graph that does it.
+ *		Places, and how they are joined.
  *
  * Joined places are trees in an array (union by the lower number, paths halved
  * on the way), so a unit is known by its root.
@@ -9,10 +9,6 @@
 
 #include "graph/operators.h"
 #include "miscadmin.h"
-#include "utils/memutils.h"
-
-/* Axes that a reshape tries at most. */
-#define GRAPH_MAX_CHOICES 4
 
 void
 graph_misfit(const Graph *graph, int node, const char *problem)
@@ -204,6 +200,7 @@ unite(Graph *graph, int a, int b)
 static void
 pin_places(Graph *graph, int first, int64 n, PinKind kind, int node)
 {
+	CHECK_FOR_INTERRUPTS();
 	for (int64 i = 0; i < n; i++)
 		pin_unit(graph, graph_unit(graph, first + i), kind, node);
 }
@@ -215,7 +212,7 @@ graph_pin(Graph *graph, int value, int axis, PinKind kind, int node)
 
 	if (value < 0 || graph->values[value].rank == UNKNOWN)
 		return;
-	first = graph->values[value].places[axis];
+	first = graph_places(graph, value, axis);
 	if (first != UNKNOWN)
 		pin_places(graph, first, graph->values[value].dims[axis], kind, node);
 }
@@ -223,8 +220,9 @@ graph_pin(Graph *graph, int value, int axis, PinKind kind, int node)
 void
 graph_mix(Graph *graph, int value, int axis)
 {
-	int			first = graph->values[value].places[axis];
+	int			first = graph_places(graph, value, axis);
 
+	CHECK_FOR_INTERRUPTS();
 	if (first == UNKNOWN)
 		return;
 	for (int64 i = 0; i < graph->values[value].dims[axis]; i++)
@@ -248,6 +246,7 @@ add_run(Graph *graph, int node, int from, int from_per, int to, int to_per,
 {
 	GraphRun   *run;
 
+	CHECK_FOR_INTERRUPTS();
 	graph->runs = grow(graph, graph->runs, graph->nruns, &graph->runs_allocated,
 					   sizeof(GraphRun));
 	run = &graph->runs[graph->nruns++];
@@ -268,6 +267,7 @@ graph_join(Graph *graph, int node, int a, int axis_a, int64 start_a, int b,
 	int			first_a = graph_places(graph, a, axis_a);
 	int			first_b = graph_places(graph, b, axis_b);
 
+	CHECK_FOR_INTERRUPTS();
 	if (first_a != UNKNOWN && first_b != UNKNOWN)
 	{
 		for (int64 i = 0; i < n; i++)
@@ -280,14 +280,20 @@ graph_join(Graph *graph, int node, int a, int axis_a, int64 start_a, int b,
 }
 
 void
+graph_offer(Graph *graph, int input, int axis_in, int output, int axis_out)
+{
+	if (graph_places(graph, input, axis_in) != UNKNOWN)
+		graph_make_places(graph, output, axis_out);
+}
+
+void
 graph_derive(Graph *graph, int node, int input, int axis_in, int64 start_in,
 			 int output, int axis_out, int64 start_out, int64 n)
 {
 	int			from = graph_places(graph, input, axis_in);
 	int			to;
 
-	if (from != UNKNOWN)
-		graph_make_places(graph, output, axis_out);
+	graph_offer(graph, input, axis_in, output, axis_out);
 	to = graph->values[output].places[axis_out];
 	if (from != UNKNOWN && to != UNKNOWN)
 		add_run(graph, node, from + start_in, 1, to + start_out, 1, n);
@@ -336,7 +342,7 @@ graph_follow_integer(Graph *graph, int ints, int index, int value, int axis,
 {
 	int			first = graph->values[value].places[axis];
 	GraphPatch	patch = {.value = ints,.node = -1,.index = index,
-	.first = first == UNKNOWN ? UNKNOWN : first + (int) start,.n = (int) n};
+	.first = first == UNKNOWN ? UNKNOWN : first + (int) start,.n = n};
 
 	patch.literal = graph_some_ints(graph, ints)->literals[index];
 	add_patch(graph, patch);
@@ -347,7 +353,7 @@ graph_follow_attribute(Graph *graph, int node, const char *attribute,
 					   int index, int value, int axis, int64 start, int64 n)
 {
 	int			first = graph->values[value].places[axis];
-	GraphPatch	patch = {{-1, 0}, -1, node, attribute, index, first + start, (int) n};
+	GraphPatch	patch = {{-1, 0}, -1, node, attribute, index, first + start, n};
 
 	if (first != UNKNOWN)
 		add_patch(graph, patch);
@@ -365,7 +371,7 @@ graph_add_product(Graph *graph, int node)
 	product->node = node;
 	product->groups = 1;
 	product->x = product->y = UNKNOWN;
-	product->bias = -1;
+	product->bias = product->coded_by = -1;
 	return product;
 }
 
@@ -407,246 +413,17 @@ is_same_axis(Graph *graph, const GraphCopy *copy)
 	return true;
 }
 
-static void
-pin_copies(Graph *graph)
+void
+graph_pin_copies(Graph *graph)
 {
 	for (int i = 0; i < graph->ncopies; i++)
 	{
 		const GraphCopy *copy = &graph->copies[i];
 
+		CHECK_FOR_INTERRUPTS();
 		if (is_same_axis(graph, copy))
 			continue;
 		graph_pin(graph, copy->origin.value, copy->origin.axis, PIN_FIXED, -1);
 		graph_pin(graph, copy->value, copy->axis, PIN_FIXED, -1);
 	}
-}
-
-/* ---------- the walk ---------- */
-
-static void
-doubt_value(Graph *graph, int value, int node)
-{
-	GraphValue *v;
-
-	if (value < 0)
-		return;
-	v = &graph->values[value];
-	for (int i = 0; i < v->rank; i++)
-	{
-		(void) graph_places(graph, value, i);
-		graph_pin(graph, value, i, PIN_DOUBT, node);
-	}
-}
-
-void
-graph_doubt(Graph *graph, int node)
-{
-	GraphNode  *n = &graph->nodes[node];
-
-	for (int i = 0; i < n->ninputs; i++)
-		doubt_value(graph, n->inputs[i], node);
-	for (int i = 0; i < n->noutputs; i++)
-	{
-		if (n->outputs[i] < 0)
-			continue;
-		doubt_value(graph, n->outputs[i], node);
-		graph->values[n->outputs[i]].doubt = node;
-	}
-}
-
-/* What a node makes of something doubtful is doubtful. */
-static void
-inherit_doubt(Graph *graph, int node)
-{
-	GraphNode  *n = &graph->nodes[node];
-	int			doubt = -1;
-
-	for (int i = 0; i < n->ninputs && doubt < 0; i++)
-	{
-		if (n->inputs[i] >= 0)
-			doubt = graph->values[n->inputs[i]].doubt;
-	}
-	for (int i = 0; i < n->noutputs && doubt >= 0; i++)
-	{
-		if (n->outputs[i] >= 0 && graph->values[n->outputs[i]].doubt < 0)
-			graph->values[n->outputs[i]].doubt = doubt;
-	}
-}
-
-static void
-apply_node(Graph *graph, int node)
-{
-	GraphNode  *n = &graph->nodes[node];
-
-	graph_find_ints(graph, node);
-	if (n->op == NULL)
-		graph_doubt(graph, node);
-	else
-	{
-		n->op->apply(graph, node);
-		inherit_doubt(graph, node);
-	}
-}
-
-static bool
-has_shape_of(const GraphValue *value, const GraphValue *other)
-{
-	return value->rank == other->rank &&
-		memcmp(value->dims, other->dims, value->rank * sizeof(int64)) == 0;
-}
-
-static void
-pin_all(Graph *graph, int value)
-{
-	for (int axis = 0; axis < graph->values[value].rank; axis++)
-	{
-		(void) graph_places(graph, value, axis);
-		graph_pin(graph, value, axis, PIN_FIXED, -1);
-	}
-}
-
-/* Tensors that are tied stay so: they lose the same, or, where their shapes
- * are different, nothing. */
-static void
-join_tied(Graph *graph)
-{
-	const Model *model = graph->model;
-	int		   *first = palloc(Max(model->npayloads, 1) * sizeof(int));
-
-	for (int i = 0; i < model->npayloads; i++)
-		first[i] = -1;
-	for (int i = 0; i < graph->nvalues; i++)
-	{
-		const GraphValue *value = &graph->values[i];
-		int		   *other;
-
-		if (value->tensor < 0)
-			continue;
-		other = &first[model->tensors[value->tensor].payload];
-		if (*other < 0)
-			*other = i;
-		else if (has_shape_of(value, &graph->values[*other]))
-		{
-			for (int axis = 0; axis < value->rank; axis++)
-				graph_join(graph, -1, i, axis, 0, *other, axis, 0,
-						   value->dims[axis]);
-		}
-		else
-		{
-			pin_all(graph, i);
-			pin_all(graph, *other);
-		}
-	}
-	pfree(first);
-}
-
-/* The model's outputs stay, and what graphs in nodes take. */
-static void
-pin_ends(Graph *graph)
-{
-	for (int i = 0; i < graph->nvalues; i++)
-	{
-		const GraphValue *value = &graph->values[i];
-
-		for (int axis = 0; axis < value->rank; axis++)
-		{
-			if (value->is_output)
-				graph_pin(graph, i, axis, PIN_OUTPUT, -1);
-			if (value->is_captured)
-				graph_pin(graph, i, axis, PIN_FIXED, -1);
-		}
-	}
-}
-
-static void
-forget_places(Graph *graph)
-{
-	graph->nplaces = 0;
-	graph->nruns = 0;
-	graph->nproducts = 0;
-	graph->npatches = 0;
-	graph->ncopies = 0;
-	for (int i = 0; i < graph->nnodes; i++)
-	{
-		graph->nodes[i].chosen = UNKNOWN;
-		graph->nodes[i].has_more = false;
-	}
-	for (int i = 0; i < graph->nvalues; i++)
-	{
-		for (int axis = 0; axis < graph->values[i].rank; axis++)
-			graph->values[i].places[axis] = UNKNOWN;
-		graph->values[i].doubt = -1;
-		graph->values[i].ints = NULL;
-	}
-	MemoryContextReset(graph->ints_memory);
-	graph->nints = 0;
-}
-
-/* What a node needs for itself goes with it, be there many nodes or walks. */
-static void
-walk(Graph *graph)
-{
-	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext,
-											   "modelopt graph node",
-											   ALLOCSET_DEFAULT_SIZES);
-
-	forget_places(graph);
-	for (int i = 0; i < graph->nnodes; i++)
-	{
-		MemoryContext old = MemoryContextSwitchTo(work);
-
-		CHECK_FOR_INTERRUPTS();
-		apply_node(graph, i);
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(work);
-	}
-	MemoryContextDelete(work);
-	join_tied(graph);
-	pin_copies(graph);
-	pin_ends(graph);
-}
-
-static bool
-is_pinned(Graph *graph, const GraphValue *value, int axis)
-{
-	for (int64 i = 0; i < value->dims[axis]; i++)
-	{
-		if (graph->pin[graph_unit(graph, value->places[axis] + i)] == PIN_NONE)
-			return false;
-	}
-	return true;
-}
-
-/* Reshapes whose axis turned out to be fixed try the next one; false when
- * there is none. */
-static bool
-choose_again(Graph *graph)
-{
-	bool		changed = false;
-
-	for (int i = 0; i < graph->nnodes; i++)
-	{
-		GraphNode  *node = &graph->nodes[i];
-
-		if (!node->has_more || node->chosen == UNKNOWN ||
-			!is_pinned(graph, &graph->values[node->outputs[0]], node->chosen))
-			continue;
-		node->choice++;
-		changed = true;
-	}
-	return changed;
-}
-
-/*
- * Twice: what a layer takes tells the sizes of what comes before it, as when a
- * picture of unknown height is flattened for a linear layer.  And again where a
- * reshape has a choice.
- */
-void
-graph_analyze(Graph *graph)
-{
-	walk(graph);
-	walk(graph);
-	for (int i = 0; i < GRAPH_MAX_CHOICES && choose_again(graph); i++)
-		walk(graph);
 }

@@ -241,8 +241,8 @@ graph_attribute_integer(const GraphNode *node, const char *name,
 	return onnx_get_integer(attribute, ATTRIBUTE_I);
 }
 
-/* NULL when there is no such attribute, or it is longer than any that means
- * something to us. */
+/* NULL when there is no such attribute, and with *n UNKNOWN when it is longer
+ * than any that means something to us. */
 int64 *
 graph_attribute_integers(const GraphNode *node, const char *name, int *n)
 {
@@ -266,7 +266,11 @@ graph_attribute_integers(const GraphNode *node, const char *name, int *n)
 		while (single || pb_next_varint(&packed, &value))
 		{
 			if (*n == GRAPH_MAX_INTEGERS)
+			{
+				pfree(values);
+				*n = UNKNOWN;
 				return NULL;
+			}
 			if (*n == allocated)
 				values = repalloc(values, (allocated *= 2) * sizeof(int64));
 			values[(*n)++] = (int64) value;

@@ -279,16 +279,9 @@ put_missing(StringInfo out, const GraphNode *node)
 	for (int i = 0; i < node->nchanges; i++)
 	{
 		const GraphAttribute *change = &node->changes[i];
-		StringInfoData attribute;
 
-		if (graph_attribute(node, change->name).data != NULL)
-			continue;
-		initStringInfo(&attribute);
-		onnx_put_text(&attribute, ATTRIBUTE_NAME, change->name);
-		onnx_put_integer(&attribute, ATTRIBUTE_I, change->value);
-		onnx_put_integer(&attribute, ATTRIBUTE_TYPE, ONNX_ATTRIBUTE_INT);
-		onnx_put_message(out, NODE_ATTRIBUTE, &attribute);
-		pfree(attribute.data);
+		if (graph_attribute(node, change->name).data == NULL)
+			onnx_put_attribute(out, change->name, change->value);
 	}
 }
 
@@ -308,7 +301,6 @@ put_as_constant(StringInfo out, const Graph *graph, const GraphNode *node)
 {
 	const GraphValue *value = &graph->values[node->outputs[0]];
 	StringInfoData tensor;
-	StringInfoData attribute;
 	StringInfoData message;
 
 	initStringInfo(&tensor);
@@ -317,18 +309,13 @@ put_as_constant(StringInfo out, const Graph *graph, const GraphNode *node)
 	onnx_put_integer(&tensor, TENSOR_DATA_TYPE, onnx_type_of(DTYPE_I64));
 	onnx_put_bytes(&tensor, TENSOR_RAW_DATA, (const char *) value->new_ints,
 				   value->ints->n * sizeof(int64));
-	initStringInfo(&attribute);
-	onnx_put_text(&attribute, ATTRIBUTE_NAME, "value");
-	onnx_put_message(&attribute, ATTRIBUTE_T, &tensor);
-	onnx_put_integer(&attribute, ATTRIBUTE_TYPE, ONNX_ATTRIBUTE_TENSOR);
 	initStringInfo(&message);
 	put_name(&message, graph, NODE_OUTPUT, node->outputs[0]);
 	onnx_put_bytes(&message, NODE_NAME, node->name.data, node->name.size);
 	onnx_put_text(&message, NODE_OP_TYPE, "Constant");
-	onnx_put_message(&message, NODE_ATTRIBUTE, &attribute);
+	onnx_put_attribute_tensor(&message, "value", &tensor);
 	onnx_put_message(out, GRAPH_NODE, &message);
 	pfree(tensor.data);
-	pfree(attribute.data);
 	pfree(message.data);
 }
 
@@ -395,7 +382,7 @@ put_graph_value(StringInfo out, const Graph *graph, const PbField *field)
 }
 
 static void
-put_graph(StringInfo out, const Graph *graph, OnnxBytes message)
+put_graph(StringInfo out, const Graph *graph, OnnxBytes message, const void *unused)
 {
 	PbReader	reader = onnx_reader(message);
 	PbField		field;
@@ -423,7 +410,7 @@ put_graph(StringInfo out, const Graph *graph, OnnxBytes message)
 }
 
 OnnxBytes
-graph_write(const Graph *graph)
+graph_rewrite(const Graph *graph, GraphPut put, const void *argument)
 {
 	PbReader	reader = onnx_reader(graph->message);
 	PbField		field;
@@ -437,7 +424,7 @@ graph_write(const Graph *graph)
 	{
 		if (field.number == MODEL_GRAPH)
 		{
-			put_graph(&inner, graph, onnx_bytes(&field));
+			put(&inner, graph, onnx_bytes(&field), argument);
 			onnx_put_message(&out, MODEL_GRAPH, &inner);
 		}
 		else
@@ -448,4 +435,10 @@ graph_write(const Graph *graph)
 	bytes.size = out.len;
 	onnx_check(bytes, ONNX_TAKEN_OUT);
 	return bytes;
+}
+
+OnnxBytes
+graph_write(const Graph *graph)
+{
+	return graph_rewrite(graph, put_graph, NULL);
 }

@@ -181,10 +181,21 @@ apply_batch_norm(Graph *graph, int node)
 		join_vectors(graph, node, 4);
 }
 
+/* Statistics are over all of a picture. */
+static void
+mix_picture(Graph *graph, int node)
+{
+	int			input = node_input(graph, node, 0);
+
+	for (int axis = 2; axis < value_rank(graph, input); axis++)
+		graph_mix(graph, input, axis);
+}
+
 void
 apply_instance_norm(Graph *graph, int node)
 {
 	join_vectors(graph, node, 2);
+	mix_picture(graph, node);
 }
 
 void
@@ -251,6 +262,7 @@ apply_group_norm(Graph *graph, int node)
 	}
 	join_groups(graph, node, input, 1, groups);
 	graph_mix(graph, input, 1);
+	mix_picture(graph, node);
 	for (int i = 1; i <= 2; i++)
 	{
 		int			vector = node_input(graph, node, i);
@@ -302,6 +314,8 @@ reduced_axes(Graph *graph, int node, int rank, bool *is_reduced)
 	int64	   *axes = graph_attribute_integers(n, "axes", &naxes);
 
 	memset(is_reduced, 0, MODEL_MAX_DIMS);
+	if (naxes == UNKNOWN)
+		return false;
 	if (axes == NULL && node_input(graph, node, 1) >= 0)
 	{
 		const GraphInts *ints = graph_known_ints(graph, n->inputs[1]);
@@ -528,7 +542,7 @@ static const GraphOperator operators[] = {
 	UNARY("Sigmoid", ZERO_NEVER),
 	UNARY("Sign", ZERO_ALL),
 	UNARY("Sin", ZERO_ALL),
-	OTHER("Size", apply_nothing),
+	OTHER("Size", apply_size),
 	MOVE("Slice", apply_slice),
 	OTHER("Softmax", apply_softmax),
 	UNARY("Softplus", ZERO_NEVER),

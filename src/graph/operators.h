@@ -114,6 +114,11 @@ extern void graph_make_places(Graph *graph, int value, int axis);
 extern void graph_join(Graph *graph, int node, int a, int axis_a, int64 start_a,
 					   int b, int axis_b, int64 start_b, int64 n);
 
+/* Gives an axis of an output places if an input's has some: before more than
+ * one input is derived from, lest the first ones be forgotten. */
+extern void graph_offer(Graph *graph, int input, int axis_in, int output,
+						int axis_out);
+
 /*
  * So many places of an output's axis are those of an input's, each from a
  * start on: it gets places if the input has some.  Or all of the axis, which
@@ -132,6 +137,8 @@ extern void graph_derive_blocks(Graph *graph, int node, int input,
 								int output, int axis_out, int64 start_out,
 								int out_per, int64 n);
 
+/* Says that an axis stays, or that other places have a say in what comes out
+ * for those of it. */
 extern void graph_pin(Graph *graph, int value, int axis, PinKind kind,
 					  int node);
 extern void graph_mix(Graph *graph, int value, int axis);
@@ -139,6 +146,9 @@ extern void graph_mix(Graph *graph, int value, int axis);
 /* The size of an axis is an integer of a value. */
 extern void graph_copy_size(Graph *graph, int ints, int index, int value,
 							int axis);
+
+/* Pins both axes of each pair of these that do not have the same places. */
+extern void graph_pin_copies(Graph *graph);
 
 /* Numbers that have to follow from how many of n places are left: an integer
  * of a value, or of an attribute. */
@@ -149,6 +159,15 @@ extern void graph_follow_attribute(Graph *graph, int node,
 								   int value, int axis, int64 start, int64 n);
 
 extern GraphProduct *graph_add_product(Graph *graph, int node);
+
+/*
+ * Notes a product y = x w, where w's axes are of the value that the node takes.
+ * All places have been joined by then.  When w is no weight, all that is known
+ * is that each output depends on all inputs.  (operators_linear.c)
+ */
+extern void graph_note_product(Graph *graph, int node, int x, int x_axis, int w,
+							   int in_axis, int out_axis, int y, int y_axis,
+							   int groups, int bias);
 
 /* ---------- integers (graph_ints.c) ---------- */
 
@@ -194,6 +213,7 @@ extern void apply_split(Graph *graph, int node);
 extern void apply_slice(Graph *graph, int node);
 extern void apply_expand(Graph *graph, int node);
 extern void apply_shape(Graph *graph, int node);
+extern void apply_size(Graph *graph, int node);
 extern void apply_pad(Graph *graph, int node);
 
 #endif							/* MODELOPT_OPERATORS_H */

@@ -26,10 +26,7 @@ static void
 pin_segment(Graph *graph, int x, int y, const Segment *segment)
 {
 	for (int i = 0; i < segment->nin; i++)
-	{
-		(void) graph_places(graph, x, segment->in + i);
 		graph_pin(graph, x, segment->in + i, PIN_FIXED, -1);
-	}
 	for (int i = 0; i < segment->nout; i++)
 		graph_pin(graph, y, segment->out + i, PIN_FIXED, -1);
 }

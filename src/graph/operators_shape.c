@@ -17,6 +17,17 @@ apply_shape(Graph *graph, int node)
 		graph_set_shape(graph, node, output, 1, dims);
 }
 
+/* How many elements there are. */
+void
+apply_size(Graph *graph, int node)
+{
+	int			input = node_input(graph, node, 0);
+
+	for (int axis = 0; axis < value_rank(graph, input); axis++)
+		graph_mix(graph, input, axis);
+	graph_set_shape(graph, node, node_output(graph, node, 0), 0, NULL);
+}
+
 /* ---------- axes that move, come and go ---------- */
 
 /* from says for each axis of the output which one of the input it is, or
@@ -48,7 +59,7 @@ apply_transpose(Graph *graph, int node)
 	int			from[MODEL_MAX_DIMS];
 
 	if (rank == UNKNOWN || node_output(graph, node, 0) < 0 ||
-		(perm != NULL && n != rank))
+		((perm != NULL || n == UNKNOWN) && n != rank))
 	{
 		graph_doubt(graph, node);
 		return;
@@ -203,6 +214,28 @@ apply_expand(Graph *graph, int node)
 
 /* ---------- parts of an axis ---------- */
 
+/* What sizes come of a concatenation. */
+static void
+concat_dims(const Graph *graph, const GraphNode *node, int rank, int along,
+			int64 *dims)
+{
+	for (int i = 0; i < node->ninputs; i++)
+	{
+		const int64 *own = graph->values[node->inputs[i]].dims;
+
+		for (int axis = 0; axis < rank; axis++)
+		{
+			if (i == 0)
+				dims[axis] = own[axis];
+			else if (axis != along)
+				dims[axis] = dims[axis] < 0 && own[axis] >= 0 ? own[axis] : dims[axis];
+			else if (dims[axis] >= 0)
+				dims[axis] = own[axis] < 0 || own[axis] > PG_INT32_MAX ||
+					dims[axis] > PG_INT32_MAX ? UNKNOWN : dims[axis] + own[axis];
+		}
+	}
+}
+
 void
 apply_concat(Graph *graph, int node)
 {
@@ -223,26 +256,15 @@ apply_concat(Graph *graph, int node)
 		graph_doubt(graph, node);
 		return;
 	}
-	for (int i = 0; i < n->ninputs; i++)
-	{
-		const int64 *own = graph->values[n->inputs[i]].dims;
-
-		for (int axis = 0; axis < rank; axis++)
-		{
-			if (i == 0)
-				dims[axis] = own[axis];
-			else if (axis != along)
-				dims[axis] = dims[axis] < 0 && own[axis] >= 0 ? own[axis] : dims[axis];
-			else if (dims[axis] >= 0)
-				dims[axis] = own[axis] < 0 || own[axis] > PG_INT32_MAX ||
-					dims[axis] > PG_INT32_MAX ? UNKNOWN : dims[axis] + own[axis];
-		}
-	}
+	concat_dims(graph, n, rank, along, dims);
 	graph_set_shape(graph, node, y, rank, dims);
 	for (int i = 0; i < n->ninputs; i++)
 	{
-		if (graph_places(graph, n->inputs[i], along) != UNKNOWN)
-			graph_make_places(graph, y, along);
+		for (int axis = 0; axis < rank; axis++)
+			graph_offer(graph, n->inputs[i], axis, y, axis);
+	}
+	for (int i = 0; i < n->ninputs; i++)
+	{
 		for (int axis = 0; axis < rank; axis++)
 		{
 			if (axis != along)
@@ -297,7 +319,7 @@ apply_split(Graph *graph, int node)
 
 	for (int i = 0; i < nsizes && sizes != NULL; i++)
 		sum = sizes[i] < 0 || sizes[i] > PG_INT32_MAX ? -1 - PG_INT32_MAX * (int64) nsizes : sum + sizes[i];
-	if (whole < 0 || n->noutputs == 0 ||
+	if (whole < 0 || n->noutputs == 0 || nsizes == UNKNOWN ||
 		(node_input(graph, node, 1) >= 0 && sizes == NULL) ||
 		(sizes != NULL && (nsizes != n->noutputs || sum != whole)) ||
 		(sizes == NULL && whole % n->noutputs != 0))
@@ -366,7 +388,8 @@ slice_arguments(Graph *graph, int node, SliceArguments *slice)
 		slice->axes = graph_attribute_integers(n, "axes", &naxes);
 		slice->n = nstarts;
 		return slice->starts != NULL && slice->ends != NULL &&
-			nstarts == nends && (slice->axes == NULL || naxes == nstarts);
+			nstarts == nends && naxes != UNKNOWN &&
+			(slice->axes == NULL || naxes == nstarts);
 	}
 	slice->start_ints = graph_known_ints(graph, node_input(graph, node, 1));
 	slice->end_ints = graph_known_ints(graph, node_input(graph, node, 2));
@@ -468,10 +491,7 @@ apply_slice(Graph *graph, int node)
 		if (i == UNKNOWN)
 			graph_derive_axis(graph, node, x, axis, y, axis);
 		else if (dims[axis] < 0)
-		{
-			(void) graph_places(graph, x, axis);
 			graph_pin(graph, x, axis, PIN_FIXED, -1);
-		}
 		else
 			slice_axis(graph, node, &slice, i, axis,
 					   slice_bound(slice.starts[i], graph->values[x].dims[axis]),

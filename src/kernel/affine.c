@@ -9,11 +9,22 @@
  */
 #include "kernel/kernel.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
 
 /* ---------- ranges ---------- */
+
+INLINE int32_t
+bits_of(float x)
+{
+	int32_t		bits;
+
+	memcpy(&bits, &x, sizeof(bits));
+	return bits;
+}
 
 /*
  * As integers, floats order like sign and magnitude; turning the magnitude of
@@ -28,10 +39,7 @@ turn(int32_t bits)
 INLINE int32_t
 key_of(float x)
 {
-	int32_t		bits;
-
-	memcpy(&bits, &x, sizeof(bits));
-	return turn(bits);
+	return turn(bits_of(x));
 }
 
 INLINE float
@@ -80,23 +88,24 @@ kernel_range_each(const float *restrict x, size_t n, float *restrict mins,
 
 /* ---------- rounding ---------- */
 
-/* Beyond all integers, and still a float whose fraction can be rounded off by
- * adding a large number. */
-#define FAR 1048576.0f
+/* Adding 1.5 * 2^23 leaves no room for a fraction, and the adder rounds halves to
+ * the even integer, which is then in the low bits.  Further bits order like the
+ * numbers do that are no such integers, down to negative ones. */
+#define WHOLE 12582912.0f
+#define WHOLE_BITS 0x4b400000
+
+INLINE int32_t
+between(int32_t x, int32_t low, int32_t high)
+{
+	x = x > low ? x : low;
+	return x < high ? x : high;
+}
 
 INLINE float
 within(float x, float low, float high)
 {
 	x = x > low ? x : low;
 	return x < high ? x : high;
-}
-
-/* Halves go to the even integer: adding 1.5 * 2^23 leaves no room for a
- * fraction, and the adder rounds it so. */
-INLINE float
-round_even(float x)
-{
-	return (x + 12582912.0f) - 12582912.0f;
 }
 
 /* Halves go away from zero: twice what is left of a whole number is a whole
@@ -120,17 +129,19 @@ reciprocal(float scale)
 }
 
 /* What rounds to less than the lowest code is that one, and so on; before
- * rounding there is room for what rounding may add. */
+ * rounding away there is room for what rounding may add. */
 INLINE int32_t
 code(KernelAffineRule rule, float x, float scale, float inverse, float zero,
-	 float low, float high)
+	 int low, int high)
 {
+	int32_t		origin = WHOLE_BITS - (int32_t) zero;
+
 	if (rule == KERNEL_AFFINE_AWAY)
-		return (int32_t) within(round_away(within(x * inverse + zero, low - 1,
-												  high + 1)), low, high);
+		return (int32_t) within(round_away(within(x * inverse + zero, (float) low - 1,
+												  (float) high + 1)),
+								(float) low, (float) high);
 	x = rule == KERNEL_AFFINE_DIVIDE ? x / scale : x * inverse;
-	return (int32_t) within(round_even(within(x, -FAR, FAR)) + zero, low,
-							high);
+	return between(bits_of(x + WHOLE), origin + low, origin + high) - origin;
 }
 
 /* ---------- encoding ---------- */
@@ -141,7 +152,7 @@ KERNEL_CLONES \
 static void \
 name(ctype *restrict dst, const float *restrict x, size_t n, \
 	 const float *restrict scales, const float *restrict zeros, int step, \
-	 float low, float high) \
+	 int low, int high) \
 { \
 	if (step == 0) \
 	{ \
@@ -163,22 +174,85 @@ DEFINE_ENCODE(multiply8, KERNEL_AFFINE_MULTIPLY, int8_t)
 DEFINE_ENCODE(away8, KERNEL_AFFINE_AWAY, int8_t)
 DEFINE_ENCODE(divide16, KERNEL_AFFINE_DIVIDE, int16_t)
 
+/* ---------- quotients without dividing ---------- */
+
+/*
+ * Dividing takes longer than all the rest.  A product with the reciprocal is off
+ * a quotient below 256 by less than 3/4 of 2^-14, and rounding it to that unit
+ * by as much as 1/2: so they round to the same integer unless the product is
+ * within two units of the middle of two, which is one in 4000.  A block that has
+ * such an element is divided after all.
+ */
+#define FRACTION_BITS 14
+#define HALF ((1 << FRACTION_BITS) / 2)
+#define DOUBT 2
+#define DOUBT_MASK ((1 << FRACTION_BITS) - 2 * DOUBT)
+#define FRACTION 768.0f			/* adding it leaves that many bits */
+#define FRACTION_PLACE 0x44400000
+#define DIVIDE_BLOCK 128
+
+/* The reciprocal has all its bits, and quotients of codes are below 256. */
+static bool
+can_multiply(float scale, float zero, int low, int high)
+{
+	float		inverse = fabsf(reciprocal(scale));
+
+	return inverse >= FLT_MIN && high - low < 256 && zero >= (float) low &&
+		zero <= (float) high;
+}
+
+/* Codes of a block; whether they are those that dividing gives. */
+INLINE bool
+multiply_block(int8_t *restrict dst, const float *restrict x, float inverse,
+			   int zero, int low, int high)
+{
+	const int32_t shift = HALF + DOUBT + zero * (1 << FRACTION_BITS);
+	const int32_t lowest = FRACTION_PLACE + low * (1 << FRACTION_BITS);
+	const int32_t highest = FRACTION_PLACE + high * (1 << FRACTION_BITS);
+	int32_t		surest = INT32_MAX;
+
+	for (int i = 0; i < DIVIDE_BLOCK; i++)
+	{
+		int32_t		place = bits_of(x[i] * inverse + FRACTION) + shift;
+		int32_t		sure = place & DOUBT_MASK;
+
+		surest = sure < surest ? sure : surest;
+		dst[i] = (int8_t) (between(place, lowest, highest) >> FRACTION_BITS);
+	}
+	return surest != 0;
+}
+
+KERNEL_CLONES
+static void
+quotients8(int8_t *restrict dst, const float *restrict x, size_t n,
+		   const float *scale, const float *zero, int low, int high)
+{
+	const float inverse = reciprocal(*scale);
+	size_t		i;
+
+	for (i = 0; i + DIVIDE_BLOCK <= n; i += DIVIDE_BLOCK)
+	{
+		if (!multiply_block(dst + i, x + i, inverse, (int) *zero, low, high))
+			divide8(dst + i, x + i, DIVIDE_BLOCK, scale, zero, 0, low, high);
+	}
+	divide8(dst + i, x + i, n - i, scale, zero, 0, low, high);
+}
+
 void
 kernel_affine_encode(KernelAffineRule rule, void *dst, int width,
 					 const float *x, size_t n, const float *scales,
 					 const float *zeros, int step, int low, int high)
 {
-	float		lowest = (float) low;
-	float		highest = (float) high;
-
 	if (width == 2)
-		divide16(dst, x, n, scales, zeros, step, lowest, highest);
-	else if (rule == KERNEL_AFFINE_DIVIDE)
-		divide8(dst, x, n, scales, zeros, step, lowest, highest);
+		divide16(dst, x, n, scales, zeros, step, low, high);
 	else if (rule == KERNEL_AFFINE_MULTIPLY)
-		multiply8(dst, x, n, scales, zeros, step, lowest, highest);
+		multiply8(dst, x, n, scales, zeros, step, low, high);
+	else if (rule == KERNEL_AFFINE_AWAY)
+		away8(dst, x, n, scales, zeros, step, low, high);
+	else if (step == 0 && n > 0 && can_multiply(*scales, *zeros, low, high))
+		quotients8(dst, x, n, scales, zeros, low, high);
 	else
-		away8(dst, x, n, scales, zeros, step, lowest, highest);
+		divide8(dst, x, n, scales, zeros, step, low, high);
 }
 
 KERNEL_CLONES

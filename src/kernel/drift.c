@@ -9,6 +9,7 @@
 #include "kernel/kernel.h"
 
 #include <math.h>
+#include <string.h>
 
 static double
 total(const int64_t *counts, int bins)
@@ -242,6 +243,19 @@ kernel_drift_bin(const double *edges, int nedges, double value)
 			high = middle;
 	}
 	return low;
+}
+
+void
+kernel_drift_bins(const double *edges, int nedges, const double *values, size_t n, int64_t *bins)
+{
+	memset(bins, 0, n * sizeof(int64_t));
+	for (int edge = 0; edge < nedges; edge++)
+	{
+		double		bound = edges[edge];
+
+		for (size_t i = 0; i < n; i++)
+			bins[i] -= bound < values[i] ? INT64_C(-1) : 0;	/* as vectors compare */
+	}
 }
 
 int

@@ -25,7 +25,14 @@
  */
 #if defined(__x86_64__) && defined(__GLIBC__) && !defined(KERNEL_NO_CLONES) && \
 	(!defined(__clang__) || __clang_major__ >= 18)
-#define KERNEL_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+/* Narrow integers take AVX-512's later parts, which have a name together since
+ * gcc 12. */
+#if !defined(__clang__) && __GNUC__ >= 12
+#define KERNEL_WIDEST "arch=x86-64-v4"
+#else
+#define KERNEL_WIDEST "avx512f"
+#endif
+#define KERNEL_CLONES __attribute__((target_clones(KERNEL_WIDEST, "avx2", "default")))
 #else
 #define KERNEL_CLONES
 #endif
@@ -672,6 +679,10 @@ extern double kernel_chi_square_quantile(double probability, int freedom);
 
 /* The bin of a value: how many edges are below it. */
 extern int	kernel_drift_bin(const double *edges, int nedges, double value);
+
+/* The same of many values, without branches that nobody could predict. */
+extern void kernel_drift_bins(const double *edges, int nedges,
+							  const double *values, size_t n, int64_t *bins);
 
 /* Edges of up to so many bins of about as many values each; equal ones are
  * merged, and no bin is empty.  Returns how many there are, below bins. */

@@ -175,9 +175,13 @@ extern bool drift_restore(bool (*get) (void *file, void *bytes, Size n), void *f
 
 /* ---------- drift_observe.c ---------- */
 
-/* Adds what this backend has counted to shared memory; without wait, if it is
- * much or has waited long. */
+/* Adds what this backend has counted to shared memory; without wait, unless it did
+ * so a moment ago. */
 extern void drift_flush(bool wait);
+
+/* Counts rows that wait, if there is no room for more; when an invocation is over,
+ * so that its time has nothing of that. */
+extern void drift_count_full(void);
 extern bool drift_has_pending(void);
 
 /* ---------- drift_reference.c ---------- */

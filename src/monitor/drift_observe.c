@@ -17,12 +17,20 @@
 /* Values of a feature that wait to be collected. */
 #define PENDING_VALUES 256
 
-/* Rows, of inputs or of outputs, that are shown at the end of a transaction. */
-#define SHOWN_ROWS 64
+/* Finite values are taken so many at a time. */
+#define CHUNK 64
+
+/* Values that wait to be counted, of inputs or of outputs. */
+#define WAITING_VALUES 2048
+
+/* Showing what was counted at the end of each transaction may take one part in so
+ * many of the time. */
+#define FLUSH_SHARE 200
 
 static MonitorDrift *pending = NULL;	/* a list */
-static int64 pending_rows = 0;
+static MonitorDrift *full = NULL;	/* more rows would not find room to wait */
 static int64 last_flush = 0;	/* of the monotonic clock */
+static int64 flush_took = 0;	/* nanoseconds */
 
 /* ---------- observing ---------- */
 
@@ -62,17 +70,13 @@ add_collected(MonitorDrift *drift, Feature *feature)
 }
 
 static void
-collect(MonitorDrift *drift, Feature *feature, double value, bool isnull)
+collect(MonitorDrift *drift, Feature *feature, const double *values, int n)
 {
-	if (isnull)
-		feature->cells[DRIFT_NULLS].count++;
-	else if (!isfinite(value))
-		feature->cells[DRIFT_NOT_FINITE].count++;
-	else
+	for (int i = 0; i < n; i++)
 	{
 		if (feature->nvalues == PENDING_VALUES)
 			add_collected(drift, feature);
-		feature->values[feature->nvalues++] = value;
+		feature->values[feature->nvalues++] = values[i];
 	}
 }
 
@@ -126,31 +130,44 @@ category_of_text(const Feature *feature, const char *category, int length)
 }
 
 static void
-count_value(Feature *feature, double value, bool isnull)
+count_categories(Feature *feature, const double *values, int n)
+{
+	for (int i = 0; i < n; i++)
+		feature->cells[category_of_number(feature, values[i])].count++;
+}
+
+static void
+count_numbers(Feature *feature, const double *values, int n)
 {
 	DriftCell  *extras = &feature->cells[feature->bins];
-	DriftCell  *cell;
+	int64		below = 0;
+	int64		above = 0;
+	int64_t		bins[CHUNK];
 
-	if (isnull)
+	kernel_drift_bins(feature->edges, feature->nedges, values, n, bins);
+	for (int i = 0; i < n; i++)
 	{
-		extras[DRIFT_NULLS].count++;
-		return;
+		DriftCell  *cell = &feature->cells[bins[i]];
+
+		cell->count++;
+		cell->sum += values[i];
+		below += values[i] < feature->minimum;
+		above += values[i] > feature->maximum;
 	}
-	if (!isfinite(value))
-	{
-		extras[DRIFT_NOT_FINITE].count++;
-		return;
-	}
-	if (feature->categorical)
-	{
-		feature->cells[category_of_number(feature, value)].count++;
-		return;
-	}
-	cell = &feature->cells[kernel_drift_bin(feature->edges, feature->nedges, value)];
-	cell->count++;
-	cell->sum += value;
-	extras[DRIFT_BELOW].count += value < feature->minimum;
-	extras[DRIFT_ABOVE].count += value > feature->maximum;
+	extras[DRIFT_BELOW].count += below;
+	extras[DRIFT_ABOVE].count += above;
+}
+
+/* A chunk of finite values. */
+static void
+take(MonitorDrift *drift, Feature *feature, const double *values, int n)
+{
+	if (feature->collecting)
+		collect(drift, feature, values, n);
+	else if (feature->categorical)
+		count_categories(feature, values, n);
+	else
+		count_numbers(feature, values, n);
 }
 
 /* Features that serving has more of than was known: as many as it shows. */
@@ -210,57 +227,142 @@ find_feature(MonitorDrift *drift, bool outputs, int number, bool is_text)
 	return feature;
 }
 
+/* There is something to be added to shared memory. */
 static void
-count_rows(MonitorDrift *drift, int64 rows)
+note_pending(MonitorDrift *drift)
 {
-	if (drift->pending_rows == 0)
+	if (drift->is_pending)
+		return;
+	drift->is_pending = true;
+	drift->next_pending = pending;
+	pending = drift;
+}
+
+/* Made twice, for each width of float. */
+static pg_attribute_always_inline void
+observe_column(MonitorDrift *drift, Feature *feature, const void *values, bool wide,
+			   const bool *nulls, int64 rows, int columns, int column)
+{
+	DriftCell  *extras = &feature->cells[feature->bins];
+	double		chunk[CHUNK];
+	int			n = 0;
+
+	for (int64 i = column; i < rows * columns; i += columns)
 	{
-		drift->next_pending = pending;
-		pending = drift;
+		chunk[n] = wide ? ((const double *) values)[i] : ((const float *) values)[i];
+		if (nulls != NULL && nulls[i])
+			extras[DRIFT_NULLS].count++;
+		else if (!isfinite(chunk[n]))
+			extras[DRIFT_NOT_FINITE].count++;
+		else if (++n == CHUNK)
+		{
+			take(drift, feature, chunk, n);
+			n = 0;
+		}
 	}
-	drift->pending_rows += rows;
-	pending_rows += rows;
+	take(drift, feature, chunk, n);
+}
+
+static pg_attribute_always_inline void
+observe(MonitorDrift *drift, bool outputs, int first, const void *values, bool wide,
+		const bool *nulls, int64 rows, int columns)
+{
+	if (drift->wanted > 0)
+		grow_collected(drift, outputs, first + columns - 1);
+	for (int column = 0; column < columns; column++)
+	{
+		Feature    *feature = find_feature(drift, outputs, first + column, false);
+
+		if (feature != NULL)
+			observe_column(drift, feature, values, wide, nulls, rows, columns, column);
+	}
 }
 
 static void
-observe(MonitorDrift *drift, Feature *feature, double value, bool isnull)
+observe_floats(MonitorDrift *drift, bool outputs, int first, const float *values,
+			   const bool *nulls, int64 rows, int columns)
 {
-	if (feature->collecting)
-		collect(drift, feature, value, isnull);
-	else
-		count_value(feature, value, isnull);
+	observe(drift, outputs, first, values, false, nulls, rows, columns);
 }
 
-/* One loop for each width of float. */
-#define OBSERVE(type) \
-	if (drift->wanted > 0) \
-		grow_collected(drift, outputs, first + columns - 1); \
-	for (int column = 0; column < columns; column++) \
-	{ \
-		Feature    *feature = find_feature(drift, outputs, first + column, false); \
-		\
-		for (int64 row = 0; feature != NULL && row < rows; row++) \
-		{ \
-			int64		place = row * columns + column; \
-			\
-			observe(drift, feature, (double) ((const type *) values)[place], \
-					nulls != NULL && nulls[place]); \
-		} \
-	} \
-	count_rows(drift, rows)
+/* ---------- waiting ---------- */
+
+/*
+ * Who predicts row by row does not have, each time anew, what counting needs in
+ * the processor's caches: a line or more of each feature.  So rows wait until
+ * there are some.
+ */
+
+static WaitingRows *
+waiting_rows(MonitorDrift *drift, bool outputs)
+{
+	return outputs ? &drift->waiting_outputs : &drift->waiting_inputs;
+}
+
+static void
+count_waiting(MonitorDrift *drift, bool outputs)
+{
+	WaitingRows *waiting = waiting_rows(drift, outputs);
+
+	if (waiting->rows == 0)
+		return;
+	observe_floats(drift, outputs, 1, waiting->values, NULL, waiting->rows, waiting->columns);
+	waiting->rows = 0;
+}
+
+static void
+count_all_waiting(MonitorDrift *drift)
+{
+	count_waiting(drift, false);
+	count_waiting(drift, true);
+	if (full == drift)
+		full = NULL;
+}
+
+/* Returns false when rows are too many to wait. */
+static bool
+let_wait(MonitorDrift *drift, bool outputs, const float *values, int64 rows, int columns)
+{
+	WaitingRows *waiting = waiting_rows(drift, outputs);
+	int64		n = rows * columns;
+
+	if (n > WAITING_VALUES / 2)
+		return false;
+	if (waiting->values == NULL)
+		waiting->values = MemoryContextAlloc(drift_context, WAITING_VALUES * sizeof(float));
+	if (columns != waiting->columns || waiting->rows * columns + n > WAITING_VALUES)
+		count_waiting(drift, outputs);
+	memcpy(waiting->values + waiting->rows * columns, values, n * sizeof(float));
+	waiting->columns = columns;
+	waiting->rows += rows;
+	if (waiting->rows * columns + n > WAITING_VALUES)
+		full = drift;
+	return true;
+}
+
+void
+drift_count_full(void)
+{
+	if (full != NULL)
+		count_all_waiting(full);
+}
 
 void
 monitor_observe_floats(MonitorDrift *drift, bool outputs, int first, const float *values,
 					   const bool *nulls, int64 rows, int columns)
 {
-	OBSERVE(float);
+	if (first > 1 || nulls != NULL || drift->wanted > 0 ||
+		!let_wait(drift, outputs, values, rows, columns))
+		observe_floats(drift, outputs, first, values, nulls, rows, columns);
+	note_pending(drift);
 }
 
 void
 monitor_observe_doubles(MonitorDrift *drift, bool outputs, int first, const double *values,
 						const bool *nulls, int64 rows, int columns)
 {
-	OBSERVE(double);
+	observe(drift, outputs, first, values, true, nulls, rows, columns);
+	note_pending(drift);
 }
 
 void
@@ -279,7 +381,7 @@ monitor_observe_text(MonitorDrift *drift, bool outputs, int number, const char *
 		collect_text(feature->texts, value, length);
 	else
 		feature->cells[category_of_text(feature, value, length)].count++;
-	count_rows(drift, 1);
+	note_pending(drift);
 }
 
 /* ---------- to shared memory ---------- */
@@ -316,6 +418,7 @@ flush_reference(MonitorDrift *drift, TimestampTz now, bool wait)
 {
 	bool		done = true;
 
+	count_all_waiting(drift);
 	for (int i = 0; i < drift->ninputs; i++)
 		done &= flush_feature(drift, &drift->inputs[i], now, wait);
 	for (int i = 0; i < drift->noutputs; i++)
@@ -329,32 +432,38 @@ drift_has_pending(void)
 	return pending != NULL;
 }
 
-/* Few rows are worth no lock for each feature: they wait for more. */
+/* Features have a lock each, so where transactions follow one another quickly,
+ * some wait for the next. */
+static bool
+is_too_soon(int64 clock)
+{
+	return clock - last_flush < Min(flush_took * FLUSH_SHARE,
+									monitor_flush_interval * INT64CONST(1000000));
+}
+
 void
 drift_flush(bool wait)
 {
 	MonitorDrift *drift = pending;
-	TimestampTz now;
 	int64		clock;
+	TimestampTz now;
 
 	if (drift == NULL)
 		return;
 	clock = monitor_clock();
-	if (!wait && pending_rows < SHOWN_ROWS &&
-		clock - last_flush < monitor_flush_interval * INT64CONST(1000000))
+	if (!wait && is_too_soon(clock))
 		return;
 	now = GetCurrentTimestamp();
 	pending = NULL;
-	pending_rows = 0;
 	while (drift != NULL)
 	{
 		MonitorDrift *next = drift->next_pending;
-		int64		rows = drift->pending_rows;
 
-		drift->pending_rows = 0;
+		drift->is_pending = false;
 		if (!flush_reference(drift, now, wait))
-			count_rows(drift, rows);
+			note_pending(drift);
 		drift = next;
 	}
-	last_flush = clock;
+	last_flush = monitor_clock();
+	flush_took = last_flush - clock;
 }

@@ -37,6 +37,14 @@ typedef struct Feature
 	DriftTexts *texts;			/* the same */
 } Feature;
 
+/* Rows of features 1, 2, ... that wait to be counted together. */
+typedef struct WaitingRows
+{
+	float	   *values;			/* room for some, or NULL */
+	int			columns;
+	int			rows;
+} WaitingRows;
+
 /* Hashed as bytes: unused is always 0. */
 typedef struct DriftVersion
 {
@@ -51,12 +59,14 @@ struct MonitorDrift
 	bool		loaded;
 	int64		reference;		/* 0: there is none */
 	int			wanted;			/* rows to collect, or 0 */
-	int64		pending_rows;
-	MonitorDrift *next_pending; /* of those that have some */
+	bool		is_pending;		/* has counts that are not shown yet */
+	MonitorDrift *next_pending; /* of those */
 	int			ninputs;
 	int			noutputs;
 	Feature    *inputs;
 	Feature    *outputs;
+	WaitingRows waiting_inputs;
+	WaitingRows waiting_outputs;
 };
 
 /* Where references are kept, until somebody changes one. */

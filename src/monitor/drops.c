@@ -3,20 +3,29 @@
  *		Entries of models that are dropped.
  *
  * They go when the transaction commits that dropped the model, and not when it,
- * or the subtransaction, is rolled back.
+ * or the subtransaction, is rolled back.  Who had the model before may count it
+ * after that, and a transaction that was prepared commits where nobody is told: so
+ * who looks at statistics, and finds no model, makes them go too.
  */
 #include "postgres.h"
 
 #include "compat.h"
 
+#include "access/genam.h"
+#include "access/stratnum.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "monitor/shared.h"
+#include "repo/repo.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(modelopt_model_dropped);
+PG_FUNCTION_INFO_V1(modelopt_forget_if_dropped);
 
 typedef struct Drop
 {
@@ -87,6 +96,38 @@ at_subtransaction_event(SubXactEvent event, SubTransactionId subtransaction,
 		for (Drop *drop = drops; drop != NULL && drop->level >= level; drop = drop->next)
 			drop->level = level - 1;
 	}
+}
+
+/* Those that somebody is making or dropping are there. */
+static bool
+model_is_there(int64 model_id)
+{
+	Relation	table = table_open(repo_relation("named_model"), AccessShareLock);
+	SnapshotData dirty;
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool		found;
+
+	InitDirtySnapshot(dirty);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(model_id));
+	scan = systable_beginscan(table, repo_relation("named_model_pkey"), true, &dirty, 1, &key);
+	found = systable_getnext(scan) != NULL;
+	systable_endscan(scan);
+	table_close(table, AccessShareLock);
+	return found;
+}
+
+/* forget_if_dropped(model_id): whether there is no such model, and no entry of it
+ * any more */
+Datum
+modelopt_forget_if_dropped(PG_FUNCTION_ARGS)
+{
+	int64		model_id = PG_GETARG_INT64(0);
+
+	if (model_is_there(model_id))
+		PG_RETURN_BOOL(false);
+	stat_drop_model(MyDatabaseId, model_id);
+	PG_RETURN_BOOL(true);
 }
 
 void

@@ -253,8 +253,8 @@ copy_entries(StatData *copies, int room)
 	return n;
 }
 
-StatData *
-stat_copy_all(int *count)
+static StatData *
+copy_all_entries(int *count)
 {
 	for (;;)
 	{
@@ -268,6 +268,69 @@ stat_copy_all(int *count)
 			return copies;
 		pfree(copies);
 	}
+}
+
+static int
+compare_keys(const void *a, const void *b)
+{
+	const StatKey *left = &(*(StatData *const *) a)->key;
+	const StatKey *right = &(*(StatData *const *) b)->key;
+
+	if (left->database != right->database)
+		return left->database < right->database ? -1 : 1;
+	if (left->model_id != right->model_id)
+		return left->model_id < right->model_id ? -1 : 1;
+	if (left->version != right->version)
+		return left->version < right->version ? -1 : 1;
+	if (left->user != right->user)
+		return left->user < right->user ? -1 : 1;
+	return 0;
+}
+
+static void
+merge_entry(StatData *into, const StatData *from)
+{
+	stat_numbers_merge(&into->numbers, &from->numbers, 0, KERNEL_LATENCY_BUCKETS - 1);
+	if (from->last_call > into->last_call && from->runtime != MONITOR_NO_RUNTIME)
+		into->runtime = from->runtime;
+	into->first_call = Min(into->first_call, from->first_call);
+	into->last_call = Max(into->last_call, from->last_call);
+	into->since = Min(into->since, from->since);
+	into->minmax_since = Max(into->minmax_since, from->minmax_since);
+}
+
+/* Joins what is of the same version, and returns how many are left. */
+static int
+join_users(StatData **entries, int count)
+{
+	int			joined = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		StatKey    *last = joined > 0 ? &entries[joined - 1]->key : NULL;
+		StatKey    *key = &entries[i]->key;
+
+		key->user = InvalidOid;
+		if (last != NULL && memcmp(last, key, sizeof(StatKey)) == 0)
+			merge_entry(entries[joined - 1], entries[i]);
+		else
+			entries[joined++] = entries[i];
+	}
+	return joined;
+}
+
+StatData **
+stat_copy_all(bool by_user, int *count)
+{
+	StatData   *copies = copy_all_entries(count);
+	StatData  **entries = palloc_extended((Size) Max(*count, 1) * sizeof(StatData *), MCXT_ALLOC_HUGE);
+
+	for (int i = 0; i < *count; i++)
+		entries[i] = &copies[i];
+	qsort(entries, *count, sizeof(StatData *), compare_keys);
+	if (!by_user)
+		*count = join_users(entries, *count);
+	return entries;
 }
 
 /* ---------- forgetting ---------- */

@@ -309,7 +309,7 @@ monitor_do_subject(MonitorCall *call, int64 model_id, int32 version)
 	call->model_id = model_id;
 	call->version = version;
 	if (call->outermost)
-		activity_update(call);
+		activity_subject(call);
 }
 
 /* Where the time of a phase goes; the first has none. */
@@ -335,7 +335,7 @@ monitor_do_enter(MonitorCall *call, MonitorPhase phase)
 		leave_phase(call, monitor_clock());
 	call->phase = phase;
 	if (call->outermost)
-		activity_update(call);
+		activity_enter(call);
 }
 
 static void
@@ -363,6 +363,7 @@ monitor_do_end(MonitorCall *call)
 	pending = count_call(call, now);
 	if (monitor_track_timing)
 		add_time(&pending->batch, now - call->began);
+	drift_count_full();
 	if (now - last_flush >= monitor_flush_interval * INT64CONST(1000000))
 	{
 		pending_flush(now - last_flush >= MAX_WAIT_NS);

@@ -1,8 +1,6 @@
 /*
  * progress.c
  *		How far long work is, in a slot of each backend.
- *
- * As in activity.c, a slot is written by its backend alone.
  */
 #include "postgres.h"
 
@@ -12,7 +10,6 @@
 #include "miscadmin.h"
 #include "model/progress.h"
 #include "monitor/shared.h"
-#include "port/atomics.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
@@ -24,15 +21,10 @@ PG_FUNCTION_INFO_V1(modelopt_progress_phase);
 PG_FUNCTION_INFO_V1(modelopt_end_progress);
 
 #define MAX_WORD 32
-#define MAX_READS 1000
 
 typedef struct ProgressSlot
 {
-	uint32		changes;		/* odd while it is being written */
-	bool		running;
-	int			pid;
-	Oid			database;
-	Oid			user;
+	SlotHead	head;
 	char		operation[MAX_WORD];
 	char		phase[MAX_WORD];
 	char		unit[MAX_WORD];
@@ -50,28 +42,10 @@ static bool exit_is_watched = false;
 /* ---------- telling ---------- */
 
 static void
-begin_change(void)
-{
-	own->changes++;
-	pg_write_barrier();
-}
-
-static void
-end_change(void)
-{
-	pg_write_barrier();
-	own->changes++;
-}
-
-static void
 stop(void)
 {
 	if (own != NULL)
-	{
-		begin_change();
-		own->running = false;
-		end_change();
-	}
+		slot_stop(&own->head);
 	own = NULL;
 	depth = 0;
 }
@@ -85,27 +59,24 @@ at_exit(int code, Datum argument)
 static int
 begin(const char *operation, const char *unit, int64 total)
 {
-	int			slot = MyBackendSlot;
+	int			slot = slot_number();
 
-	if (depth++ > 0 || slot < 0 || slot >= monitor_shared->slots)
+	if (depth++ > 0 || slot < 0)
 		return depth - 1;
 	if (!exit_is_watched)
 		before_shmem_exit(at_exit, (Datum) 0);
 	exit_is_watched = true;
 	level = GetCurrentTransactionNestLevel();
 	own = &slots[slot];
-	begin_change();
-	own->running = true;
-	own->pid = MyProcPid;
-	own->database = MyDatabaseId;
-	own->user = GetUserId();
+	slot_begin_change(&own->head);
+	slot_take(&own->head);
 	strlcpy(own->operation, operation, MAX_WORD);
 	strlcpy(own->phase, "", MAX_WORD);
 	strlcpy(own->unit, unit, MAX_WORD);
 	own->total = total;
 	own->done = 0;
 	own->began = monitor_clock();
-	end_change();
+	slot_end_change(&own->head);
 	return 0;
 }
 
@@ -114,9 +85,9 @@ set_phase(const char *phase)
 {
 	if (own == NULL || depth != 1)
 		return;
-	begin_change();
+	slot_begin_change(&own->head);
 	strlcpy(own->phase, phase, MAX_WORD);
-	end_change();
+	slot_end_change(&own->head);
 }
 
 static void
@@ -227,24 +198,6 @@ enum
 	PROGRESS_COLUMNS
 };
 
-static bool
-read_slot(int number, ProgressSlot *copy)
-{
-	volatile ProgressSlot *slot = &slots[number];
-
-	for (int i = 0; i < MAX_READS; i++)
-	{
-		uint32		before = slot->changes;
-
-		pg_read_barrier();
-		*copy = *slot;
-		pg_read_barrier();
-		if (slot->changes == before && before % 2 == 0)
-			return copy->running;
-	}
-	return false;
-}
-
 Datum
 modelopt_read_progress(PG_FUNCTION_ARGS)
 {
@@ -258,11 +211,11 @@ modelopt_read_progress(PG_FUNCTION_ARGS)
 		Datum		values[PROGRESS_COLUMNS];
 		bool		nulls[PROGRESS_COLUMNS] = {false};
 
-		if (!read_slot(i, &slot))
+		if (!slot_read(&slots[i].head, &slot, sizeof(slot)))
 			continue;
-		values[PROGRESS_PID] = Int32GetDatum(slot.pid);
-		values[PROGRESS_DATABASE] = ObjectIdGetDatum(slot.database);
-		values[PROGRESS_USER] = ObjectIdGetDatum(slot.user);
+		values[PROGRESS_PID] = Int32GetDatum(slot.head.pid);
+		values[PROGRESS_DATABASE] = ObjectIdGetDatum(slot.head.database);
+		values[PROGRESS_USER] = ObjectIdGetDatum(slot.head.user);
 		values[PROGRESS_OPERATION] = CStringGetTextDatum(slot.operation);
 		values[PROGRESS_PHASE] = CStringGetTextDatum(slot.phase);
 		values[PROGRESS_UNIT] = CStringGetTextDatum(slot.unit);

@@ -8,7 +8,7 @@ SELECT current_database() AS datname, e.model_name AS model, e.version::text AS 
     e.calls AS calls_total, e.rows AS rows_total, e.batches AS batches_total,
     bounds.seconds AS duration_seconds, modelopt.histogram_cumulative(e.histogram, 8) AS duration_seconds_bucket,
     e.total_time / 1000 AS duration_seconds_sum,
-    (modelopt.histogram_cumulative(e.histogram))[218] AS duration_seconds_count,
+    (modelopt.histogram_cumulative(e.histogram, 217))[2] AS duration_seconds_count,    -- of the first bucket, and of all 218
     e.input_bytes AS input_bytes_total, e.output_bytes AS output_bytes_total,
     e.null_inputs AS null_inputs_total, e.rejected_rows AS rejected_rows_total,
     extract(epoch FROM e.last_call)::double precision AS last_call_timestamp_seconds

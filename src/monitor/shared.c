@@ -214,6 +214,7 @@ take_memory(void)
 	monitor_shared = ShmemInitStruct("modelopt", sizeof(MonitorShared), &found);
 	if (!found)
 		clear_shared();
+	clock_init();
 	progress_take_memory(monitor_shared->slots);
 	drift_take_memory(&GetNamedLWLockTranche(TRANCHE)[1].lock);
 	LWLockRelease(AddinShmemInitLock);

@@ -14,6 +14,7 @@
 
 #include "kernel/kernel.h"
 #include "monitor/monitor.h"
+#include "port/atomics.h"
 #include "storage/lwlock.h"
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
@@ -92,14 +93,41 @@ typedef struct StatTotals
 	StatNumbers evicted;		/* of entries that are gone */
 } StatTotals;
 
-/* What a backend does now; written by it alone. */
-typedef struct ActivitySlot
+/* ---------- what each backend does now ---------- */
+
+/*
+ * A slot in shared memory is written without a lock, by its backend alone; who
+ * reads it sees by its number of changes that it was not written meanwhile.  This
+ * is what each begins with.
+ */
+typedef struct SlotHead
 {
 	uint32		changes;		/* odd while it is being written */
-	int			pid;			/* 0: nobody */
+	bool		running;		/* otherwise there is nothing in it */
+	int			pid;
 	Oid			database;
 	Oid			user;
-	bool		running;		/* an invocation */
+} SlotHead;
+
+/* What is told at once is written between these.  One word may be written at any
+ * time. */
+static inline void
+slot_begin_change(SlotHead *slot)
+{
+	slot->changes++;
+	pg_write_barrier();
+}
+
+static inline void
+slot_end_change(SlotHead *slot)
+{
+	pg_write_barrier();
+	slot->changes++;
+}
+
+typedef struct ActivitySlot
+{
+	SlotHead	head;
 	MonitorPhase phase;
 	int64		model_id;
 	int32		version;
@@ -152,8 +180,9 @@ extern void stat_numbers_merge(StatNumbers *into, const StatNumbers *from,
  * nothing, when it would have to wait and must not. */
 extern bool stat_add(const StatKey *key, const StatBatch *batch, bool wait);
 
-/* Copies of all entries, in the current context. */
-extern StatData *stat_copy_all(int *count);
+/* Copies of all entries in order, of each user or of all users together, in the
+ * current context. */
+extern StatData **stat_copy_all(bool by_user, int *count);
 
 /* Which entries; what is 0 or less is not asked for. */
 typedef struct StatScope
@@ -186,25 +215,44 @@ extern void pending_init(void);
 
 extern void drops_init(void);
 
-/* ---------- activity.c ---------- */
+/* ---------- clock.c ---------- */
 
+extern void clock_init(void);
+
+/* Nanoseconds of the monotonic clock. */
 extern int64 monitor_clock(void);
+
+/* When a moment of the monotonic clock was. */
+extern TimestampTz monitor_clock_time(int64 clock);
+
+/* ---------- slots.c ---------- */
+
+/* The number of this backend's slots, or -1 in a process that is none of
+ * MaxBackends. */
+extern int	slot_number(void);
+
+/* Says who it is, and that something runs; between the changes. */
+extern void slot_take(SlotHead *slot);
+
+extern void slot_stop(SlotHead *slot);
+
+/* A copy of a slot as it was at one moment; false when nothing runs. */
+extern bool slot_read(const SlotHead *slot, void *copy, Size bytes);
+
+/* ---------- activity.c ---------- */
 
 /* Once in a process. */
 extern void activity_init(void);
 
 extern void activity_begin(const MonitorCall *call);
-extern void activity_update(const MonitorCall *call);
+extern void activity_subject(const MonitorCall *call);
+extern void activity_enter(const MonitorCall *call);
 extern void activity_end(void);
 
-/* A copy of a slot as it was at one moment; false when nobody has it. */
 extern bool activity_read(int slot, ActivitySlot *copy);
 
 /* Whether some backend runs what the key is of. */
 extern bool activity_has(const StatKey *key);
-
-/* When a moment of the monotonic clock was. */
-extern TimestampTz monitor_clock_time(int64 clock);
 
 /* ---------- progress.c ---------- */
 

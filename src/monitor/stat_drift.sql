@@ -136,9 +136,10 @@ CREATE FUNCTION modelopt_private.stat_drift_bins(OUT model_id bigint, OUT model_
         CASE WHEN b.bin <= bins.n AND bins.total > 0 AND bins.ref_total > 0 THEN (q.share - p.share) * ln(q.share / p.share) END
     FROM modelopt_private.compared_features() f
         JOIN modelopt_private.models_of_known_data() m ON m.id = f.model_id
+        -- Once for each feature, and not for each bin: so there is an OFFSET.
         CROSS JOIN LATERAL (
-            SELECT cardinality(f.counts) - 4 AS n, (SELECT sum(c) FROM unnest(f.ref_counts[:cardinality(f.counts) - 4]) c) AS ref_total,
-                (SELECT sum(c) FROM unnest(f.counts[:cardinality(f.counts) - 4]) c) AS total) bins
+            SELECT cardinality(f.counts) - 4 AS n, (SELECT sum(c)::double precision FROM unnest(f.ref_counts[:cardinality(f.counts) - 4]) c) AS ref_total,
+                (SELECT sum(c)::double precision FROM unnest(f.counts[:cardinality(f.counts) - 4]) c) AS total OFFSET 0) bins
         CROSS JOIN LATERAL unnest(f.ref_counts, f.counts) WITH ORDINALITY b (ref_count, count, bin)
         CROSS JOIN LATERAL (SELECT (b.ref_count + 0.5) / (bins.ref_total + 0.5 * bins.n)) p (share)
         CROSS JOIN LATERAL (SELECT (b.count + 0.5) / (bins.total + 0.5 * bins.n)) q (share)

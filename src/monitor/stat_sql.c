@@ -10,7 +10,6 @@
 #include "compat.h"
 
 #include "catalog/pg_type.h"
-#include "common/int.h"
 #include "miscadmin.h"
 #include "monitor/drift.h"
 #include "utils/array.h"
@@ -24,9 +23,6 @@ PG_FUNCTION_INFO_V1(modelopt_require_preloaded);
 PG_FUNCTION_INFO_V1(modelopt_read_activity);
 PG_FUNCTION_INFO_V1(modelopt_reset_entries);
 PG_FUNCTION_INFO_V1(modelopt_forget_database);
-PG_FUNCTION_INFO_V1(modelopt_histogram_percentile);
-PG_FUNCTION_INFO_V1(modelopt_histogram_bounds);
-PG_FUNCTION_INFO_V1(modelopt_histogram_cumulative);
 
 #define NS_IN_MS 1e6
 #define MS_PER_SECOND 1e3
@@ -126,18 +122,6 @@ count_errors(const StatNumbers *numbers)
 	return errors;
 }
 
-static Datum
-histogram_array(const StatNumbers *numbers)
-{
-	Datum		counts[KERNEL_LATENCY_BUCKETS];
-
-	for (int i = 0; i < KERNEL_LATENCY_BUCKETS; i++)
-		counts[i] = Int64GetDatum(numbers->buckets[i]);
-	return PointerGetDatum(construct_array(counts, KERNEL_LATENCY_BUCKETS,
-										   INT8OID, sizeof(int64),
-										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
 static void
 put_times(const StatData *data, Datum *values, bool *nulls)
 {
@@ -165,8 +149,9 @@ put_times(const StatData *data, Datum *values, bool *nulls)
 	}
 }
 
+/* The histogram has room for what is in an entry. */
 static void
-put_entry(ReturnSetInfo *result, const StatData *data)
+put_entry(ReturnSetInfo *result, const StatData *data, ArrayType *histogram)
 {
 	const StatNumbers *numbers = &data->numbers;
 	Datum		values[ENTRY_COLUMNS];
@@ -191,76 +176,27 @@ put_entry(ReturnSetInfo *result, const StatData *data)
 	values[ENTRY_LAST_CALL] = TimestampTzGetDatum(data->last_call);
 	values[ENTRY_SINCE] = TimestampTzGetDatum(data->since);
 	values[ENTRY_MINMAX_SINCE] = TimestampTzGetDatum(data->minmax_since);
-	values[ENTRY_HISTOGRAM] = histogram_array(numbers);
+	memcpy(ARR_DATA_PTR(histogram), numbers->buckets, sizeof(numbers->buckets));
+	values[ENTRY_HISTOGRAM] = PointerGetDatum(histogram);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-}
-
-static int
-compare_keys(const void *a, const void *b)
-{
-	const StatKey *left = &((const StatData *) a)->key;
-	const StatKey *right = &((const StatData *) b)->key;
-
-	if (left->database != right->database)
-		return left->database < right->database ? -1 : 1;
-	if (left->model_id != right->model_id)
-		return left->model_id < right->model_id ? -1 : 1;
-	if (left->version != right->version)
-		return left->version < right->version ? -1 : 1;
-	if (left->user != right->user)
-		return left->user < right->user ? -1 : 1;
-	return 0;
-}
-
-static void
-merge_entry(StatData *into, const StatData *from)
-{
-	stat_numbers_merge(&into->numbers, &from->numbers, 0, KERNEL_LATENCY_BUCKETS - 1);
-	if (from->last_call > into->last_call && from->runtime != MONITOR_NO_RUNTIME)
-		into->runtime = from->runtime;
-	into->first_call = Min(into->first_call, from->first_call);
-	into->last_call = Max(into->last_call, from->last_call);
-	into->since = Min(into->since, from->since);
-	into->minmax_since = Max(into->minmax_since, from->minmax_since);
-}
-
-/* Joins what is of the same version, and returns how many are left. */
-static int
-join_users(StatData *entries, int count)
-{
-	int			joined = 0;
-
-	for (int i = 0; i < count; i++)
-	{
-		StatKey    *last = joined > 0 ? &entries[joined - 1].key : NULL;
-		StatKey    *key = &entries[i].key;
-
-		key->user = InvalidOid;
-		if (last != NULL && memcmp(last, key, sizeof(StatKey)) == 0)
-			merge_entry(&entries[joined - 1], &entries[i]);
-		else
-			entries[joined++] = entries[i];
-	}
-	return joined;
 }
 
 /* read_stat_entries(by_user) */
 Datum
 modelopt_read_stat_entries(PG_FUNCTION_ARGS)
 {
-	bool		by_user = PG_GETARG_BOOL(0);
-	StatData   *entries;
+	Datum		zeros[KERNEL_LATENCY_BUCKETS] = {0};
+	ArrayType  *histogram = construct_array(zeros, KERNEL_LATENCY_BUCKETS, INT8OID, sizeof(int64),
+											FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	StatData  **entries;
 	int			count;
 
 	monitor_require_preloaded();
 	InitMaterializedSRF(fcinfo, 0);
 	pending_flush(true);
-	entries = stat_copy_all(&count);
-	qsort(entries, count, sizeof(StatData), compare_keys);
-	if (!by_user)
-		count = join_users(entries, count);
+	entries = stat_copy_all(PG_GETARG_BOOL(0), &count);
 	for (int i = 0; i < count; i++)
-		put_entry((ReturnSetInfo *) fcinfo->resultinfo, &entries[i]);
+		put_entry((ReturnSetInfo *) fcinfo->resultinfo, entries[i], histogram);
 	return (Datum) 0;
 }
 
@@ -391,9 +327,9 @@ modelopt_read_activity(PG_FUNCTION_ARGS)
 
 		if (!activity_read(i, &slot))
 			continue;
-		values[ACTIVITY_PID] = Int32GetDatum(slot.pid);
-		values[ACTIVITY_DATABASE] = ObjectIdGetDatum(slot.database);
-		values[ACTIVITY_USER] = ObjectIdGetDatum(slot.user);
+		values[ACTIVITY_PID] = Int32GetDatum(slot.head.pid);
+		values[ACTIVITY_DATABASE] = ObjectIdGetDatum(slot.head.database);
+		values[ACTIVITY_USER] = ObjectIdGetDatum(slot.head.user);
 		values[ACTIVITY_MODEL_ID] = Int64GetDatum(slot.model_id);
 		values[ACTIVITY_VERSION] = Int32GetDatum(slot.version);
 		values[ACTIVITY_PHASE] = CStringGetTextDatum(phase_names[slot.phase]);
@@ -402,102 +338,4 @@ modelopt_read_activity(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
-}
-
-/* ---------- histograms ---------- */
-
-/* The counts of a histogram that somebody made or added up. */
-static const int64 *
-get_histogram(ArrayType *array)
-{
-	const int64 *counts = (const int64 *) ARR_DATA_PTR(array);
-	int64		sum = 0;
-
-	if (ARR_NDIM(array) != 1 || ARR_DIMS(array)[0] != KERNEL_LATENCY_BUCKETS ||
-		array_contains_nulls(array))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a histogram of latencies is an array of %d counts",
-						KERNEL_LATENCY_BUCKETS)));
-	for (int i = 0; i < KERNEL_LATENCY_BUCKETS; i++)
-	{
-		if (counts[i] < 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("a histogram of latencies has no negative counts")));
-		if (pg_add_s64_overflow(sum, counts[i], &sum))
-			ereport(ERROR,
-					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-					 errmsg("a histogram of latencies has counted too much")));
-	}
-	return counts;
-}
-
-/* histogram_percentile(buckets, fractions) */
-Datum
-modelopt_histogram_percentile(PG_FUNCTION_ARGS)
-{
-	const int64 *counts = get_histogram(PG_GETARG_ARRAYTYPE_P(0));
-	ArrayType  *fractions = PG_GETARG_ARRAYTYPE_P(1);
-	Datum	   *values;
-	bool	   *nulls;
-	int			n;
-	int			dims[1];
-	int			first[1] = {1};
-
-	deconstruct_array(fractions, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL,
-					  TYPALIGN_DOUBLE, &values, &nulls, &n);
-	if (n == 0)
-		PG_RETURN_ARRAYTYPE_P(construct_empty_array(FLOAT8OID));
-	for (int i = 0; i < n; i++)
-	{
-		double		fraction = nulls[i] ? 0 : DatumGetFloat8(values[i]);
-		double		seconds;
-
-		if (!(fraction >= 0 && fraction <= 1))
-			ereport(ERROR,
-					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-					 errmsg("percentile value %g is not between 0 and 1", fraction)));
-		seconds = kernel_latency_percentile(counts, fraction);
-		nulls[i] = nulls[i] || isnan(seconds);
-		values[i] = Float8GetDatum(seconds * MS_PER_SECOND);
-	}
-	dims[0] = n;
-	PG_RETURN_ARRAYTYPE_P(construct_md_array(values, nulls, 1, dims, first, FLOAT8OID,
-											 sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
-/* histogram_cumulative(buckets, step) */
-Datum
-modelopt_histogram_cumulative(PG_FUNCTION_ARGS)
-{
-	const int64 *counts = get_histogram(PG_GETARG_ARRAYTYPE_P(0));
-	int			step = PG_GETARG_INT32(1);
-	Datum		cumulated[KERNEL_LATENCY_BUCKETS];
-	int64		sum = 0;
-	int			n = 0;
-
-	if (step < 1 || step > KERNEL_LATENCY_BUCKETS)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("step must be between 1 and %d", KERNEL_LATENCY_BUCKETS)));
-	for (int i = 0; i < KERNEL_LATENCY_BUCKETS; i++)
-	{
-		sum += counts[i];
-		if (i % step == 0)
-			cumulated[n++] = Int64GetDatum(sum);
-	}
-	PG_RETURN_ARRAYTYPE_P(construct_array(cumulated, n, INT8OID, sizeof(int64),
-										  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
-Datum
-modelopt_histogram_bounds(PG_FUNCTION_ARGS)
-{
-	Datum		bounds[KERNEL_LATENCY_BUCKETS];
-
-	for (int i = 0; i < KERNEL_LATENCY_BUCKETS; i++)
-		bounds[i] = Float8GetDatum(kernel_latency_bound(i) * MS_PER_SECOND);
-	PG_RETURN_ARRAYTYPE_P(construct_array(bounds, KERNEL_LATENCY_BUCKETS, FLOAT8OID,
-										  sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }

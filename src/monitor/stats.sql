@@ -16,6 +16,11 @@ CREATE FUNCTION modelopt_private.model_dropped() RETURNS trigger
 CREATE TRIGGER dropped AFTER DELETE ON modelopt_private.named_model
     FOR EACH ROW EXECUTE FUNCTION modelopt_private.model_dropped();
 
+-- Whether there is no such model, whose statistics go then, if it was dropped where nobody noticed.
+CREATE FUNCTION modelopt_private.forget_if_dropped(model_id bigint) RETURNS boolean
+    LANGUAGE C STRICT PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'modelopt_forget_if_dropped';
+
 -- All of it: of each user, or of all users together (userid is null then).
 -- Times are in milliseconds, sizes in bytes.
 CREATE FUNCTION modelopt_private.read_stat_entries(by_user boolean,
@@ -85,6 +90,7 @@ CREATE FUNCTION modelopt_private.stat_entries(by_user boolean,
                     FROM pg_catalog.pg_database WHERE datname = current_database()) here
         LEFT JOIN modelopt_private.known_models() m ON m.id = e.model_id AND e.dbid = here.oid
         CROSS JOIN LATERAL (SELECT e.model_id = 0 OR m.id IS NOT NULL OR here.reads_all) told (told)
+    WHERE e.model_id = 0 OR m.id IS NOT NULL OR e.dbid <> here.oid OR NOT modelopt_private.forget_if_dropped(e.model_id)
 $$;
 COMMENT ON FUNCTION modelopt_private.stat_entries(boolean) IS
     'what the views modelopt.stat_models, of each user, and modelopt.stat_summary, of all of them together, are made of, with the histogram of latencies, whose bounds are modelopt.histogram_bounds()';
@@ -153,6 +159,13 @@ CREATE FUNCTION modelopt_private.histogram_cumulative(buckets bigint[], step int
     AS 'MODULE_PATHNAME', 'modelopt_histogram_cumulative';
 COMMENT ON FUNCTION modelopt_private.histogram_cumulative(bigint[], integer) IS
     'how many of what a histogram has counted took no longer than the first bound, the one that is step further, and so on: with 8, bounds are powers of two of a second, from 2^-20 to 2^7';
+
+CREATE FUNCTION modelopt_private.histogram_buckets(buckets bigint[], OUT le_ms double precision, OUT count bigint, OUT cumulative bigint)
+    RETURNS SETOF record
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 20
+    AS 'MODULE_PATHNAME', 'modelopt_histogram_buckets';
+COMMENT ON FUNCTION modelopt_private.histogram_buckets(bigint[]) IS
+    'the buckets of a histogram of latencies that have counted something: their upper bound in milliseconds, what they have counted, and that and all that was faster';
 
 -- ---------- forgetting ----------
 

@@ -91,8 +91,8 @@ $$;
 -- windows before have, and of how many it is.
 CREATE FUNCTION modelopt_private.drift_findings(wanted_model bigint, wanted_feature text, psi double precision, psi_noise_floor double precision,
     js double precision, wasserstein double precision, ks double precision, linf double precision,
-    null_rate_delta double precision, out_of_range_rate double precision, n bigint, found jsonb,
-    OUT level integer, OUT reason text, OUT thresholds jsonb) RETURNS record
+    null_rate_delta double precision, out_of_range_rate double precision, n bigint, found jsonb)
+    RETURNS TABLE (level integer, reason text, thresholds jsonb)
     LANGUAGE sql STABLE PARALLEL RESTRICTED
     AS $$
     SELECT max(f.level), string_agg(f.reason, '; ' ORDER BY f.level DESC, f.reason) FILTER (WHERE f.level IS NOT NULL),

@@ -22,9 +22,7 @@ COMMENT ON VIEW modelopt.stat_summary IS 'what each model version did for all us
 
 CREATE VIEW modelopt.stat_latency WITH (security_barrier) AS
 SELECT e.dbid, e.model_id, e.model_name, e.version, b.le_ms, b.count, b.cumulative
-FROM modelopt.stat_entries(false) e,
-    LATERAL unnest(modelopt.histogram_bounds(), e.histogram, modelopt.histogram_cumulative(e.histogram)) b (le_ms, count, cumulative)
-WHERE b.count > 0;
+FROM modelopt.stat_entries(false) e, LATERAL modelopt.histogram_buckets(e.histogram) b;
 COMMENT ON VIEW modelopt.stat_latency IS 'histogram of how long invocations of each model version took; buckets that have counted something';
 
 CREATE VIEW modelopt.stat_info WITH (security_barrier) AS

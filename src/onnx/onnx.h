@@ -297,6 +297,8 @@ extern void onnx_put_attribute_integers(StringInfo out, const char *name,
 										int n, const int64 *values);
 extern void onnx_put_attribute_float(StringInfo out, const char *name,
 									 float value);
+extern void onnx_put_attribute_tensor(StringInfo out, const char *name,
+									  const StringInfoData *tensor);
 
 /* Append the fields of a TensorProto but its elements. */
 extern void onnx_put_tensor_head(StringInfo out, const char *name,

@@ -8,6 +8,8 @@
 
 #include "onnx/onnx.h"
 
+/* ---------- fields ---------- */
+
 void
 onnx_reserve(const StringInfoData *out, uint64 size)
 {
@@ -70,17 +72,31 @@ onnx_put_float(StringInfo out, uint32 number, float value)
 	onnx_put(out, bytes, end - bytes);
 }
 
+/* ---------- attributes ---------- */
+
+static void
+begin_attribute(StringInfo attribute, const char *name)
+{
+	initStringInfo(attribute);
+	onnx_put_text(attribute, ATTRIBUTE_NAME, name);
+}
+
+static void
+end_attribute(StringInfo out, StringInfo attribute, int type)
+{
+	onnx_put_integer(attribute, ATTRIBUTE_TYPE, type);
+	onnx_put_message(out, NODE_ATTRIBUTE, attribute);
+	pfree(attribute->data);
+}
+
 void
 onnx_put_attribute(StringInfo out, const char *name, int64 value)
 {
 	StringInfoData attribute;
 
-	initStringInfo(&attribute);
-	onnx_put_text(&attribute, ATTRIBUTE_NAME, name);
+	begin_attribute(&attribute, name);
 	onnx_put_integer(&attribute, ATTRIBUTE_I, value);
-	onnx_put_integer(&attribute, ATTRIBUTE_TYPE, ONNX_ATTRIBUTE_INT);
-	onnx_put_message(out, NODE_ATTRIBUTE, &attribute);
-	pfree(attribute.data);
+	end_attribute(out, &attribute, ONNX_ATTRIBUTE_INT);
 }
 
 void
@@ -89,13 +105,10 @@ onnx_put_attribute_integers(StringInfo out, const char *name, int n,
 {
 	StringInfoData attribute;
 
-	initStringInfo(&attribute);
-	onnx_put_text(&attribute, ATTRIBUTE_NAME, name);
+	begin_attribute(&attribute, name);
 	for (int i = 0; i < n; i++)
 		onnx_put_integer(&attribute, ATTRIBUTE_INTS, values[i]);
-	onnx_put_integer(&attribute, ATTRIBUTE_TYPE, ONNX_ATTRIBUTE_INTS);
-	onnx_put_message(out, NODE_ATTRIBUTE, &attribute);
-	pfree(attribute.data);
+	end_attribute(out, &attribute, ONNX_ATTRIBUTE_INTS);
 }
 
 void
@@ -103,13 +116,23 @@ onnx_put_attribute_float(StringInfo out, const char *name, float value)
 {
 	StringInfoData attribute;
 
-	initStringInfo(&attribute);
-	onnx_put_text(&attribute, ATTRIBUTE_NAME, name);
+	begin_attribute(&attribute, name);
 	onnx_put_float(&attribute, ATTRIBUTE_F, value);
-	onnx_put_integer(&attribute, ATTRIBUTE_TYPE, ONNX_ATTRIBUTE_FLOAT);
-	onnx_put_message(out, NODE_ATTRIBUTE, &attribute);
-	pfree(attribute.data);
+	end_attribute(out, &attribute, ONNX_ATTRIBUTE_FLOAT);
 }
+
+void
+onnx_put_attribute_tensor(StringInfo out, const char *name,
+						  const StringInfoData *tensor)
+{
+	StringInfoData attribute;
+
+	begin_attribute(&attribute, name);
+	onnx_put_message(&attribute, ATTRIBUTE_T, tensor);
+	end_attribute(out, &attribute, ONNX_ATTRIBUTE_TENSOR);
+}
+
+/* ---------- tensors ---------- */
 
 void
 onnx_put_tensor_head(StringInfo out, const char *name, DType dtype, int ndim,

@@ -155,8 +155,12 @@ modelopt_ancestors(PG_FUNCTION_ARGS)
 	SPI_finish();
 	for (int64 i = 0; i < ancestry.nqueued; i++)
 	{
-		Datum		values[2] = {Int64GetDatum(ancestry.queue[i]), Int64GetDatum(i + 1)};
-		bool		nulls[2] = {false, false};
+		const ParentEdge *edge = get_node(&ancestry, ancestry.queue[i])->parents;
+		Datum		values[3] = {Int64GetDatum(ancestry.queue[i]), Int64GetDatum(i + 1)};
+		bool		nulls[3] = {false, false, edge == NULL};
+
+		if (edge != NULL)
+			values[2] = Int64GetDatum(edge->parent);
 
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}

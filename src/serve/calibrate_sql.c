@@ -49,9 +49,9 @@ modelopt_calibrate(PG_FUNCTION_ARGS)
 	work = progress_begin("calibrate", "rows", 0);
 	while (query_rows_next(query, take_run, activations))
 	{
-		rows += query->ngood;
-		with_nulls += query->nrows - query->ngood;
-		progress_add(query->nrows);
+		rows += query->now.ngood;
+		with_nulls += query->now.nrows - query->now.ngood;
+		progress_add(query->now.nrows);
 	}
 	progress_end(work);
 	query_rows_close(query);

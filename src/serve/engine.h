@@ -28,9 +28,16 @@ typedef struct Engine
 	/* Where tensors of the next run go, EXCHANGE_PART bytes. */
 	char	   *(*inputs) (void);
 
-	/* Runs; fills outputs, of which there is room for ORT_MAX_PORTS. */
-	int			(*run) (uint32 number, const ServedTensor *inputs,
-						int ninputs, ServedTensor *outputs);
+	/* Starts a run.  Until it has ended or been abandoned, nothing else may be
+	 * asked for, and inputs stay as they are. */
+	void		(*send) (uint32 number, const ServedTensor *inputs, int ninputs);
+
+	/* Waits for its end; fills outputs, of which there is room for
+	 * ORT_MAX_PORTS. */
+	int			(*receive) (ServedTensor *outputs);
+
+	/* Ends it: nobody wants the outputs any more. */
+	void		(*abandon) (void);
 
 	/* Gives memory of large tensors back, but for so many bytes of inputs and as
 	 * many of outputs; inputs had that many at most. */

@@ -181,9 +181,9 @@ take_row(Evaluation *evaluation, int row, const float *prediction)
 	QueryRows  *query = evaluation->query;
 	Metrics    *metrics = evaluation->metrics;
 	bool		is_null;
-	Datum		label = SPI_getbinval(query->rows->vals[row], query->rows->tupdesc,
-									  query->rows->tupdesc->natts, &is_null);
-	int64		number = query->done + row + 1;
+	Datum		label = SPI_getbinval(query->now.rows->vals[row], query->now.rows->tupdesc,
+									  query->now.rows->tupdesc->natts, &is_null);
+	int64		number = query->now.done + row + 1;
 
 	if (!is_null && metrics->task == TASK_CLASSIFICATION)
 	{
@@ -267,7 +267,7 @@ take_named(QueryRows *query, int first, int n, void *argument)
 		if (evaluation->metrics == NULL)
 			begin_named(evaluation, names, count, scores);
 		check_names(evaluation, names, count);
-		take_row(evaluation, query->good[first + i], scores);
+		take_row(evaluation, query->now.good[first + i], scores);
 	}
 }
 
@@ -291,7 +291,7 @@ take_predictions(QueryRows *query, int first, int n, void *argument)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("model gives rows of different lengths")));
 	for (int i = 0; i < n; i++)
-		take_row(evaluation, query->good[first + i], values + i * output.width);
+		take_row(evaluation, query->now.good[first + i], values + i * output.width);
 	pfree(values);
 }
 
@@ -429,8 +429,8 @@ modelopt_evaluate(PG_FUNCTION_ARGS)
 	work = progress_begin("evaluate", "rows", 0);
 	while (query_rows_next(query, evaluation.by_name ? take_named : take_predictions, &evaluation))
 	{
-		evaluation.nulls += query->nrows - query->ngood;
-		progress_add(query->nrows);
+		evaluation.nulls += query->now.nrows - query->now.ngood;
+		progress_add(query->now.nrows);
 	}
 	progress_end(work);
 	search_evaluated();

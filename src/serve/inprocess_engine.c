@@ -35,6 +35,10 @@ static struct
 	char	   *outputs;
 	uint64		outputs_used;	/* at most, since they were trimmed */
 	char	   *ports;			/* of the model loaded last */
+
+	/* the run that was asked for last */
+	OrtModel   *model;
+	const ServedTensor *tensors;
 }			local;
 
 /* ---------- the thread that watches for interrupts ---------- */
@@ -273,11 +277,23 @@ inprocess_inputs(void)
 	return local.inputs;
 }
 
-static int
-inprocess_run(uint32 number, const ServedTensor *inputs, int ninputs,
-			  ServedTensor *outputs)
+/* Nothing runs beside the backend: it does when the outputs are wanted. */
+static void
+inprocess_send(uint32 number, const ServedTensor *inputs, int ninputs)
 {
-	OrtModel   *model = local.models[number];
+	local.model = local.models[number];
+	local.tensors = inputs;
+}
+
+static void
+inprocess_abandon(void)
+{
+}
+
+static int
+inprocess_receive(ServedTensor *outputs)
+{
+	OrtModel   *model = local.model;
 	MemoryPlace place = {{memory_take}, local.outputs, 0, Min((uint64) serve_max_output * 1024, EXCHANGE_PART)};
 	const Port *ports;
 	Problem		problem;
@@ -288,7 +304,7 @@ inprocess_run(uint32 number, const ServedTensor *inputs, int ninputs,
 	do
 	{
 		place.used = 0;
-		good = guarded_run(model, inputs, outputs, &place.place, &stopped, &problem);
+		good = guarded_run(model, local.tensors, outputs, &place.place, &stopped, &problem);
 		local.outputs_used = Max(local.outputs_used, place.used);
 		CHECK_FOR_INTERRUPTS();
 		/* What interrupted it may have asked for something else than its end. */
@@ -315,5 +331,5 @@ inprocess_trim(uint64 inputs, uint64 above)
 
 const Engine engine_inprocess = {
 	inprocess_start, inprocess_load, inprocess_unload, inprocess_inputs,
-	inprocess_run, inprocess_trim
+	inprocess_send, inprocess_receive, inprocess_abandon, inprocess_trim
 };

@@ -50,7 +50,7 @@ take_predictions(QueryRows *query, int first, int n, void *argument)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 					 errmsg("predictions are too large for an array")));
-		call->values = palloc_extended((Size) query->nrows * output.width * sizeof(float) + 1,
+		call->values = palloc_extended((Size) query->now.nrows * output.width * sizeof(float) + 1,
 									   MCXT_ALLOC_HUGE);
 	}
 	else if (output.width != call->width)
@@ -80,14 +80,14 @@ put_row(RowsCall *call, int row, Datum prediction)
 	Datum		values[3] = {0};
 	bool		nulls[3];
 
-	values[0] = SPI_getbinval(query->rows->vals[row], query->rows->tupdesc, 1, &nulls[0]);
+	values[0] = SPI_getbinval(query->now.rows->vals[row], query->now.rows->tupdesc, 1, &nulls[0]);
 	if (!nulls[0])
 		values[0] = convert_id(call, values[0]);
 	values[1] = prediction;
 	nulls[1] = prediction == (Datum) 0;
-	nulls[2] = query->problems[row] == NULL;
+	nulls[2] = query->now.problems[row] == NULL;
 	if (!nulls[2])
-		values[2] = CStringGetTextDatum(query->problems[row]);
+		values[2] = CStringGetTextDatum(query->now.problems[row]);
 	tuplestore_putvalues(call->result->setResult, call->result->setDesc, values, nulls);
 }
 
@@ -114,13 +114,13 @@ static void
 put_batch(RowsCall *call)
 {
 	QueryRows  *query = call->query;
-	MemoryContext previous = MemoryContextSwitchTo(query->batch_context);
-	ArrayType  *array = query->ngood > 0 ? row_array(call->width) : NULL;
+	MemoryContext previous = MemoryContextSwitchTo(query->now.context);
+	ArrayType  *array = query->now.ngood > 0 ? row_array(call->width) : NULL;
 	int			next = 0;
 
-	for (int row = 0; row < query->nrows; row++)
+	for (int row = 0; row < query->now.nrows; row++)
 	{
-		bool		is_good = next < query->ngood && query->good[next] == row;
+		bool		is_good = next < query->now.ngood && query->now.good[next] == row;
 
 		if (is_good)
 			memcpy(ARR_DATA_PTR(array), call->values + next++ * call->width,
@@ -202,7 +202,7 @@ predict_rows(FunctionCallInfo fcinfo, int first)
 	while (query_rows_next(call.query, take_predictions, &call))
 	{
 		put_batch(&call);
-		progress_add(call.query->nrows);
+		progress_add(call.query->now.nrows);
 	}
 	progress_end(work);
 	query_rows_close(call.query);

@@ -97,8 +97,11 @@ query_rows_open(Target *target, const char *text_of_query, int before,
 	QueryRows  *query = palloc0(sizeof(QueryRows));
 
 	query->context = CurrentMemoryContext;
-	query->batch_context = AllocSetContextCreate(CurrentMemoryContext,
-												 "modelopt batch of rows",
+	query->now.context = AllocSetContextCreate(CurrentMemoryContext,
+											   "modelopt batch of rows",
+											   ALLOCSET_DEFAULT_SIZES);
+	query->ahead.context = AllocSetContextCreate(CurrentMemoryContext,
+												 "modelopt next batch of rows",
 												 ALLOCSET_DEFAULT_SIZES);
 	query->target = target;
 	query->batch_size = batch_size;
@@ -136,7 +139,7 @@ typedef struct RowValues
 } RowValues;
 
 static void
-read_row(QueryRows *query, HeapTuple row, RowValues *values)
+read_row(const QueryRows *query, TupleDesc columns, HeapTuple row, RowValues *values)
 {
 	values->has_null = false;
 	for (int i = 0; i < query->ncolumns; i++)
@@ -144,8 +147,7 @@ read_row(QueryRows *query, HeapTuple row, RowValues *values)
 		FeatureColumn *column = &query->columns[i];
 		ArraySource *source = &values->sources[i];
 		bool		is_null;
-		Datum		value = SPI_getbinval(row, query->rows->tupdesc,
-										  column->attribute, &is_null);
+		Datum		value = SPI_getbinval(row, columns, column->attribute, &is_null);
 
 		values->has_null |= is_null;
 		if (is_null)
@@ -190,17 +192,18 @@ put_row(QueryRows *query, int row, const RowValues *values)
 
 /* ---------- a batch ---------- */
 
+/* Raises, or keeps why the row has no prediction. */
 static void
-refuse_row(QueryRows *query, int row, const char *problem)
+refuse_row(QueryRows *query, QueryBatch *batch, int row, const char *problem)
 {
 	if (!query->keeps_bad_rows)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s", problem),
-				 errdetail("It is row " INT64_FORMAT " of the query.", query->done + row + 1),
+				 errdetail("It is row " INT64_FORMAT " of the query.", batch->done + row + 1),
 				 query->hint != NULL ? errhint("%s", query->hint) : 0));
 	invocation_count(MONITOR_REJECTED_ROWS, 1);
-	query->problems[row] = MemoryContextStrdup(query->batch_context, problem);
+	batch->problems[row] = MemoryContextStrdup(batch->context, problem);
 }
 
 /* ---------- what may fail ---------- */
@@ -230,11 +233,13 @@ attempt(QueryRows *query, int sqlstate, void (*work) (QueryRows *query, void *ar
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (error->sqlerrcode != sqlstate)
-			PG_RE_THROW();
 		FlushErrorState();
+		/* Nobody else ends it: not even the end of the transaction. */
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode != sqlstate)
+			ReThrowError(error);
 		problem = error->detail == NULL ? pstrdup(error->message) :
 			psprintf("%s: %s", error->message, error->detail);
 		FreeErrorData(error);
@@ -273,63 +278,105 @@ check_row(QueryRows *query, RowValues *values)
 }
 
 /* Rows that may go into the model, and the values of each. */
-static RowValues *
-read_rows(QueryRows *query)
+static void
+read_rows(QueryRows *query, QueryBatch *batch)
 {
-	RowValues  *values = palloc0(query->nrows * sizeof(RowValues));
-	Size		n = (Size) query->nrows * query->ncolumns;
+	MemoryContext previous = MemoryContextSwitchTo(batch->context);
+	Size		n = (Size) batch->nrows * query->ncolumns;
 	ArraySource *sources = palloc_extended(n * sizeof(ArraySource), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	RowPart    *parts = palloc_extended(n * sizeof(RowPart), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 
-	query->ngood = 0;
-	for (int i = 0; i < query->nrows; i++)
+	batch->values = palloc0(batch->nrows * sizeof(RowValues));
+	batch->good = palloc(batch->nrows * sizeof(int));
+	batch->problems = palloc0(batch->nrows * sizeof(char *));
+	batch->ngood = 0;
+	for (int i = 0; i < batch->nrows; i++)
 	{
+		RowValues  *values = &batch->values[i];
 		char	   *problem;
 
 		CHECK_FOR_INTERRUPTS();
-		values[i].sources = sources + (Size) i * query->ncolumns;
-		values[i].parts = parts + (Size) i * query->ncolumns;
-		read_row(query, query->rows->vals[i], &values[i]);
-		if (values[i].has_null)
+		values->sources = sources + (Size) i * query->ncolumns;
+		values->parts = parts + (Size) i * query->ncolumns;
+		read_row(query, batch->rows->tupdesc, batch->rows->vals[i], values);
+		if (values->has_null)
 		{
 			invocation_count(MONITOR_NULL_INPUTS, 1);
 			continue;
 		}
-		problem = check_row(query, &values[i]);
+		problem = check_row(query, values);
 		if (problem != NULL)
-			refuse_row(query, i, problem);
+			refuse_row(query, batch, i, problem);
 		else
-			query->good[query->ngood++] = i;
+			batch->good[batch->ngood++] = i;
 	}
-	return values;
+	MemoryContextSwitchTo(previous);
 }
+
+/* Also while the model runs on the rows before. */
+static void
+fetch_ahead(QueryRows *query)
+{
+	QueryBatch *batch = &query->ahead;
+
+	batch->done = query->now.done + query->now.nrows;
+	SPI_cursor_fetch(query->portal, true, query->batch_size);
+	batch->rows = SPI_tuptable;
+	batch->nrows = SPI_processed;
+	if (batch->nrows > 0)
+		read_rows(query, batch);
+	query->is_ahead = true;
+}
+
+/* Lets go of the rows at work and turns to the next ones; false when there are no
+ * more. */
+static bool
+turn_to_next(QueryRows *query)
+{
+	QueryBatch	last = query->now;
+
+	if (last.rows != NULL)
+		SPI_freetuptable(last.rows);
+	last.rows = NULL;
+	MemoryContextReset(last.context);
+	if (!query->is_ahead)
+		fetch_ahead(query);
+	query->now = query->ahead;
+	query->ahead = last;
+	query->is_ahead = false;
+	return query->now.nrows > 0;
+}
+
+/* ---------- runs ---------- */
 
 /* Good rows from one on that do not fit leave them. */
 static void
-take_out(QueryRows *query, int first)
+take_out(QueryBatch *batch, int first)
 {
 	int			kept = first;
 
-	for (int i = first; i < query->ngood; i++)
-		if (query->problems[query->good[i]] == NULL)
-			query->good[kept++] = query->good[i];
-	query->ngood = kept;
+	for (int i = first; i < batch->ngood; i++)
+		if (batch->problems[batch->good[i]] == NULL)
+			batch->good[kept++] = batch->good[i];
+	batch->ngood = kept;
 }
 
-/* Puts good rows into one run; false when some of them do not fit. */
+/* Begins a run of good rows; false when some of them do not fit. */
 static bool
-put_rows(QueryRows *query, const RowValues *values, int first, int n)
+begin_run(QueryRows *query, int first, int n)
 {
+	QueryBatch *batch = &query->now;
 	bool		all_fit = true;
 
+	rows_begin(query->batch, target_session(query->target), n);
 	for (int i = 0; i < n; i++)
 	{
-		int			row = query->good[first + i];
-		char	   *problem = put_row(query, i, &values[row]);
+		int			row = batch->good[first + i];
+		char	   *problem = put_row(query, i, &batch->values[row]);
 
 		if (problem == NULL)
 			continue;
-		refuse_row(query, row, problem);
+		refuse_row(query, batch, row, problem);
 		all_fit = false;
 	}
 	return all_fit;
@@ -338,7 +385,6 @@ put_rows(QueryRows *query, const RowValues *values, int first, int n)
 /* A run of good rows. */
 typedef struct SomeRows
 {
-	const RowValues *values;
 	int			first;
 	int			most;
 	int			n;				/* that went through the model */
@@ -352,27 +398,26 @@ run_some(QueryRows *query, void *argument)
 
 	for (;;)
 	{
-		int			n = rows_limit(query->batch, Min(rows->most, query->ngood - rows->first));
+		int			n = rows_limit(query->batch, Min(rows->most, query->now.ngood - rows->first));
 
 		if (n == 0)
 			return;
-		rows_begin(query->batch, target_session(query->target), n);
-		if (put_rows(query, rows->values, rows->first, n))
+		if (begin_run(query, rows->first, n))
 		{
 			rows_run(query->batch);
 			rows->n = n;
 			return;
 		}
-		take_out(query, rows->first);
+		take_out(&query->now, rows->first);
 	}
 }
 
 /* Where the model may fail on rows, one that it fails on is looked for one by
  * one. */
 static int
-run_next(QueryRows *query, const RowValues *values, int first, int *most)
+run_next(QueryRows *query, int first, int *most)
 {
-	SomeRows	rows = {values, first, *most, 0};
+	SomeRows	rows = {first, *most, 0};
 	char	   *problem = NULL;
 
 	if (query->keeps_bad_rows)
@@ -383,21 +428,21 @@ run_next(QueryRows *query, const RowValues *values, int first, int *most)
 		return rows.n;
 	if (*most == 1)
 	{
-		refuse_row(query, query->good[first], problem);
-		take_out(query, first);
+		refuse_row(query, &query->now, query->now.good[first], problem);
+		take_out(&query->now, first);
 	}
 	*most = 1;
 	return 0;
 }
 
 static void
-run_rows(QueryRows *query, const RowValues *values, TakeOutputs take, void *argument)
+run_one_by_one(QueryRows *query, TakeOutputs take, void *argument)
 {
 	int			most = PG_INT32_MAX;
 
-	for (int first = 0; first < query->ngood;)
+	for (int first = 0; first < query->now.ngood;)
 	{
-		int			n = run_next(query, values, first, &most);
+		int			n = run_next(query, first, &most);
 
 		if (n > 0)
 			take(query, first, n, argument);
@@ -405,31 +450,55 @@ run_rows(QueryRows *query, const RowValues *values, TakeOutputs take, void *argu
 	}
 }
 
-static bool
-fetch(QueryRows *query)
+/* A run of all good rows, while which the next ones are fetched. */
+typedef struct WholeBatch
 {
-	query->done += query->nrows;
-	if (query->rows != NULL)
-		SPI_freetuptable(query->rows);
-	query->rows = NULL;
-	MemoryContextReset(query->batch_context);
-	SPI_cursor_fetch(query->portal, true, query->batch_size);
-	query->rows = SPI_tuptable;
-	query->nrows = SPI_processed;
-	return query->nrows > 0;
+	QueryRows  *query;
+	TakeOutputs take;
+	void	   *argument;
+} WholeBatch;
+
+static void
+fetch_meanwhile(void *argument)
+{
+	fetch_ahead(((WholeBatch *) argument)->query);
+}
+
+static void
+take_whole(void *argument)
+{
+	WholeBatch *whole = argument;
+	QueryBatch *batch = &whole->query->now;
+	MemoryContext previous = MemoryContextSwitchTo(batch->context);
+
+	whole->take(whole->query, 0, batch->ngood, whole->argument);
+	MemoryContextSwitchTo(previous);
+}
+
+static void
+run_whole(QueryRows *query, TakeOutputs take, void *argument)
+{
+	WholeBatch	whole = {query, take, argument};
+
+	if (!begin_run(query, 0, query->now.ngood))
+		elog(ERROR, "a row that does not fit was not refused");
+	rows_run_beside(query->batch, fetch_meanwhile, take_whole, &whole);
 }
 
 bool
 query_rows_next(QueryRows *query, TakeOutputs take, void *argument)
 {
 	MemoryContext previous;
+	int			ngood;
 
-	if (!fetch(query))
+	if (!turn_to_next(query))
 		return false;
-	previous = MemoryContextSwitchTo(query->batch_context);
-	query->good = palloc(query->nrows * sizeof(int));
-	query->problems = palloc0(query->nrows * sizeof(char *));
-	run_rows(query, read_rows(query), take, argument);
+	previous = MemoryContextSwitchTo(query->now.context);
+	ngood = query->now.ngood;
+	if (ngood > 0 && !query->keeps_bad_rows && rows_limit(query->batch, ngood) == ngood)
+		run_whole(query, take, argument);
+	else
+		run_one_by_one(query, take, argument);
 	MemoryContextSwitchTo(previous);
 	return true;
 }

@@ -20,6 +20,19 @@ typedef struct FeatureColumn
 	bool		is_array;
 } FeatureColumn;
 
+/* Rows that were fetched together. */
+typedef struct QueryBatch
+{
+	MemoryContext context;		/* of what follows, but the rows themselves */
+	SPITupleTable *rows;		/* all of them */
+	int			nrows;
+	int			ngood;			/* of them those that go into the model */
+	int		   *good;			/* which */
+	char	  **problems;		/* of each row, or NULL */
+	struct RowValues *values;	/* of each row */
+	int64		done;			/* rows before these */
+} QueryBatch;
+
 typedef struct QueryRows
 {
 	Target	   *target;
@@ -28,18 +41,13 @@ typedef struct QueryRows
 	int			ncolumns;		/* with features */
 	FeatureColumn *columns;
 	MemoryContext context;		/* of this struct */
-	MemoryContext batch_context;	/* reset per batch */
 	RowBatch   *batch;			/* prepared with the first row */
 	bool		keeps_bad_rows; /* rather than raising */
 	const char *hint;			/* for who raises, or NULL */
 
-	/* the batch at work */
-	SPITupleTable *rows;		/* all that were fetched */
-	int			nrows;
-	int			ngood;			/* of them those that went into the model */
-	int		   *good;			/* which */
-	char	  **problems;		/* of each row, or NULL */
-	int64		done;			/* rows before these */
+	QueryBatch	now;			/* at work */
+	QueryBatch	ahead;			/* fetched while the model runs on those */
+	bool		is_ahead;
 } QueryRows;
 
 /*

@@ -164,13 +164,35 @@ lay_out_texts(RowBatch *batch, int i)
 	input->texts = NULL;
 }
 
-void
-rows_run(RowBatch *batch)
+static void
+lay_out_all_texts(RowBatch *batch)
 {
 	for (int i = 0; i < batch->session->ninputs; i++)
 		if (batch->inputs[i].texts != NULL)
 			lay_out_texts(batch, i);
-	session_run(batch->session, batch->whole ? 0 : batch->batch, batch->nrows);
+}
+
+/* Rows in the first dimension, or 0 when it counts none. */
+static int
+counted_rows(const RowBatch *batch)
+{
+	return batch->whole ? 0 : batch->batch;
+}
+
+void
+rows_run(RowBatch *batch)
+{
+	lay_out_all_texts(batch);
+	session_run(batch->session, counted_rows(batch), batch->nrows);
+}
+
+void
+rows_run_beside(RowBatch *batch, void (*meanwhile) (void *argument),
+				void (*take) (void *argument), void *argument)
+{
+	lay_out_all_texts(batch);
+	session_run_beside(batch->session, counted_rows(batch), batch->nrows,
+					   meanwhile, take, argument);
 }
 
 /* ---------- outputs ---------- */

@@ -80,6 +80,10 @@ pg_noreturn extern void rows_refuse(const char *complaint);
 
 extern void rows_run(RowBatch *batch);
 
+/* The same, as session_run_beside() has it. */
+extern void rows_run_beside(RowBatch *batch, void (*meanwhile) (void *argument),
+							void (*take) (void *argument), void *argument);
+
 /* An output, which has as many elements for each row of the batch. */
 typedef struct RowOutput
 {

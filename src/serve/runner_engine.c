@@ -50,8 +50,8 @@ static struct
 	WaitEventSet *events;
 	unsigned	request;
 	bool		spins;
-	uint64		outputs;		/* bytes that they had at most, since they were
-								 * trimmed */
+	uint64		limit;			/* bytes that the outputs of this run may have */
+	uint64		outputs;		/* and had at most, since they were trimmed */
 	char	   *runtime;		/* what it was started with */
 	int			memory_limit;
 }			runner = {.socket = -1,.memory = -1};
@@ -258,10 +258,9 @@ send_message(int file)
 		runner_died();
 }
 
-/* Hands over the request that is written, with a file when there is one, and
- * waits for the answer. */
+/* Hands over the request that is written, with a file when there is one. */
 static void
-request(ExchangeCommand command, uint32 number, int file)
+post(ExchangeCommand command, uint32 number, int file)
 {
 	Exchange   *exchange = runner.exchange;
 
@@ -271,6 +270,13 @@ request(ExchangeCommand command, uint32 number, int file)
 	atomic_store(&exchange->request, runner.request);
 	if (file >= 0 || atomic_exchange(&exchange->runner_waits, 0) != 0)
 		send_message(file);
+}
+
+/* The same, and waits for the answer. */
+static void
+request(ExchangeCommand command, uint32 number, int file)
+{
+	post(command, number, file);
 	await_answer();
 }
 
@@ -523,28 +529,33 @@ write_input(const ServedTensor *from, PlacedTensor *to)
 	placed_write(from, runner_inputs(), to);
 }
 
+static void
+runner_send(uint32 number, const ServedTensor *inputs, int ninputs)
+{
+	for (int i = 0; i < ninputs; i++)
+		write_input(&inputs[i], &runner.exchange->inputs[i]);
+	runner.limit = Min((uint64) serve_max_output * 1024, EXCHANGE_PART);
+	runner.exchange->max_output = runner.limit;
+	post(EXCHANGE_RUN, number, -1);
+}
+
 static int
-runner_run(uint32 number, const ServedTensor *inputs, int ninputs,
-		   ServedTensor *outputs)
+runner_receive(ServedTensor *outputs)
 {
 	Exchange   *exchange = runner.exchange;
-	uint64		limit = Min((uint64) serve_max_output * 1024, EXCHANGE_PART);
 	uint32		noutputs;
 
-	for (int i = 0; i < ninputs; i++)
-		write_input(&inputs[i], &exchange->inputs[i]);
-	exchange->max_output = limit;
-	request(EXCHANGE_RUN, number, -1);
+	await_answer();
 	if (!exchange->good)
 	{
 		/* It does not say what it had put there until then. */
-		runner.outputs = limit;
+		runner.outputs = runner.limit;
 		engine_failed("run", copy_problem());
 	}
 	noutputs = TAKE(exchange->noutputs);
 	noutputs = Min(noutputs, ORT_MAX_PORTS);
 	for (uint32 i = 0; i < noutputs; i++)
-		read_output(&exchange->outputs[i], limit, &outputs[i]);
+		read_output(&exchange->outputs[i], runner.limit, &outputs[i]);
 	return noutputs;
 }
 
@@ -567,6 +578,6 @@ runner_trim(uint64 inputs, uint64 above)
 }
 
 const Engine engine_runner = {
-	runner_start, runner_load, runner_unload, runner_inputs, runner_run,
-	runner_trim
+	runner_start, runner_load, runner_unload, runner_inputs, runner_send,
+	runner_receive, abandon, runner_trim
 };

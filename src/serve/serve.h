@@ -85,6 +85,15 @@ extern void *session_input(Session *session, int i, const TensorShape *shape,
 						   uint64 bytes);
 pg_noreturn extern void session_refuse_inputs(void);	/* as too large */
 extern void session_run(Session *session, int64 batch, int64 rows);
+
+/*
+ * A run, while it goes on something else that may want runs too, and then what
+ * takes the outputs, which is sooner when such a run is to start.  take is in
+ * the memory context of whoever that is.
+ */
+extern void session_run_beside(Session *session, int64 batch, int64 rows,
+							   void (*meanwhile) (void *argument),
+							   void (*take) (void *argument), void *argument);
 extern const ServedTensor *session_output(const Session *session, int i);
 
 /* A part of an output that is no tensor, of which the port says the element

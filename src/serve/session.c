@@ -41,6 +41,23 @@ static struct
 	int			noutputs;
 }			work;
 
+/* A run that goes on while something else is done. */
+typedef struct Run
+{
+	Session    *session;
+	int64		batch;
+	int64		rows;
+	Invocation *invocation;
+	void		(*take) (void *argument);
+	void	   *argument;
+	bool		taken;
+} Run;
+
+/* That one until somebody waits for it, or NULL. */
+static Run *going;
+
+static void settle(void);
+
 /* ---------- the cache ---------- */
 
 static void
@@ -82,12 +99,13 @@ trim_at_end(XactEvent event, void *argument)
 	work.most_used = 0;
 }
 
-/* The engine that the settings say, running. */
+/* The engine that the settings say, running, and free for other work. */
 static void
 ready_engine(void)
 {
 	const Engine *wanted = serve_run_mode == RUN_ISOLATED ? &engine_runner : &engine_inprocess;
 
+	settle();
 	if (engine == NULL)
 		RegisterXactCallback(trim_at_end, NULL);
 	if (engine != wanted)
@@ -305,13 +323,18 @@ tell_run(int64 batch, int64 rows)
 	observe(true, work.outputs, work.noutputs, batch, rows);
 }
 
-void
-session_run(Session *session, int64 batch, int64 rows)
+static void
+start_run(Session *session)
 {
 	Assert(work.session == session);
 	invocation_enter(MONITOR_INFER);
-	work.noutputs = engine->run(session->number, work.inputs,
-								session->ninputs, work.outputs);
+	engine->send(session->number, work.inputs, session->ninputs);
+}
+
+static void
+end_run(Session *session, int64 batch, int64 rows)
+{
+	work.noutputs = engine->receive(work.outputs);
 	if (work.noutputs != session->noutputs)
 		elog(ERROR, "model runner gave %d outputs, not %d", work.noutputs,
 			 session->noutputs);
@@ -322,6 +345,60 @@ session_run(Session *session, int64 batch, int64 rows)
 	session->calls++;
 	session->last_call = GetCurrentTimestamp();
 	tell_run(batch, rows);
+}
+
+void
+session_run(Session *session, int64 batch, int64 rows)
+{
+	start_run(session);
+	end_run(session, batch, rows);
+}
+
+/* Waits for the run that is going, if one is, perhaps within what is done beside
+ * it. */
+static void
+settle(void)
+{
+	Run		   *run = going;
+	Invocation *const inner = invocation;
+
+	if (run == NULL)
+		return;
+	going = NULL;
+	invocation = run->invocation;
+	end_run(run->session, run->batch, run->rows);
+	run->take(run->argument);
+	run->taken = true;
+	invocation = inner;
+}
+
+void
+session_run_beside(Session *session, int64 batch, int64 rows,
+				   void (*meanwhile) (void *argument),
+				   void (*take) (void *argument), void *argument)
+{
+	Run			run = {session, batch, rows, invocation, take, argument, false};
+
+	start_run(session);
+	going = &run;
+	PG_TRY();
+	{
+		meanwhile(argument);
+		settle();
+	}
+	PG_CATCH();
+	{
+		if (going == &run)
+			engine->abandon();
+		going = NULL;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (!run.taken)
+		ereport(ERROR,
+				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+				 errmsg("run of the model failed while the next rows were fetched"),
+				 errdetail("The error was caught by a function that made a prediction too.")));
 }
 
 const ServedTensor *

@@ -2,10 +2,11 @@
  * compress_bound.c
  *		The smallest encoding whose elements stay within a distance.
  *
- * Two kinds compete.  A palette for a bound is the fewest intervals of twice its
- * width that hold all elements, found from left to right; each becomes its
- * middle.  Integers with scales are tried as they come, smallest first, and
- * what comes out is measured, so that whatever is chosen keeps the bound.
+ * Three kinds compete.  A palette for a bound is the fewest intervals of twice
+ * its width that hold all elements, found from left to right; each becomes its
+ * middle.  Integers with scales are tried as they come, smallest first.  What
+ * comes out of these is measured, so that whatever is chosen keeps the bound.
+ * What loses nothing keeps any.
  */
 #include "postgres.h"
 
@@ -109,6 +110,20 @@ static const struct
 	{{"int16", QUANTIZE_INTEGER, DTYPE_I16}, QUANTIZE_PER_CHANNEL, 0},
 };
 
+/* The smaller one of two models of one payload, the best so far at first. */
+static void
+keep_smaller(Model **best, Model *trial)
+{
+	bool		is_better = *best == NULL ||
+		trial->payloads[0]->stored < (*best)->payloads[0]->stored;
+	Model	   *other = is_better ? *best : trial;
+
+	if (is_better)
+		*best = trial;
+	if (other != NULL)
+		model_free(other);
+}
+
 /* Whether the only payload of a model is within the bound. */
 static bool
 is_within(const EncodeTarget *target, Model *trial, double bound)
@@ -138,7 +153,7 @@ rounding_of(DType dtype)
 	}
 }
 
-static bool
+static void
 try_palette(Line *line, const CompressRequest *request, Palette *palette,
 			Model **best)
 {
@@ -152,24 +167,39 @@ try_palette(Line *line, const CompressRequest *request, Palette *palette,
 
 	/* Bins wider than the intervals cannot be covered. */
 	if (width * BINS < (double) line->max - line->min)
-		return false;
+		return;
 	bins = find_extremes(line);
 	found = cover(bins, width, line->zeros > 0, palette);
 	pfree(bins);
 	if (!found)
-		return false;
+		return;
 	palette_round(palette, payload->dtype);
 	if (palette_stored(payload, palette->n) >= payload->stored)
-		return false;
+		return;
 	trial = model_create(CurrentMemoryContext);
 	palette_encode(line, palette, trial);
-	if (!is_within(line->target, trial, request->max_error))
-	{
+	if (is_within(line->target, trial, request->max_error))
+		keep_smaller(best, trial);
+	else
 		model_free(trial);
-		return false;
-	}
-	*best = trial;
-	return true;
+}
+
+/* Few different elements, or bytes that are packed. */
+static void
+try_exact(const EncodeTarget *target, Model **best)
+{
+	Model	   *palette = model_create(CurrentMemoryContext);
+	Model	   *packed = model_create(CurrentMemoryContext);
+	const char *why;
+
+	if (palette_encode_exact(target, CODEBOOK_MAX, palette, &why) && why == NULL)
+		keep_smaller(best, palette);
+	else
+		model_free(palette);
+	if (compress_lossless(target, NULL, packed) == NULL)
+		keep_smaller(best, packed);
+	else
+		model_free(packed);
 }
 
 /* Replaces the best by integers when some are smaller and within. */
@@ -189,9 +219,7 @@ try_integers(const EncodeTarget *target, const CompressRequest *request,
 			 trial->payloads[0]->stored < (*best)->payloads[0]->stored) &&
 			is_within(target, trial, request->max_error))
 		{
-			if (*best != NULL)
-				model_free(*best);
-			*best = trial;
+			keep_smaller(best, trial);
 			return;
 		}
 		model_free(trial);
@@ -210,8 +238,9 @@ compress_bound(const EncodeTarget *target, const void *arg, Model *out)
 		return "it has no elements";
 	encode_refuse_lossy(target, "compress", "Decompress the model first.");
 	line_open(&line, target);
-	(void) try_palette(&line, request, &palette, &best);
+	try_palette(&line, request, &palette, &best);
 	line_close(&line);
+	try_exact(target, &best);
 	try_integers(target, request, &best);
 	if (best == NULL)
 		return "no smaller encoding is as close";

@@ -89,9 +89,9 @@ compress_lossless(const EncodeTarget *target, const void *request, Model *out)
 		return "it would not become smaller";
 	packed = palloc_extended(limit, MCXT_ALLOC_HUGE);
 	size = pack(payload, &planes, packed, limit);
-	if (size == 0)
-		return "it would not become smaller";
-	elements_copy(encode_new_payload(out, payload->dtype, ENCODING_PLANES,
-									 payload->count, size), packed, size);
-	return NULL;
+	if (size > 0)
+		elements_copy(encode_new_payload(out, payload->dtype, ENCODING_PLANES,
+										 payload->count, size), packed, size);
+	pfree(packed);
+	return size > 0 ? NULL : "it would not become smaller";
 }

@@ -30,6 +30,9 @@
 /* The largest matrix of eigenvectors, as LAPACK counts in int. */
 #define MOST_ROWS 32768
 
+/* Of more vectors the making orthogonal would take longer than all else. */
+#define MOST_ITERATED 512
+
 typedef struct Factoring
 {
 	const EncodeTarget *target;
@@ -246,30 +249,75 @@ choose_rank(const Factoring *f)
 
 /* ---------- eigenvectors ---------- */
 
-/* Of the largest eigenvalues, the smallest of them first. */
+/* By inverse iteration from the eigenvalues that are known; false where it does not
+ * converge.  Neighbours that are close are made orthogonal one after another. */
+static bool
+iterate_vectors(Factoring *f)
+{
+	int			n = f->n;
+	int			info = 0;
+	double	   *work = new_doubles(5 * (int64) n);
+	int		   *integers = palloc(4 * (Size) n * sizeof(int));
+	int		   *blocks = integers + n;
+	int		   *ends = integers + 2 * n;
+	int		   *failed = integers + 3 * n;
+
+	/* All of the matrix is one block. */
+	for (int i = 0; i < f->rank; i++)
+		blocks[i] = 1;
+	ends[0] = n;
+	f->lapack->dstein(&n, f->diagonal, f->beside, &f->rank, f->values + n - f->rank,
+					  blocks, ends, f->vectors, &n, work, integers, failed, &info);
+	pfree(work);
+	pfree(integers);
+	if (info < 0)
+		report_lapack("dstein", info);
+	return info == 0;
+}
+
+/* By relatively robust representations, which never fail, and are independent of
+ * how close neighbours are, but find the eigenvalues once more. */
 static void
-find_vectors(Factoring *f)
+represent_vectors(Factoring *f)
 {
 	int			n = f->n;
 	int			first = n - f->rank + 1;
 	int			found = 0;
 	int			info = 0;
 	int			tryrac = 1;
-	int			work_size = Max(18 * n, BLOCK * 64);
+	int			work_size = 18 * n;
 	int			integers_size = 10 * n;
 	double	   *work = new_doubles(work_size);
 	int		   *integers = palloc(integers_size * sizeof(int));
 	int		   *support = palloc(2 * n * sizeof(int));
 	double	   *values = new_doubles(n);
 
-	f->vectors = new_doubles((int64) n * f->rank);
-	CHECK_FOR_INTERRUPTS();
 	f->lapack->dstemr("V", "I", &n, f->diagonal, f->beside, &one, &one,
 					  &first, &n, &found, values, f->vectors, &n, &f->rank,
 					  support, &tryrac, work, &work_size, integers,
 					  &integers_size, &info);
 	if (info != 0 || found != f->rank)
 		report_lapack("dstemr", info);
+	pfree(work);
+	pfree(integers);
+	pfree(support);
+	pfree(values);
+}
+
+/* Of the largest eigenvalues, the smallest of them first. */
+static void
+find_vectors(Factoring *f)
+{
+	int			n = f->n;
+	int			info = 0;
+	int			work_size = 64 * BLOCK;
+	double	   *work;
+
+	f->vectors = new_doubles((int64) n * f->rank);
+	CHECK_FOR_INTERRUPTS();
+	if (f->rank > MOST_ITERATED || !iterate_vectors(f))
+		represent_vectors(f);
+	work = new_doubles(work_size);
 	for (int done = 0; done < f->rank; done += BLOCK)
 	{
 		int			k = Min(BLOCK, f->rank - done);
@@ -282,9 +330,6 @@ find_vectors(Factoring *f)
 			report_lapack("dormtr", info);
 	}
 	pfree(work);
-	pfree(integers);
-	pfree(support);
-	pfree(values);
 }
 
 /* Turns the vectors so that the largest one comes first. */

@@ -56,6 +56,7 @@ typedef struct CutGroup
 	int			nunits;			/* that may go */
 	int		   *units;
 	double	   *importance;
+	const char *problem;		/* why they cannot be ranked, as a clause; or NULL */
 	int64		ncut;
 } CutGroup;
 
@@ -84,7 +85,10 @@ extern void cut_plan_choose(CutPlan *plan, const Patterns *patterns);
  * where an operator is not understood. */
 extern void cut_plan_check(const CutPlan *plan);
 
-/* Leaves layers as they are that this would raise for. */
+/* The same for layers whose nodes cannot be ranked, when they are measured. */
+extern void cut_plan_check_ranked(const CutPlan *plan);
+
+/* Leaves layers as they are that these would raise for. */
 extern void cut_plan_leave_refused(CutPlan *plan);
 
 /* Why a group has no nodes that may go, as a clause. */
@@ -104,6 +108,10 @@ extern void cut_measure(CutPlan *plan, const CutRequest *request);
 /* Says how many nodes may go in all, and which do. */
 extern int64 cut_allowed(const CutPlan *plan);
 extern void cut_choose(CutPlan *plan, const CutRequest *request);
+
+/* Has a node stay of each axis that would lose all of its own; returns how
+ * many. */
+extern int64 cut_keep_some(CutPlan *plan);
 
 /* ---------- cut_dead.c ---------- */
 

@@ -140,6 +140,7 @@ change_numbers(CutPlan *plan)
 		qsort(patches, graph->npatches, sizeof(GraphPatch), compare_patches);
 	for (int i = 0; i < graph->npatches; i += n)
 	{
+		CHECK_FOR_INTERRUPTS();
 		n = 1;
 		if (patches[i].literal.value < 0)
 		{
@@ -199,6 +200,7 @@ check_result(CutPlan *plan, Graph *now)
 		const GraphPatch *patch = &graph->patches[i];
 		const GraphInts *ints;
 
+		CHECK_FOR_INTERRUPTS();
 		if (patch->value < 0)
 			continue;
 		ints = graph_some_ints(now, graph_find(now, graph->values[patch->value].name));

@@ -3,7 +3,8 @@
  *		How many nodes go, and which.
  *
  * Exactly as many as are asked for go, those of the smallest importance, and of
- * equal ones the first.  Each layer keeps at least one.
+ * equal ones the first.  Each layer keeps at least one, and so does each part
+ * that is taken of one.
  */
 #include "postgres.h"
 
@@ -159,6 +160,69 @@ count_globally(CutPlan *plan, const CutRequest *request, Rank *ranks)
 	}
 }
 
+/* The importance of each unit, by the place that stands for it. */
+static double *
+spread_importance(const CutPlan *plan)
+{
+	double	   *spread = palloc_extended(Max(plan->graph->nplaces, 1) * sizeof(double),
+										 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+	for (int i = 0; i < plan->ngroups; i++)
+	{
+		const CutGroup *group = &plan->groups[i];
+
+		for (int j = 0; j < group->nunits && group->importance != NULL; j++)
+			spread[group->units[j]] = group->importance[j];
+	}
+	return spread;
+}
+
+/* The most important unit of an axis, the last one of equal ones; UNKNOWN when
+ * some of them stay anyway. */
+static int
+last_to_go(const CutPlan *plan, const double *importance, int first, int64 n)
+{
+	int			last = UNKNOWN;
+
+	for (int64 i = 0; i < n; i++)
+	{
+		int			unit = graph_unit(plan->graph, first + i);
+
+		if (!plan->is_cut[unit])
+			return UNKNOWN;
+		if (last == UNKNOWN || key_of(importance[unit]) >= key_of(importance[last]))
+			last = unit;
+	}
+	return last;
+}
+
+int64
+cut_keep_some(CutPlan *plan)
+{
+	const Graph *graph = plan->graph;
+	double	   *importance = spread_importance(plan);
+	int64		nkept = 0;
+
+	for (int i = 0; i < graph->nvalues; i++)
+	{
+		const GraphValue *value = &graph->values[i];
+
+		CHECK_FOR_INTERRUPTS();
+		for (int axis = 0; axis < value->rank; axis++)
+		{
+			int			last = value->places[axis] == UNKNOWN ? UNKNOWN :
+				last_to_go(plan, importance, value->places[axis], value->dims[axis]);
+
+			if (last == UNKNOWN)
+				continue;
+			plan->is_cut[last] = false;
+			nkept++;
+		}
+	}
+	pfree(importance);
+	return nkept;
+}
+
 int64
 cut_allowed(const CutPlan *plan)
 {
@@ -194,4 +258,10 @@ cut_choose(CutPlan *plan, const CutRequest *request)
 		cut_lowest(plan, i, rounded(request, group->nunits, ncut), ranks);
 	}
 	pfree(ranks);
+	if (cut_keep_some(plan) > 0 && request->is_count)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("cannot cut so many nodes"),
+				 errdetail("Nothing would be left of a part of a layer that the graph takes by itself."),
+				 errhint("cut_nodes, with a fraction, keeps a node of each part.")));
 }

@@ -26,7 +26,7 @@ typedef struct Connections
 	int64		nin;
 	int64		out_run;		/* elements from an output to the next one */
 	int64		in_run;
-	uint8	   *bits;			/* NULL when nothing is known */
+	uint8	   *bits;			/* NULL when nothing is known, and any may be */
 } Connections;
 
 /*
@@ -48,7 +48,7 @@ is_connected(const Connections *c, int64 out, int64 in)
 {
 	int64		at = out * c->nin + in;
 
-	return (c->bits[at / 8] >> (at % 8)) & 1;
+	return c->bits == NULL || (c->bits[at / 8] >> (at % 8)) & 1;
 }
 
 /* ---------- weights ---------- */
@@ -113,7 +113,7 @@ describe(const Search *search, const GraphProduct *product)
 	const GraphValue *weight = &search->plan->graph->values[product->weight];
 	Connections c = {0};
 
-	if (!product->is_lookup)
+	if (!product->is_lookup && !product->is_shifted)
 		c.payload = payload_of(search, weight);
 	c.nout = weight->dims[product->out_axis];
 	c.nin = weight->dims[product->in_axis];
@@ -253,6 +253,46 @@ find_zero_product(Search *search, int index)
 	}
 }
 
+/* Whether an output of the run is made of all inputs, and not of one of them: of
+ * a part of an axis that is put together only one input has a say. */
+static bool
+is_of_all(const Search *search, const GraphRun *run, const GraphNode *node)
+{
+	const GraphValue *y = &search->plan->graph->values[node->outputs[0]];
+
+	if (node->op->apply == apply_elementwise)
+		return true;
+	for (int axis = 0; axis < y->rank && node->op->apply == apply_concat; axis++)
+	{
+		if (y->places[axis] == run->to && y->dims[axis] == run->n)
+			return true;
+	}
+	return false;
+}
+
+/* An input without places along the axis is some number. */
+static void
+take_back_zeros(Search *search, int first_run, int end, const GraphNode *node,
+				int ninputs)
+{
+	const GraphRun *runs = search->plan->graph->runs;
+
+	for (int i = first_run; i < end; i++)
+	{
+		int			same = 0;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!is_of_all(search, &runs[i], node))
+			continue;
+		for (int j = first_run; j < end; j++)
+			same += runs[j].to == runs[i].to;
+		if (same == ninputs)
+			continue;
+		for (int j = 0; j < runs[i].n; j++)
+			search->is_zero[runs[i].to + j / runs[i].to_per] = false;
+	}
+}
+
 /* Pairs of places that a run has for one of its outputs are told apart only by
  * how many there are, so the outputs are set first and then taken back. */
 static void
@@ -268,11 +308,13 @@ find_zero_runs(Search *search, int first_run, int end, const GraphNode *node)
 		ninputs += node->inputs[i] >= 0;
 	for (int i = first_run; i < end; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		for (int j = 0; j < runs[i].n; j++)
 			search->is_zero[runs[i].to + j / runs[i].to_per] = zero == ZERO_ALL;
 	}
 	for (int i = first_run; i < end; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		for (int j = 0; j < runs[i].n; j++)
 		{
 			bool		from = search->is_zero[runs[i].from + j / runs[i].from_per];
@@ -281,22 +323,8 @@ find_zero_runs(Search *search, int first_run, int end, const GraphNode *node)
 			*to = zero == ZERO_ALL ? *to && from : *to || from;
 		}
 	}
-	/* An input without places along the axis is some number. */
-	if (zero == ZERO_ALL && ninputs > 1 && node->op->apply == apply_elementwise)
-	{
-		for (int i = first_run; i < end; i++)
-		{
-			int			same = 0;
-
-			CHECK_FOR_INTERRUPTS();
-			for (int j = first_run; j < end; j++)
-				same += runs[j].to == runs[i].to;
-			if (same == ninputs)
-				continue;
-			for (int j = 0; j < runs[i].n; j++)
-				search->is_zero[runs[i].to + j / runs[i].to_per] = false;
-		}
-	}
+	if (zero == ZERO_ALL && ninputs > 1)
+		take_back_zeros(search, first_run, end, node, ninputs);
 }
 
 static void
@@ -360,7 +388,7 @@ mark_product(Search *search, int index)
 	const GraphProduct *product = &graph->products[index];
 	bool		changed = false;
 
-	if (product->x == UNKNOWN || search->connections[index]->bits == NULL)
+	if (product->x == UNKNOWN)
 		return false;
 	for (int64 out = 0; out < product->ny; out++)
 	{
@@ -426,5 +454,5 @@ cut_find_dead(CutPlan *plan)
 		}
 		ncut += group->ncut;
 	}
-	return ncut;
+	return ncut - cut_keep_some(plan);
 }

@@ -22,6 +22,7 @@ typedef struct Measure
 	bool	   *is_wanted;		/* units that are to be ranked */
 	double	   *sums;			/* of units */
 	bool	   *is_measured;	/* something was added */
+	int		   *coded_by;		/* GraphProduct.coded_by of a weight, or -1 */
 } Measure;
 
 /* Whether any of so many places is of a unit that is to be ranked. */
@@ -178,6 +179,14 @@ add_both_sides(Measure *measure, const GraphProduct *product)
 	return true;
 }
 
+/* Codes of outputs with scales of their own do not compare. */
+static void
+note_coded(Measure *measure, int node, int first, int64 n)
+{
+	for (int64 i = 0; first != UNKNOWN && i < n; i++)
+		measure->coded_by[graph_unit(measure->plan->graph, first + i)] = node;
+}
+
 static void
 add_product(Measure *measure, const GraphProduct *product)
 {
@@ -187,8 +196,15 @@ add_product(Measure *measure, const GraphProduct *product)
 
 	if (product->is_lookup || is_depthwise ||
 		!(is_wanted(measure, product->y, product->ny) ||
-		  is_wanted(measure, product->x, product->nx)) ||
-		add_both_sides(measure, product))
+		  is_wanted(measure, product->x, product->nx)))
+		return;
+	if (product->coded_by >= 0)
+	{
+		note_coded(measure, product->coded_by, product->y, product->ny);
+		note_coded(measure, product->coded_by, product->x, product->nx);
+		return;
+	}
+	if (add_both_sides(measure, product))
 		return;
 	add_slices(measure, product->weight, product->out_axis, product->y,
 			   product->ny);
@@ -226,21 +242,22 @@ add_norm(Measure *measure, const GraphNode *node)
 			   graph->values[scale].dims[0]);
 }
 
-/* Magnitudes cannot be had of a layer without batch norm. */
-static void
-check_measured(const Measure *measure, const CutGroup *group)
+/* Why nodes of a group do not compare, as a clause, or NULL. */
+static const char *
+ranking_problem(const Measure *measure, const CutGroup *group, CutMethod method)
 {
-	const CutPlan *plan = measure->plan;
-
 	for (int i = 0; i < group->nunits; i++)
 	{
-		if (!measure->is_measured[group->units[i]])
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("nodes of layer \"%s\" have no batch norm",
-							utf8_to_server(plan->layers[group->first_layer].name)),
-					 errhint("exclude leaves layers as they are, and other methods rank them by their weights.")));
+		int			unit = group->units[i];
+
+		if (method == CUT_BN_SCALE && !measure->is_measured[unit])
+			return "they have no batch norm";
+		if (measure->coded_by[unit] >= 0)
+			return psprintf("their weights are codes, which node %s multiplies by scales",
+							graph_node_title(measure->plan->graph,
+											 measure->coded_by[unit]));
 	}
+	return NULL;
 }
 
 static void
@@ -255,6 +272,7 @@ measure_weights(Measure *measure, CutMethod method)
 	}
 	for (int i = 0; i < graph->nnodes; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (is_norm(&graph->nodes[i], method))
 			add_norm(measure, &graph->nodes[i]);
 	}
@@ -275,23 +293,35 @@ rank_at_random(CutPlan *plan, CutGroup *group, int64 seed)
 	}
 }
 
+static void
+measure_init(Measure *measure, CutPlan *plan, CutMethod method)
+{
+	int			nplaces = Max(plan->graph->nplaces, 1);
+
+	measure->plan = plan;
+	measure->power = method == CUT_L2 ? 2 : 1;
+	measure->is_wanted = palloc_extended(nplaces, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	measure->is_measured = palloc_extended(nplaces, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	measure->sums = palloc_extended(nplaces * sizeof(double),
+									MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	measure->coded_by = palloc_extended(nplaces * sizeof(int), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < nplaces; i++)
+		measure->coded_by[i] = -1;
+	for (int i = 0; i < plan->ngroups; i++)
+	{
+		const CutGroup *group = &plan->groups[i];
+
+		for (int j = 0; group->is_chosen && j < group->nunits; j++)
+			measure->is_wanted[group->units[j]] = true;
+	}
+}
+
 void
 cut_measure(CutPlan *plan, const CutRequest *request)
 {
-	int			nplaces = Max(plan->graph->nplaces, 1);
-	Measure		measure = {plan, request->method == CUT_L2 ? 2 : 1};
+	Measure		measure;
 
-	measure.is_wanted = palloc_extended(nplaces, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	measure.is_measured = palloc_extended(nplaces, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	measure.sums = palloc_extended(nplaces * sizeof(double),
-								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	for (int i = 0; i < plan->ngroups; i++)
-	{
-		CutGroup   *group = &plan->groups[i];
-
-		for (int j = 0; group->is_chosen && j < group->nunits; j++)
-			measure.is_wanted[group->units[j]] = true;
-	}
+	measure_init(&measure, plan, request->method);
 	if (request->method != CUT_RANDOM)
 		measure_weights(&measure, request->method);
 	for (int i = 0; i < plan->ngroups; i++)
@@ -306,10 +336,11 @@ cut_measure(CutPlan *plan, const CutRequest *request)
 			group->importance[j] = measure.sums[group->units[j]];
 		if (request->method == CUT_RANDOM)
 			rank_at_random(plan, group, request->seed);
-		else if (request->method == CUT_BN_SCALE)
-			check_measured(&measure, group);
+		else
+			group->problem = ranking_problem(&measure, group, request->method);
 	}
 	pfree(measure.is_wanted);
 	pfree(measure.is_measured);
+	pfree(measure.coded_by);
 	pfree(measure.sums);
 }

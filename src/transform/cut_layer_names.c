@@ -15,23 +15,6 @@
 
 /* ---------- names ---------- */
 
-/* Whether a name is a prefix, or lies under it. */
-bool
-layer_is_under(const char *name, const char *prefix)
-{
-	size_t		length = strlen(prefix);
-
-	return strncmp(name, prefix, length) == 0 &&
-		(name[length] == '\0' || name[length] == '.');
-}
-
-bool
-layer_has_tensor(const LayerPlan *plan, const LayerChoice *choice, int tensor)
-{
-	return layer_is_under(plan->model->tensors[tensor].name, choice->name) ||
-		layer_is_under(plan->names[tensor], choice->name);
-}
-
 /* The number that a part of a name is, or -1; end is behind it. */
 static int
 block_number(const char *part, const char *end)
@@ -168,17 +151,6 @@ find_stack(const LayerPlan *plan, const char *name, int length)
 }
 
 /* ---------- layers and blocks ---------- */
-
-static LayerChoice *
-find_choice(const LayerPlan *plan, const char *name)
-{
-	for (int i = 0; i < plan->nchoices; i++)
-	{
-		if (strcmp(plan->choices[i].name, name) == 0)
-			return &plan->choices[i];
-	}
-	return NULL;
-}
 
 static LayerChoice *
 add_choice(LayerPlan *plan, const char *name, int stack, int index)
@@ -356,19 +328,6 @@ join_parts(LayerPlan *plan)
 	pfree(sorted);
 }
 
-static void
-count_tensors(LayerPlan *plan, LayerChoice *choice)
-{
-	for (int i = 0; i < plan->model->ntensors; i++)
-	{
-		if (!layer_has_tensor(plan, choice, i))
-			continue;
-		choice->ntensors++;
-		choice->parameters += tensor_payload(plan->model,
-											 &plan->model->tensors[i])->count;
-	}
-}
-
 LayerPlan *
 layer_plan_create(const Model *model)
 {
@@ -395,11 +354,8 @@ layer_plan_create(const Model *model)
 	join_parts(plan);
 	find_stacks(plan);
 	find_choices(plan);
-	for (int i = 0; i < plan->nchoices; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		count_tensors(plan, &plan->choices[i]);
-	}
+	layer_sort_names(plan);
+	layer_list_tensors(plan);
 	return plan;
 }
 
@@ -441,7 +397,7 @@ report_part(const char *name, const char *whole)
 static void
 name_module(LayerPlan *plan, const char *name)
 {
-	LayerChoice *choice = find_choice(plan, name);
+	LayerChoice *choice = layer_find(plan, name, strlen(name));
 	bool		found = choice != NULL;
 
 	for (int i = 0; i < plan->model->ntensors && !found; i++)
@@ -459,7 +415,8 @@ name_module(LayerPlan *plan, const char *name)
 		plan->choices = repalloc_huge(plan->choices,
 									  (plan->nchoices + 1) * sizeof(LayerChoice));
 		choice = add_choice(plan, pstrdup(name), -1, 0);
-		count_tensors(plan, choice);
+		layer_sort_names(plan);
+		layer_list_own(plan, choice);
 	}
 	choice->is_cut = true;
 }
@@ -516,33 +473,48 @@ layer_plan_name(LayerPlan *plan, const char *pattern)
 
 /* ---------- new names ---------- */
 
-/* Whether a block that is cut has that number and prefix; counts those before
- * it. */
-static int
-count_cut_before(const LayerPlan *plan, const char *name, size_t prefix,
-				 int number)
+void
+layer_plan_number(LayerPlan *plan)
 {
-	int			n = 0;
-
+	for (int i = 0; i < plan->nstacks; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		plan->stacks[i].before = palloc0((plan->stacks[i].nblocks + 1) * sizeof(int));
+	}
 	for (int i = 0; i < plan->nchoices; i++)
 	{
 		const LayerChoice *choice = &plan->choices[i];
-		const char *other;
 
-		if (!choice->is_cut || choice->stack < 0 || choice->index >= number)
-			continue;
-		other = plan->stacks[choice->stack].prefix;
-		n += strlen(other) == prefix && strncmp(other, name, prefix) == 0;
+		if (choice->is_cut && choice->stack >= 0)
+			plan->stacks[choice->stack].before[choice->index + 1] = 1;
 	}
-	return n;
+	for (int i = 0; i < plan->nstacks; i++)
+	{
+		for (int j = 0; j < plan->stacks[i].nblocks; j++)
+			plan->stacks[i].before[j + 1] += plan->stacks[i].before[j];
+	}
+}
+
+/* How many blocks are cut that come before that number, of those under the
+ * beginning of a name. */
+static int
+count_cut_before(const LayerPlan *plan, const char *name, int length, int number)
+{
+	int			stack = find_stack(plan, name, length);
+
+	return stack < 0 ? 0 :
+		plan->stacks[stack].before[Min(number, plan->stacks[stack].nblocks)];
 }
 
 static bool
 is_cut_name(const LayerPlan *plan, const char *name)
 {
-	for (int i = 0; i < plan->nchoices; i++)
+	const char *rest = name;
+	const LayerChoice *choice;
+
+	while ((choice = layer_above(plan, name, &rest)) != NULL)
 	{
-		if (plan->choices[i].is_cut && layer_is_under(name, plan->choices[i].name))
+		if (choice->is_cut)
 			return true;
 	}
 	return false;

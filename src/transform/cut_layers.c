@@ -48,23 +48,21 @@ is_twin(const LayerPlan *plan, const Tensor **sorted,
 	CHECK_FOR_INTERRUPTS();
 	if (other->ntensors != choice->ntensors)
 		return false;
-	for (int i = 0; i < plan->model->ntensors; i++)
+	for (int i = 0; i < choice->ntensors; i++)
 	{
-		const Tensor *twin;
+		const Tensor *twin = twin_tensor(plan, sorted, choice, other->name,
+										 choice->tensors[i]);
 
-		if (!layer_has_tensor(plan, choice, i))
-			continue;
-		twin = twin_tensor(plan, sorted, choice, other->name, i);
-		if (twin == NULL || !same_shape(twin, &plan->model->tensors[i]))
+		if (twin == NULL || !same_shape(twin, &plan->model->tensors[choice->tensors[i]]))
 			return false;
 	}
 	return true;
 }
 
 static const char *
-block_problem(const LayerPlan *plan, const LayerChoice *choice)
+block_problem(const LayerPlan *plan, const Tensor **sorted,
+			  const LayerChoice *choice)
 {
-	const Tensor **sorted = model_sort_tensors(plan->model);
 	bool		found = false;
 
 	for (int i = 0; i < plan->nchoices && !found; i++)
@@ -74,19 +72,19 @@ block_problem(const LayerPlan *plan, const LayerChoice *choice)
 		found = other != choice && other->stack == choice->stack &&
 			is_twin(plan, sorted, choice, other);
 	}
-	pfree(sorted);
 	return found ? NULL :
 		"no other block of its stack has tensors of the same shapes, and the model has no graph that would tell more";
 }
 
 /* Of a layer's weight, as PyTorch lays it out. */
 static const char *
-weight_problem(const LayerPlan *plan, const LayerChoice *choice)
+weight_problem(const LayerPlan *plan, const Tensor **sorted,
+			   const LayerChoice *choice)
 {
-	int			tensor = model_find_tensor(plan->model,
-										   psprintf("%s.weight", choice->name));
-	const Tensor *weight = tensor >= 0 ? &plan->model->tensors[tensor] : NULL;
+	char	   *name = psprintf("%s.weight", choice->name);
+	const Tensor *weight = model_find_sorted(sorted, plan->model->ntensors, name);
 
+	pfree(name);
 	if (weight == NULL || weight->ndim == 0 ||
 		model_is_embedding_name(choice->name))
 		return "what it takes and gives cannot be told from its tensors, and the model has no graph";
@@ -101,22 +99,23 @@ weight_problem(const LayerPlan *plan, const LayerChoice *choice)
 static bool *
 tensors_of(const LayerPlan *plan, const LayerChoice *choice)
 {
-	bool	   *is_mine = palloc(Max(plan->model->ntensors, 1));
+	bool	   *is_mine = palloc0(Max(plan->model->ntensors, 1));
 
-	for (int i = 0; i < plan->model->ntensors; i++)
-		is_mine[i] = layer_has_tensor(plan, choice, i);
+	for (int i = 0; i < choice->ntensors; i++)
+		is_mine[choice->tensors[i]] = true;
 	return is_mine;
 }
 
 static const char *
-choice_problem(const LayerPlan *plan, const LayerChoice *choice)
+choice_problem(const LayerPlan *plan, const Tensor **sorted,
+			   const LayerChoice *choice)
 {
 	const char *problem;
 	bool	   *is_mine;
 
 	if (plan->graph == NULL)
-		return choice->stack >= 0 ? block_problem(plan, choice) :
-			weight_problem(plan, choice);
+		return choice->stack >= 0 ? block_problem(plan, sorted, choice) :
+			weight_problem(plan, sorted, choice);
 	is_mine = tensors_of(plan, choice);
 	problem = region_cut(plan->graph, is_mine, true);
 	pfree(is_mine);
@@ -126,11 +125,14 @@ choice_problem(const LayerPlan *plan, const LayerChoice *choice)
 void
 layer_plan_check(LayerPlan *plan)
 {
+	const Tensor **sorted = model_sort_tensors(plan->model);
+
 	for (int i = 0; i < plan->nchoices; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		plan->choices[i].problem = choice_problem(plan, &plan->choices[i]);
+		plan->choices[i].problem = choice_problem(plan, sorted, &plan->choices[i]);
 	}
+	pfree(sorted);
 }
 
 /* ---------- importance ---------- */
@@ -171,14 +173,14 @@ layer_plan_measure(LayerPlan *plan)
 		double		n = 0;
 
 		CHECK_FOR_INTERRUPTS();
-		for (int j = 0; j < model->ntensors; j++)
+		for (int j = 0; j < choice->ntensors; j++)
 		{
-			const Payload *payload = tensor_payload(model, &model->tensors[j]);
+			const Tensor *tensor = &model->tensors[choice->tensors[j]];
+			const Payload *payload = tensor_payload(model, tensor);
 
-			if (model->tensors[j].ndim < 2 || !dtype_is_float(payload->dtype) ||
-				!layer_has_tensor(plan, choice, j))
+			if (tensor->ndim < 2 || !dtype_is_float(payload->dtype))
 				continue;
-			sum += sums[j];
+			sum += sums[choice->tensors[j]];
 			n += payload->count;
 		}
 		choice->importance = n > 0 ? sum / n : get_float8_nan();
@@ -191,18 +193,18 @@ layer_plan_measure(LayerPlan *plan)
 static bool
 is_candidate(const LayerPlan *plan, const LayerChoice *choice, bool blocks)
 {
+	const char *rest = choice->name;
+	const LayerChoice *other;
+
 	if (choice->problem != NULL || isnan(choice->importance))
 		return false;
 	if (!blocks)
 		return true;
 	if (choice->stack < 0)
 		return false;
-	for (int i = 0; i < plan->nchoices; i++)
+	while ((other = layer_above(plan, choice->name, &rest)) != choice)
 	{
-		const LayerChoice *other = &plan->choices[i];
-
-		if (other != choice && other->stack >= 0 && other->problem == NULL &&
-			layer_is_under(choice->name, other->name))
+		if (other->stack >= 0 && other->problem == NULL)
 			return false;
 	}
 	return true;
@@ -295,12 +297,14 @@ report_misfit(const LayerChoice *choice)
 }
 
 static bool
-is_in_cut_block(const LayerPlan *plan, int index)
+is_in_cut_block(const LayerPlan *plan, const LayerChoice *choice)
 {
-	for (int i = 0; i < plan->nchoices; i++)
+	const char *rest = choice->name;
+	const LayerChoice *other;
+
+	while ((other = layer_above(plan, choice->name, &rest)) != choice)
 	{
-		if (i != index && plan->choices[i].is_cut &&
-			layer_is_under(plan->choices[index].name, plan->choices[i].name))
+		if (other->is_cut)
 			return true;
 	}
 	return false;
@@ -331,7 +335,7 @@ cut_graph(LayerPlan *plan, bool *is_gone)
 		bool	   *own;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!choice->is_cut || is_in_cut_block(plan, i))
+		if (!choice->is_cut || is_in_cut_block(plan, choice))
 			continue;
 		own = tensors_of(plan, choice);
 		problem = region_cut(plan->graph, own, false);
@@ -358,6 +362,7 @@ cut_graph(LayerPlan *plan, bool *is_gone)
 static const LayerChoice *
 cut_names(LayerPlan *plan, bool *is_gone)
 {
+	const Tensor **sorted = model_sort_tensors(plan->model);
 	const LayerChoice *refused = NULL;
 
 	for (int i = 0; i < plan->nchoices; i++)
@@ -368,15 +373,16 @@ cut_names(LayerPlan *plan, bool *is_gone)
 		CHECK_FOR_INTERRUPTS();
 		if (!choice->is_cut)
 			continue;
-		problem = choice_problem(plan, choice);
+		problem = choice_problem(plan, sorted, choice);
 		if (problem != NULL)
 		{
 			refuse(choice, problem, &refused);
 			continue;
 		}
-		for (int j = 0; j < plan->model->ntensors; j++)
-			is_gone[j] |= layer_has_tensor(plan, choice, j);
+		for (int j = 0; j < choice->ntensors; j++)
+			is_gone[choice->tensors[j]] = true;
 	}
+	pfree(sorted);
 	return refused;
 }
 
@@ -394,7 +400,22 @@ layer_plan_try(LayerPlan *plan)
 	bool	   *is_gone = palloc0(Max(plan->model->ntensors, 1));
 
 	(void) cut_chosen(plan, is_gone);
+	layer_plan_number(plan);
 	pfree(is_gone);
+}
+
+static void
+check_left(const Model *model, const bool *is_gone)
+{
+	int			n = 0;
+
+	for (int i = 0; i < model->ntensors; i++)
+		n += !is_gone[i];
+	if (n == 0 && model->ntensors > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("cannot cut all layers of a model"),
+				 errdetail("No tensor would be left.")));
 }
 
 /* Payloads that stay, in the order of the model, and tensors over them. */
@@ -456,6 +477,7 @@ layer_plan_apply(LayerPlan *plan)
 
 	if (refused != NULL)
 		report_misfit(refused);
+	layer_plan_number(plan);
 	for (int i = 0; i < model->ntensors; i++)
 	{
 		const char *name;
@@ -465,6 +487,7 @@ layer_plan_apply(LayerPlan *plan)
 		names[i] = name != NULL ? name : model->tensors[i].name;
 		is_gone[i] |= name == NULL;
 	}
+	check_left(model, is_gone);
 	out = assemble(plan, is_gone, names);
 	if (plan->graph != NULL)
 		set_graph(plan, out, names);

@@ -5,7 +5,7 @@
  * Private to src/transform.  A layer is named by a prefix of its tensors'
  * names: a layer as layers() lists it, or a block of several that comes again
  * and again ("encoder.layer.3").  cut_layer_names.c knows names and blocks,
- * cut_layers.c what can go, cut_region.c takes nodes out of the graph, and
+ * cut_layer_lookup.c finds them, cut_layers.c what can go, cut_region.c takes nodes out of the graph, and
  * cut_layers_metadata_sql.c has what the metadata counts follow.
  */
 #ifndef MODELOPT_CUT_LAYERS_H
@@ -18,6 +18,8 @@ typedef struct CutStack
 {
 	const char *prefix;			/* without the last dot */
 	int			nblocks;
+	int		   *before;			/* how many of the first n are cut, for each n;
+								 * see layer_plan_number */
 } CutStack;
 
 typedef struct LayerChoice
@@ -26,12 +28,22 @@ typedef struct LayerChoice
 	int			stack;			/* -1 for what is no block */
 	int			index;			/* in the stack */
 	int			ntensors;
+	int			room;			/* for tensors */
+	int		   *tensors;
 	int64		parameters;
 	double		importance;		/* mean magnitude of the weights */
 	const char *problem;		/* why it cannot go, or NULL; in the database's
 								 * encoding */
 	bool		is_cut;
 } LayerChoice;
+
+/* A name, so many bytes of it. */
+typedef struct LayerName
+{
+	const char *name;
+	size_t		length;
+	int			choice;			/* of that name */
+} LayerName;
 
 typedef struct LayerPlan
 {
@@ -42,6 +54,7 @@ typedef struct LayerPlan
 	CutStack   *stacks;
 	int			nchoices;
 	LayerChoice *choices;		/* blocks and layers, as the tensors come */
+	LayerName  *sorted;			/* their names */
 	int			nranked;		/* of which a fraction goes */
 } LayerPlan;
 
@@ -53,15 +66,33 @@ extern LayerPlan *layer_plan_create(const Model *model);
  * nothing. */
 extern void layer_plan_name(LayerPlan *plan, const char *pattern);
 
+/* Says what numbers blocks have after the cut, once it is known what goes. */
+extern void layer_plan_number(LayerPlan *plan);
+
+/* The name that a tensor, or a layer, has then; NULL if it goes. */
+extern const char *layer_new_name(const LayerPlan *plan, const char *name);
+
+/* ---------- cut_layer_lookup.c ---------- */
+
 /* Whether a name is a prefix, or lies under it. */
 extern bool layer_is_under(const char *name, const char *prefix);
 
-/* Whether a tensor is of a layer. */
-extern bool layer_has_tensor(const LayerPlan *plan, const LayerChoice *choice,
-							 int tensor);
+/* Has layers found by name; after some were added, once more. */
+extern void layer_sort_names(LayerPlan *plan);
 
-/* The name that a tensor, or a layer, has after the cut; NULL if it goes. */
-extern const char *layer_new_name(const LayerPlan *plan, const char *name);
+/* The layer that the first bytes of a name are the name of, or NULL. */
+extern LayerChoice *layer_find(const LayerPlan *plan, const char *name,
+							   size_t length);
+
+/* The next of the layers that a name lies under, itself among them, the
+ * outermost one first, and then NULL; *rest is the name at first, and then what
+ * of it has not been looked at. */
+extern LayerChoice *layer_above(const LayerPlan *plan, const char *name,
+								const char **rest);
+
+/* Finds the tensors of all layers, or of one that was added. */
+extern void layer_list_tensors(LayerPlan *plan);
+extern void layer_list_own(const LayerPlan *plan, LayerChoice *choice);
 
 /* ---------- cut_layers.c ---------- */
 

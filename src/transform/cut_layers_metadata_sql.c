@@ -29,23 +29,14 @@ typedef struct Count
 static int
 blocks_left(const LayerPlan *plan, int stack)
 {
-	int			left = plan->stacks[stack].nblocks;
-
-	for (int i = 0; i < plan->nchoices; i++)
-		left -= plan->choices[i].is_cut && plan->choices[i].stack == stack;
-	return left;
+	return plan->stacks[stack].nblocks -
+		plan->stacks[stack].before[plan->stacks[stack].nblocks];
 }
 
 static bool
 is_block_cut(const LayerPlan *plan, int stack, int index)
 {
-	for (int i = 0; i < plan->nchoices; i++)
-	{
-		if (plan->choices[i].is_cut && plan->choices[i].stack == stack &&
-			plan->choices[i].index == index)
-			return true;
-	}
-	return false;
+	return plan->stacks[stack].before[index + 1] > plan->stacks[stack].before[index];
 }
 
 /* Keys that count blocks, by what follows their last dot. */

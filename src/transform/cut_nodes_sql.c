@@ -113,7 +113,12 @@ make_plan(const Model *model, const CutRequest *request, bool is_dry)
 				 errhint("Outputs of the model are cut only when include names their layer in full; cut_nodes_dry_run(m, 0) says what is the matter with each layer.")));
 	}
 	cut_measure(plan, request);
-	cut_choose(plan, request);
+	if (is_dry)
+		cut_plan_leave_refused(plan);
+	else
+		cut_plan_check_ranked(plan);
+	if (cut_allowed(plan) > 0)
+		cut_choose(plan, request);
 	return plan;
 }
 

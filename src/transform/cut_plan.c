@@ -191,6 +191,8 @@ find_units(CutPlan *plan)
 const char *
 cut_group_reason(const CutPlan *plan, const CutGroup *group)
 {
+	if (group->problem != NULL)
+		return group->problem;
 	switch (group->pin)
 	{
 		case PIN_NONE:
@@ -211,7 +213,8 @@ static bool
 is_refused(const CutGroup *group)
 {
 	return group->is_chosen &&
-		(group->pin == PIN_DOUBT || (group->is_named && group->nunits == 0));
+		(group->pin == PIN_DOUBT || (group->is_named && group->nunits == 0) ||
+		 group->problem != NULL);
 }
 
 void
@@ -248,13 +251,31 @@ cut_plan_check(const CutPlan *plan)
 }
 
 void
+cut_plan_check_ranked(const CutPlan *plan)
+{
+	for (int i = 0; i < plan->ngroups; i++)
+	{
+		const CutGroup *group = &plan->groups[i];
+
+		if (group->is_chosen && group->problem != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("nodes of layer \"%s\" cannot be ranked",
+							utf8_to_server(plan->layers[group->first_layer].name)),
+					 errdetail("By the method asked for they cannot: %s.",
+							   group->problem),
+					 errhint("exclude leaves layers as they are, and method random takes any.")));
+	}
+}
+
+void
 cut_plan_leave_refused(CutPlan *plan)
 {
 	for (int i = 0; i < plan->ngroups; i++)
 	{
 		CutGroup   *group = &plan->groups[i];
 
-		group->is_left = is_refused(group);
+		group->is_left |= is_refused(group);
 		group->is_chosen &= !group->is_left;
 	}
 }

@@ -394,6 +394,8 @@ changes_sizes(const Region *region)
 		if (!region->is_in[i])
 			continue;
 		strides = graph_attribute_integers(node, "strides", &n);
+		if (n == UNKNOWN)
+			return true;
 		if (strides == NULL)
 			continue;
 		for (int j = 0; j < n; j++)

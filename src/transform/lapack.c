@@ -72,6 +72,7 @@ lapack_get(void)
 	find(library, "dlatrd_", &lapack.dlatrd);
 	find(library, "dsytrd_", &lapack.dsytrd);
 	find(library, "dsterf_", &lapack.dsterf);
+	find(library, "dstein_", &lapack.dstein);
 	find(library, "dstemr_", &lapack.dstemr);
 	find(library, "dormtr_", &lapack.dormtr);
 	complete = true;

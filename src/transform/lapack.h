@@ -33,6 +33,10 @@ typedef struct Lapack
 						   const int *lda, double *d, double *e, double *tau,
 						   double *work, const int *lwork, int *info);
 	void		(*dsterf) (const int *n, double *d, double *e, int *info);
+	void		(*dstein) (const int *n, const double *d, const double *e,
+						   const int *m, const double *w, const int *iblock,
+						   const int *isplit, double *z, const int *ldz,
+						   double *work, int *iwork, int *ifail, int *info);
 	void		(*dstemr) (const char *jobz, const char *range, const int *n,
 						   double *d, double *e, const double *vl,
 						   const double *vu, const int *il, const int *iu,

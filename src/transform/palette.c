@@ -275,29 +275,15 @@ is_distinct(Distinct *distinct, const char *elements, int64 count,
 	return true;
 }
 
-bool
-palette_encode_exact(const EncodeTarget *target, int limit, Model *out,
-					 const char **why)
+/* Makes the payload of the elements that were found. */
+static void
+encode_distinct(Distinct *distinct, const Payload *payload, const char *elements,
+				uint8 *places, Model *out)
 {
-	Payload    *payload = target->payload;
-	Distinct   *distinct = palloc(sizeof(Distinct));
-	uint8	   *places = palloc(LINE_PIECE);
-	char	   *decoded;
-	const char *elements = payload_dense(payload, &decoded);
-	Codebook	codebook;
+	Codebook	codebook = plan(payload, distinct->n);
 	char	   *bytes;
 	char	   *dst;
 
-	distinct_init(distinct, dtype_bits(payload->dtype) / 8, limit);
-	if (!is_distinct(distinct, elements, payload->count, places))
-		return false;
-	codebook = plan(payload, distinct->n);
-	*why = NULL;
-	if (codebook.stored >= payload->stored)
-	{
-		*why = "it would not become smaller";
-		return true;
-	}
 	bytes = encode_new_payload(out, payload->dtype, ENCODING_CODEBOOK,
 							   payload->count, codebook.stored);
 	codebook_put_header(&codebook, bytes);
@@ -314,5 +300,29 @@ palette_encode_exact(const EncodeTarget *target, int limit, Model *out,
 		kernel_pack_bits(dst, places, n, codebook.bits);
 		dst += n / 8 * codebook.bits;
 	}
-	return true;
+}
+
+bool
+palette_encode_exact(const EncodeTarget *target, int limit, Model *out,
+					 const char **why)
+{
+	Payload    *payload = target->payload;
+	Distinct   *distinct = palloc(sizeof(Distinct));
+	uint8	   *places = palloc(LINE_PIECE);
+	char	   *decoded;
+	const char *elements = payload_dense(payload, &decoded);
+	bool		found;
+
+	distinct_init(distinct, dtype_bits(payload->dtype) / 8, limit);
+	found = is_distinct(distinct, elements, payload->count, places);
+	*why = NULL;
+	if (found && palette_stored(payload, distinct->n) >= payload->stored)
+		*why = "it would not become smaller";
+	else if (found)
+		encode_distinct(distinct, payload, elements, places, out);
+	if (decoded != NULL)
+		pfree(decoded);
+	pfree(distinct);
+	pfree(places);
+	return found;
 }

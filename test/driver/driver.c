@@ -21,7 +21,9 @@ PG_FUNCTION_INFO_V1(driver_call);
 PG_FUNCTION_INFO_V1(driver_calls);
 PG_FUNCTION_INFO_V1(driver_cost);
 PG_FUNCTION_INFO_V1(driver_clock);
+PG_FUNCTION_INFO_V1(driver_cpu);
 PG_FUNCTION_INFO_V1(driver_observe);
+PG_FUNCTION_INFO_V1(driver_observe_floats);
 PG_FUNCTION_INFO_V1(driver_observe_text);
 
 static void
@@ -136,6 +138,16 @@ driver_clock(PG_FUNCTION_ARGS)
 					  (double) (after.tv_nsec - before.tv_nsec)) / (double) n);
 }
 
+/* cpu(): nanoseconds that this backend has run for. */
+Datum
+driver_cpu(PG_FUNCTION_ARGS)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	PG_RETURN_INT64((int64) now.tv_sec * INT64CONST(1000000000) + now.tv_nsec);
+}
+
 /*
  * observe(model_id, version, outputs, columns, values, nulls, first): rows of so
  * many columns, as one array, which are features from that number on; returns
@@ -155,6 +167,25 @@ driver_observe(PG_FUNCTION_ARGS)
 	if (drift != NULL)
 		monitor_observe_doubles(drift, PG_GETARG_BOOL(2), first, (double *) ARR_DATA_PTR(values), nulls,
 								n / columns, columns);
+	PG_RETURN_BOOL(drift != NULL);
+}
+
+/* observe_floats(model_id, version, columns, values): the same of inputs that are
+ * floats, in an invocation, with which they may wait to be counted. */
+Datum
+driver_observe_floats(PG_FUNCTION_ARGS)
+{
+	MonitorDrift *drift = monitor_find_drift(PG_GETARG_INT64(0), PG_GETARG_INT32(1));
+	int			columns = PG_GETARG_INT32(2);
+	ArrayType  *values = PG_GETARG_ARRAYTYPE_P(3);
+	int64		n = ArrayGetNItems(ARR_NDIM(values), ARR_DIMS(values));
+	MonitorCall call;
+
+	monitor_begin(&call);
+	monitor_subject(&call, PG_GETARG_INT64(0), PG_GETARG_INT32(1));
+	if (drift != NULL)
+		monitor_observe_floats(drift, false, 1, (float *) ARR_DATA_PTR(values), NULL, n / columns, columns);
+	monitor_end(&call);
 	PG_RETURN_BOOL(drift != NULL);
 }
 

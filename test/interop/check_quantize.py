@@ -300,6 +300,10 @@ def check_lowrank():
         "kernels": random.standard_normal((40, 8, 3, 3)).astype(numpy.float32),
         "thin": (random.standard_normal((96, 7)) @ random.standard_normal(
             (7, 200))).astype(numpy.float32),
+        # At 0.99 of the energy more vectors than are found by iteration.
+        "thick": numpy.linalg.qr(random.standard_normal((1200, 540)))[0]
+        @ random.standard_normal((540, 1200)),
+        "equal": numpy.kron(numpy.eye(7), numpy.ones((30, 30))),
         "halves": random.standard_normal((100, 80)).astype(numpy.float16)}
     tolerance = {numpy.float64: 1e-9, numpy.float32: 1e-5, numpy.float16: 1e-2}
     wrong = []

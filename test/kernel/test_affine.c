@@ -5,7 +5,9 @@
 #include "kernel/kernel.h"
 #include "tap.h"
 
+#include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static float
@@ -145,6 +147,53 @@ encodes(KernelAffineRule rule, int width, int step)
 	return good;
 }
 
+/*
+ * Blocks without an element near the middle of two integers, blocks with a
+ * single one, and scales whose reciprocals have lost bits.
+ */
+static bool
+quotients(void)
+{
+	static const float edges[] = {0x1p-149f, 0x1p-127f, 3e-39f, 0x1p-126f, 1e30f,
+	0x1.8p126f, 0x1.fp127f, -0.37f};
+	const size_t n = 300;
+	bool		good = true;
+
+	for (int round = 0; round < 500; round++)
+	{
+		float	   *x = buffer(n * 4, 4);
+		int8_t	   *codes = buffer(n, 1);
+		bool		is_signed = round % 2 == 0;
+		int			low = is_signed ? -128 : 0;
+		int			high = low + 255;
+		float		zero = round % 5 == 4 ? 1000 : (float) (low + (int) draw_below(256));
+		float		scale = round % 7 == 6 ?
+			edges[draw_below(sizeof(edges) / sizeof(edges[0]))] :
+			(float) (1 + draw_below(1 << 23)) / (float) (1 << 27);
+
+		for (size_t j = 0; j < n; j++)
+			x[j] = ((float) draw_below(1 << 20) / (1 << 20) - 0.5f) * 600 * scale;
+		x[draw_below(n)] = scale < 1 ? 3e38f : -FLT_MIN;
+		/* A middle and its neighbours, on either side. */
+		for (int k = -2; k <= 2 && round % 3 == 2; k++)
+		{
+			float		middle = ((float) draw_below(255) - 127.5f) * scale;
+
+			for (int i = 0; i < abs(k); i++)
+				middle = nextafterf(middle, k * INFINITY);
+			x[draw_below(n)] = middle;
+		}
+		kernel_affine_encode(KERNEL_AFFINE_DIVIDE, codes, 1, x, n, &scale, &zero, 0, low,
+							 high);
+		for (size_t j = 0; j < n; j++)
+			good &= (is_signed ? codes[j] : (uint8_t) codes[j]) ==
+				wanted(KERNEL_AFFINE_DIVIDE, x[j], scale, zero, low, high);
+		digest(codes, n);
+		free_buffers();
+	}
+	return good;
+}
+
 static bool
 decodes(int step, bool has_zeros)
 {
@@ -218,6 +267,7 @@ test_affine(void)
 {
 	ok(ranges(), "affine: ranges");
 	ok(not_finite(), "affine: what is not finite is at an end of the range");
+	ok(quotients(), "affine: quotients by products");
 	for (int step = 0; step < 2; step++)
 	{
 		ok(encodes(KERNEL_AFFINE_DIVIDE, 1, step), "affine: divide, step %d", step);

@@ -145,6 +145,29 @@ bins(void)
 		kernel_drift_bin(edges, 0, 7) == 0;
 }
 
+/* Of many values at once they are those of each, for any number of edges. */
+static bool
+many_bins(void)
+{
+	double		edges[31];
+	double		values[129];
+	int64_t		bins[129];
+
+	for (int i = 0; i < 31; i++)
+		edges[i] = (i - 15) * 0.25;
+	for (int i = 0; i < 129; i++)
+		values[i] = (i - 64) * 0.125;
+	for (int nedges = 0; nedges <= 31; nedges++)
+		for (int n = 0; n <= 129; n++)
+		{
+			kernel_drift_bins(edges, nedges, values, n, bins);
+			for (int i = 0; i < n; i++)
+				if (bins[i] != kernel_drift_bin(edges, nedges, values[i]))
+					return false;
+		}
+	return true;
+}
+
 /* A reference of many normal numbers, and its edges. */
 typedef struct Reference
 {
@@ -251,6 +274,7 @@ test_drift(void)
 	ok(by_hand(), "drift: two bins, by hand");
 	ok(chi_square(), "drift: chi-square quantiles");
 	ok(bins(), "drift: the bin of a value");
+	ok(many_bins(), "drift: the bins of many values");
 	ok(edges_of(0, 0) && edges_of(1, 0) && edges_of(7, 0) && edges_of(10000, 0),
 	   "drift: edges of different numbers");
 	ok(edges_of(1000, 1) && edges_of(1000, 2) && edges_of(1000, 7) && edges_of(10000, 30),

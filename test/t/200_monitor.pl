@@ -9,7 +9,7 @@ use Driver qw(create_driver);
 use Server;
 use Session qw(create_database query run_sql);
 
-my $server = Server->new("shared_preload_libraries = 'modelopt'", 'modelopt.stat_max = 100', 'max_connections = 30');
+my $server = Server->new("shared_preload_libraries = 'modelopt'", 'modelopt.stat_max = 100', 'max_connections = 30', 'max_prepared_transactions = 2');
 $server->on(sub {
 	query('postgres', 'CREATE ROLE user_a; CREATE ROLE user_b; CREATE ROLE reader IN ROLE pg_read_all_stats; CREATE ROLE owner_m');
 	create_database('stats');
@@ -140,13 +140,24 @@ on('SELECT modelopt.reset_stats()');
 is(on(q{SELECT (SELECT count(*) FROM modelopt.stat_models), evicted_calls, stats_reset > clock_timestamp() - interval '1 min' FROM modelopt.stat_info}), '0|0|t', 'everything');
 is(on(q{SELECT count(*) > 3 FROM modelopt.audit WHERE operation = 'reset statistics'}), 't', 'the audit tells of it');
 
+{
+	my $counting = $server->on(sub { Session->new('stats') });
+	$counting->run('BEGIN; SELECT driver.call(1, 1) FROM generate_series(1, 5)');
+	on('SELECT modelopt.reset_stats()');
+	$counting->run('COMMIT');
+	is(on("SELECT calls $fraud"), '5', 'what another session has not shown yet is not forgotten');
+	$counting->quit;
+	on('SELECT modelopt.reset_stats()');
+}
+
 # ---------- eviction ----------
 
 on('SELECT driver.call(1, 1) FROM generate_series(1, 50)') for 1 .. 5;
 on('SELECT driver.calls(300, 300)');
 is(on("SELECT calls $fraud"), '250', 'what is used more is not evicted');
 on('SELECT driver.calls(10000, 500)');
-my $all = q{SELECT (SELECT sum(calls) FROM modelopt.stat_models) + evicted_calls, (SELECT sum(rows) FROM modelopt.stat_models) + evicted_rows,
+# Models that there are none of go when somebody looks, so that is done before.
+my $all = q{DO 'BEGIN PERFORM FROM modelopt.stat_models; END'; SELECT (SELECT coalesce(sum(calls), 0) FROM modelopt.stat_models) + evicted_calls, (SELECT coalesce(sum(rows), 0) FROM modelopt.stat_models) + evicted_rows,
 	entries <= 100, dealloc > 0 FROM modelopt.stat_info};
 is(on($all), '10550|10550|t|t', 'what is evicted stays in the totals');
 {
@@ -166,8 +177,34 @@ on(q{BEGIN; SELECT modelopt.drop('churn'); ROLLBACK});
 on(q{DO $$ BEGIN BEGIN PERFORM modelopt.drop('churn'); RAISE EXCEPTION 'no'; EXCEPTION WHEN OTHERS THEN NULL; END; END $$});
 is(on(q{SELECT count(*) FROM modelopt.stat_summary WHERE model_name = 'churn'}), '1', 'a drop that is rolled back');
 on(q{SELECT modelopt.drop('churn')});
+my $entries = on('SELECT entries FROM modelopt.stat_info');
 is(on(q{SELECT count(*) FROM modelopt.stat_summary WHERE model_id = 2}), '0', 'a drop takes the statistics along');
-is(on($all), join('|', (10550 + 8 * 26100 + 2) x 2, 't', 't'), 'but not out of the totals');
+on('SELECT driver.call(2, 1)');
+is(on('SELECT count(*) FROM modelopt.stat_summary WHERE model_id = 2; SELECT entries FROM modelopt.stat_info'), "0\n$entries", 'and what is counted later goes when somebody looks');
+
+on(q{SELECT modelopt.commit('later', model_agg('w', '{1}'))});
+my $later = on(q{SELECT id FROM modelopt_private.named_model WHERE name = 'later'});
+on("SELECT driver.call($later, 1)");
+on(q{BEGIN; SELECT modelopt.drop('later'); PREPARE TRANSACTION 'back'});
+is(on(q{SELECT calls FROM modelopt.stat_summary WHERE model_name = 'later'}), '1', 'a drop that is prepared');
+on(q{ROLLBACK PREPARED 'back'});
+is(on(q{SELECT calls FROM modelopt.stat_summary WHERE model_name = 'later'}), '1', 'and rolled back');
+on(q{BEGIN; SELECT modelopt.drop('later'); PREPARE TRANSACTION 'on'});
+on("SELECT driver.call($later, 1)");
+my $evicted = on('SELECT evicted_calls FROM modelopt.stat_info');
+on(q{COMMIT PREPARED 'on'});
+is(on("SELECT count(*) FROM modelopt.stat_summary WHERE model_id = $later; SELECT evicted_calls - $evicted FROM modelopt.stat_info"), "0\n2",
+	'or committed, takes the statistics along');
+
+{
+	my $maker = $server->on(sub { Session->new('stats') });
+	$maker->run(q{BEGIN; SELECT modelopt.commit('new', model_agg('w', '{1}')); SELECT driver.call(id, 1) FROM modelopt_private.named_model WHERE name = 'new'; SELECT entries > 0 FROM modelopt.stat_info});
+	is(on('SELECT count(*) FROM modelopt.stat_summary WHERE model_name IS NULL AND model_id <> 0'), '1', 'a model that is not committed yet');
+	$maker->run('COMMIT');
+	is(on(q{SELECT calls FROM modelopt.stat_summary WHERE model_name = 'new'}), '1', 'is counted like others');
+	$maker->quit;
+}
+is(on($all), join('|', (10550 + 8 * 26100 + 6) x 2, 't', 't'), 'but not out of the totals');
 on(q{DROP EXTENSION modelopt; CREATE EXTENSION modelopt; SELECT modelopt.commit('other', model_agg('w', '{1}'))});
 is(on(q{SELECT count(*) FROM modelopt.stat_models WHERE model_name = 'other'}), '0', 'a new extension does not inherit statistics');
 

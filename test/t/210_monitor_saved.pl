@@ -30,7 +30,7 @@ is(query('unloaded', q{SET modelopt.stat_max = 200; SHOW modelopt.stat_max}), '2
 
 # ---------- over a restart ----------
 
-my $server = Server->new("shared_preload_libraries = 'modelopt'", 'modelopt.drift_min_rows = 100');
+my $server = Server->new("shared_preload_libraries = 'modelopt'", 'modelopt.drift_min_rows = 100', 'modelopt.stat_flush_interval = 0');
 my $file = "$server->{folder}/data/pg_stat/modelopt.stat";
 $server->on(sub {
 	create_database('stats');
@@ -121,7 +121,7 @@ on('SELECT driver.calls(300, 300)');
 $server->halt;
 $server->configure('modelopt.stat_max = 100');
 $server->start;
-is(on('SELECT entries, (SELECT sum(calls) FROM modelopt.stat_models) + evicted_calls FROM modelopt.stat_info'), '100|300', 'what has no room after a restart is in the totals');
+is(on('SELECT entries, evicted_calls FROM modelopt.stat_info'), '100|200', 'what has no room after a restart is in the totals');
 
 # ---------- without saving, and after a crash ----------
 

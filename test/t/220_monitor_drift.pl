@@ -122,6 +122,33 @@ on(q{SELECT modelopt.reset_drift(); SET modelopt.drift_sample_rate = 0.25; SELEC
 is(on(q{SELECT n BETWEEN 249 AND 251 FROM modelopt.stat_drift WHERE feature = 'amount'}), 't', 'a quarter of all invocations');
 is(on(q{SET modelopt.drift = off; SELECT driver.observe(1, 1, false, 1, '{5}')}), 'f', 'none');
 
+# ---------- rows that wait, to be counted together and to be shown ----------
+
+# Each amount five times, row by row, with an age, without one, and with what is not finite; and all of them at once.
+my $bins = q{SELECT bin, count FROM modelopt.stat_drift_bins WHERE feature = 'amount' ORDER BY bin};
+on(q{SELECT modelopt.reset_drift();
+	SELECT count(driver.observe_floats(1, 1, 2, ARRAY[amount, 7]::real[])) FROM training, generate_series(1, 3);
+	SELECT count(driver.observe_floats(1, 1, CASE WHEN amount % 7 = 0 THEN 1 ELSE 2 END, CASE WHEN amount % 7 = 0 THEN ARRAY[amount::real] ELSE ARRAY[amount::real, 'Infinity'] END)) FROM training;
+	SELECT driver.observe_floats(1, 1, 1, array_agg(amount::real)), driver.observe_floats(1, 1, 1, array_agg('NaN'::real)) FROM training;
+	SELECT count(*) FROM modelopt.stat_drift});
+is(on($bins), join("\n", (map { "$_|500" } 1 .. 10), '11|0', '12|1000'), 'rows that waited are all counted');
+is(on(q{SELECT feature, n, n_out_of_range, mean_cur FROM modelopt.stat_drift WHERE feature IN ('age', 'amount') ORDER BY 1}),
+	join("\n", 'age|3858|858|7', 'amount|6000|1000|500.5'), 'each in its column');
+
+{
+	my $predicting = $server->on(sub { Session->new('drift') });
+	my $shown = q{SELECT n FROM modelopt.stat_drift WHERE feature = 'amount'};
+	on('SELECT modelopt.reset_drift()');
+	for my $n (1 .. 3)
+	{
+		$predicting->run('SELECT pg_sleep(1)') if $n > 1;
+		$predicting->run('SELECT driver.observe_floats(1, 1, 1, ARRAY[5::real])');
+		is(on($shown), $n, "row $n is shown when its transaction ends, to others");
+	}
+	$predicting->quit;
+	on(q{SELECT modelopt.reset_stats('fraud')});
+}
+
 # ---------- references ----------
 
 like(fails(q{SELECT modelopt.set_reference('fraud#1', 'SELECT 1')}), qr/42710: version "fraud#1" has a reference/, 'a reference is frozen');

@@ -11,7 +11,7 @@ use Driver qw(create_driver);
 use Server;
 use Session qw(create_database query run_sql);
 
-my $server = Server->new("shared_preload_libraries = 'modelopt'", 'modelopt.drift_min_rows = 100', 'modelopt.drift_window = 3600');
+my $server = Server->new("shared_preload_libraries = 'modelopt'", 'modelopt.drift_min_rows = 100', 'modelopt.drift_window = 3600', 'modelopt.stat_flush_interval = 0');
 my $data = "$FindBin::RealBin/../data";
 sub read_model
 {

@@ -10,7 +10,7 @@ use Driver qw(create_driver);
 use Server;
 use Session qw(create_database query run_sql);
 
-my $server = Server->new("shared_preload_libraries = 'modelopt'", 'modelopt.drift_window = 1', 'modelopt.drift_windows = 200', 'modelopt.drift_min_rows = 1000');
+my $server = Server->new("shared_preload_libraries = 'modelopt'", 'modelopt.drift_window = 1', 'modelopt.drift_windows = 200', 'modelopt.drift_min_rows = 1000', 'modelopt.stat_flush_interval = 0');
 $server->on(sub {
 	create_database('drift');
 	create_driver('drift');

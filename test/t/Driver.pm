@@ -51,6 +51,8 @@ sub create_driver
 		CREATE FUNCTION driver.cost(n bigint) RETURNS double precision LANGUAGE C STRICT AS '$library', 'driver_cost';
 		CREATE FUNCTION driver.observe(model_id bigint, version integer, outputs boolean, columns integer, observed double precision[],
 			nulls boolean[] DEFAULT NULL, first integer DEFAULT 1) RETURNS boolean LANGUAGE C PARALLEL SAFE AS '$library', 'driver_observe';
+		CREATE FUNCTION driver.observe_floats(model_id bigint, version integer, columns integer, observed real[]) RETURNS boolean
+			LANGUAGE C PARALLEL SAFE AS '$library', 'driver_observe_floats';
 		CREATE FUNCTION driver.observe_text(model_id bigint, version integer, number integer, value text) RETURNS boolean
 			LANGUAGE C PARALLEL SAFE AS '$library', 'driver_observe_text'});
 	return;

@@ -19,7 +19,7 @@ our @EXPORT_OK = qw(served_server serve_calls);
 # reference and rows that drift from it in one of two features.
 sub served_server
 {
-	my $server = Server->new("shared_preload_libraries = 'modelopt'", 'max_connections = 30');
+	my $server = Server->new("shared_preload_libraries = 'modelopt'", 'max_connections = 30', 'modelopt.stat_flush_interval = 0');
 	$server->on(sub {
 		query('postgres', 'CREATE ROLE exporter LOGIN IN ROLE pg_read_all_stats');
 		create_database('stats');

@@ -18,7 +18,7 @@ my $ALL = qq{SELECT p.* FROM pg_proc p JOIN ($MEMBERS) e ON classid = 'pg_proc':
 my $FUNCTIONS = qq{SELECT * FROM ($ALL) a WHERE pronamespace = 'public'::regnamespace};
 # Those that run models, and of them those that run a query.
 my $RUNS = q{proname ~ '^(predict|classify|evaluate|calibrate|sensitivity|optimize)'};
-my $QUERIES = q{proname ~ '^(predict_rows|evaluate|calibrate|sensitivity|optimize)'};
+my $QUERIES = q{proname ~ '^(predict_rows|classify_rows|evaluate|calibrate|sensitivity|optimize)'};
 my $VERBS = qq{SELECT * FROM ($ALL) a WHERE pronamespace = 'modelopt'::regnamespace};
 my $BODIES = qq{SELECT * FROM ($ALL) a WHERE pronamespace = 'modelopt_private'::regnamespace};
 

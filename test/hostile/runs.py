@@ -316,8 +316,10 @@ def kinds():
         computing([node('Identity', ['x'], ['y'])], {'x': tensor_type(STRING, (2000000000, 1))}, {'y': STRING}),
         {'x': [['a']]}, '22023 ')
     run('A label that no double is',
-        computing([node('Identity', ['x'], ['y'])], {'x': tensor_type(FLOAT, (1, 2))}, {'y': FLOAT, 'label': INT64},
-                  [ints('label', 2 ** 53 + 1)]), {'x': [[0.25, 0.75]]}, r'ok \{"y": \[\[0.25, 0.75\]\], "label": \[9007199254740993\]\}')
+        computing([node('Identity', ['x'], ['y']), node('ArgMax', ['x'], ['n'], [attribute('axis', 'i', 1), attribute('keepdims', 'i', 0)]),
+                   node('ArrayFeatureExtractor', ['classes', 'n'], ['label'], domain=ML)],
+                  {'x': tensor_type(FLOAT, (1, 2))}, {'y': FLOAT, 'label': INT64}, [ints('classes', 1, 2 ** 53 + 1)]),
+        {'x': [[0.25, 0.75]]}, r'ok \{"y": \[\[0.25, 0.75\]\], "label": \[\[9007199254740993\]\]\}')
     sequence = sub(4, sub(1, any_shape(FLOAT)))
     optional = sub(9, sub(1, any_shape(FLOAT)))
     run('A sequence comes out', computing([node('SequenceConstruct', ['x', 'x'], ['y'])], {'x': FLOAT}, {'y': sequence}),

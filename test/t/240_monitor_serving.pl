@@ -50,6 +50,19 @@ on(q{SELECT modelopt.reset_stats(), modelopt.reset_drift(); SELECT predict('digi
 is(on("SELECT null_inputs, rows, calls $digits"), join('|', $rows, $rows, 2 * $rows), 'rows with nulls are no predictions');
 like(on(q{SELECT DISTINCT round(null_rate_delta::numeric, 3) FROM modelopt.stat_drift WHERE feature LIKE 'pixels%'}), qr/^0\.500$/, 'and the drift view has them');
 
+# A feed that goes null is seen, whatever it is read with: half of the rows are null, one way or another.
+my $feed = q{(SELECT id, CASE id % 4 WHEN 0 THEN NULL::real[] WHEN 2 THEN array_fill(NULL::real, ARRAY[64]) ELSE pixels END AS pixels FROM digits) feed};
+my $nulls = on(q{SELECT count(*) FROM digits WHERE id % 2 = 0});
+for my $path ([predict => "SELECT predict('digits', pixels) FROM $feed"],
+	[predict_rows => "SELECT count(*) FROM predict_rows('digits', 'SELECT id, pixels FROM $feed', batch_size => 64)"],
+	[predict_batch => "SELECT predict_batch('digits', pixels) OVER (ORDER BY id ROWS BETWEEN CURRENT ROW AND 31 FOLLOWING) FROM $feed"]) {
+	on("SELECT modelopt.reset_stats(), modelopt.reset_drift(); $path->[1]");
+	is(on("SELECT null_inputs, rows $digits"), "$nulls|" . ($rows - $nulls), "$path->[0] counts rows with nulls");
+	is(on(q{SELECT DISTINCT n, n_null, status, reason ~ 'null_rate' FROM modelopt.stat_drift WHERE feature LIKE 'pixels%'}), "$rows|$nulls|drift|t", 'and they drift');
+}
+on(q{SELECT modelopt.reset_drift(); SELECT predict_batch('digits', NULL::real[]) OVER (ROWS BETWEEN CURRENT ROW AND 31 FOLLOWING), predict_batch(NULL::text, pixels) OVER (ROWS BETWEEN CURRENT ROW AND 31 FOLLOWING) FROM digits});
+is(on(q{SELECT DISTINCT n, n_null FROM modelopt.stat_drift WHERE feature LIKE 'pixels%'}), "$rows|$rows", 'of nothing but nulls too');
+
 on('SELECT modelopt.reset_stats()');
 like(fails(q{SELECT predict('digits', '{1,2,3}'::real[])}), qr/22023/, 'rows that do not fit');
 is(on("SELECT calls, errors, errors_input $digits"), '0|1|1', 'are errors of the input');
@@ -77,6 +90,10 @@ my $predict = q{SELECT count(*) FROM predict_rows('columns', 'SELECT id, word, p
 on($predict);
 is(on(q{SELECT feature, port, position, n, psi FROM modelopt.stat_drift WHERE model_name = 'columns' ORDER BY feature COLLATE "C"}),
 	join("\n", 'Amount|Amount|1|200|0', 'age|age|1|200|0', 'pixels[1]|pixels|1|200|0', 'pixels[2]|pixels|2|200|0', 'pixels[3]|pixels|3|200|0', 'whole|whole|1|200|0', 'word|word|1|200|0'), 'inputs and outputs by name');
+on(q{SELECT modelopt.reset_drift('columns');
+	SELECT count(*) FROM predict_rows('columns', $$SELECT id, CASE WHEN id > 60 THEN word END AS word, CASE WHEN id > 70 THEN pixels END AS pixels, "Amount", CASE WHEN id > 50 THEN age END AS age FROM people$$, output => 'scores')});
+is(on(q{SELECT string_agg(feature || ' ' || n_null || '/' || n, ', ' ORDER BY port COLLATE "C", position) FROM modelopt.stat_drift WHERE model_name = 'columns' AND kind <> 'output'}),
+	'Amount 0/200, age 50/200, pixels[1] 70/200, pixels[2] 70/200, pixels[3] 70/200, word 60/200', 'nulls of each column are its own, texts and arrays that are null too');
 on(qq{SELECT modelopt.drop_reference('columns'); SELECT modelopt.set_reference_from_serving('columns', 200); $predict});
 is(on(q{SELECT modelopt.set_reference_from_serving('columns')}), '200', 'a reference from serving');
 on($predict);

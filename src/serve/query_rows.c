@@ -65,7 +65,7 @@ sort_by_inputs(const Session *session, TupleDesc columns, FeatureColumn *feature
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" is no input of the model, though others are", other),
 				 errdetail("The model takes %s.", describe_ports(session->inputs, session->ninputs)),
-				 errhint("Call all columns like inputs, or none: then they go in order.")));
+				 errhint("Call all columns like inputs, with AS, or none: then they go in order.")));
 	memcpy(features, sorted, n * sizeof(FeatureColumn));
 }
 

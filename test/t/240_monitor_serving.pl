@@ -107,4 +107,29 @@ my $parallel = q{SET max_parallel_workers_per_gather = 2; SET parallel_setup_cos
 like(on("$parallel EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) SELECT sum((predict('digits', pixels))[1]) FROM digits"), qr/Workers Launched: [12]/, 'workers predict');
 is(on("SELECT sum(rows), sum(calls) $digits"), "$rows|$rows", 'and all rows are counted');
 
+# A version that follows has no reference until somebody gives it one, which the view says as long as it is served.
+on(q{SELECT modelopt.commit('digits', prune(m, 0.5)) FROM zoo; SELECT modelopt.reset_stats()});
+my $second = q{FROM modelopt.stat_drift WHERE model_name = 'digits' AND version = 2};
+is(on("SELECT count(*) $second"), '0', 'a version that is not served');
+on(q{SELECT predict('digits#2', pixels) FROM digits});
+is(on("SELECT feature, n, status, reason $second"), q{||no_reference|only other versions have a reference: SELECT modelopt.copy_reference('digits#1', 'digits#2') takes over that of version 1}, 'and one that is, and has no reference');
+is(on(q{SELECT features, status FROM modelopt.stat_drift_summary WHERE model_name = 'digits' AND version = 2}), '0|no_reference', 'in the summary too');
+like(on(q{SELECT modelopt.report_html('digits')}), qr/no reference.*copy_reference/s, 'and on the page');
+is(on(q{SELECT modelopt.copy_reference('digits#1', 'digits#2')}), $rows, 'is given that of another');
+on(q{SELECT predict('digits#2', pixels) FROM digits});
+is(on("SELECT count(*), min(n), max(psi), min(port) FROM (SELECT * $second AND kind <> 'output') d"), "64|$rows|0|" . on(q{SELECT min(port) FROM modelopt.stat_drift WHERE version = 1 AND model_name = 'digits' AND kind <> 'output'}), 'and its inputs are compared with it');
+is(on(q{SELECT count(DISTINCT (source, query, rows)) FROM modelopt.stat_references WHERE model_name = 'digits'}), '1', 'which is the same');
+is(on(q{SELECT count(*) FROM (SELECT name, kind, edges, categories, counts, sums, mean, deviation, minimum, maximum, port, "position", number FROM modelopt_private.drift_feature f JOIN modelopt_private.drift_reference r ON r.id = f.reference_id
+	WHERE r.model_id = (SELECT id FROM modelopt_private.named_model WHERE name = 'digits') GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13 HAVING count(*) = 2) f}), '74', 'to the last bit');
+like(fails("SELECT modelopt.copy_reference($_->[0])"), $_->[1], "refused: $_->[0]")
+	for ["'digits#1', 'digits#2'", qr/42710: version "digits#2" has a reference/], ["'digits#1', 'texts#1'", qr/42710/],
+	["'texts#1', 'plain#1'", qr/42704: model "plain" does not exist/];
+on(q{SELECT modelopt.drop_reference('texts#1')});
+like(fails(q{SELECT modelopt.copy_reference('digits#1', 'texts#1')}), qr/22023: the reference has 64 inputs, and the model has 1/, 'features must fit');
+like(fails(q{SELECT modelopt.copy_reference('texts#1', 'texts#1')}), qr/42704: version "texts#1" has no reference/, 'and be there');
+on(q{SELECT modelopt.set_reference_from_serving('texts#1', 1000)});
+like(fails(q{SELECT modelopt.drop_reference('digits#2'); SELECT modelopt.copy_reference('texts#1', 'digits#2')}), qr/55000: the reference of version "texts#1" is being collected/, 'as a whole');
+like(fails(q{SELECT modelopt.set_reference('digits#2', 'SELECT pixels FROM digits LIMIT 99'); SELECT 1 / 0}), qr/NOTICE:.*the reference of version "digits#2" has few rows: 99.*22012/s, 'of few rows there is a notice');
+is(on("SELECT string_agg(feature, ' ' ORDER BY number) = string_agg(feature, ' ' ORDER BY port, position), count(*) FROM (SELECT row_number() OVER () AS number, * FROM modelopt.stat_drift WHERE model_name = 'digits' AND version = 1 AND kind <> 'output') d"), 't|64', 'features come in the order of the model');
+
 done_testing();

@@ -6,6 +6,8 @@ CREATE SCHEMA hostile_flat;
 SET search_path = hostile_flat, public;
 \pset format unaligned
 \pset tuples_only on
+-- That some models are written decoded is not what is looked at here.
+SET client_min_messages = warning;
 
 -- What becomes of bytes that are cast to a model; the same must become of them
 -- when they come as text.
@@ -1764,6 +1766,5 @@ ORDER BY state;
 
 RESET search_path;
 \set VERBOSITY terse
-SET client_min_messages = warning;
 DROP SCHEMA hostile_flat CASCADE;
 RESET client_min_messages;

@@ -134,6 +134,8 @@ SELECT predict_json(m, '{"words": {"ham": "x"}, "maps": [{"1": 2}]}') FROM model
 SELECT predict_json(m, '{"words": {"ham": null}, "maps": [{"1": 2}]}') FROM models WHERE model = 'map.onnx';
 SELECT predict_json(m, '{"words": {}, "maps": [{"one": 2}]}') FROM models WHERE model = 'map.onnx';
 SELECT predict_json(m, '{"words": {}, "maps": [{"9223372036854775808": 2}]}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"words": {}, "maps": [{"1": 2, "01": 3}]}') FROM models WHERE model = 'map.onnx';
+SELECT predict_json(m, '{"words": {}, "maps": [{"-9223372036854775808": 2}]}') FROM models WHERE model = 'map.onnx';
 SELECT predict_json(m, '{"words": {}, "maps": []}') FROM models WHERE model = 'map.onnx';
 SELECT predict_json(m, '{"amount": 3}') FROM models WHERE model = 'dictionaries.onnx';
 SELECT predict(m, '{1}'::real[]) FROM models WHERE model = 'dictionaries.onnx';

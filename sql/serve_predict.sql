@@ -90,6 +90,10 @@ CREATE TABLE texts (id int, ids int[], mask int[]);
 INSERT INTO texts VALUES (1, '{5,6,7}', '{1,1,0}'), (2, '{1,2,3}', '{1,1,1}'), (3, '{9,9,9}', '{0,0,1}');
 SELECT p.* FROM tokens, predict_rows(m, 'SELECT id, mask AS attention_mask, ids AS input_ids FROM texts') p;
 SELECT p.* FROM tokens, predict_rows(m, 'SELECT id, ids, mask FROM texts') p;
+-- The query runs another model, for which this one has to go.
+SET modelopt.cache_size = 0;
+SELECT p.* FROM tokens, predict_rows(m, $$SELECT id, ids, mask FROM texts WHERE predict('digits', array_fill(id, ARRAY[64])) IS NOT NULL$$, batch_size => 1) p;
+RESET modelopt.cache_size;
 SELECT id, predict(m, ids || mask), predict_json(m, jsonb_build_object('input_ids', ARRAY[ids], 'attention_mask', ARRAY[mask])) FROM tokens, texts;
 SELECT predict(m, ARRAY[[5,6,7,1,1,0],[1,2,3,1,1,1]]) FROM tokens;
 SELECT p.* FROM tokens, predict_rows(m, $$VALUES (1, ARRAY[1,2], ARRAY[1,1]), (2, ARRAY[1,2,3], ARRAY[1]), (3, ARRAY[1,2,3], ARRAY[1,1,1])$$, on_error => 'null') p;
@@ -190,6 +194,13 @@ SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
 SELECT count(prediction) FROM predict_rows('digits', 'SELECT id, pixels FROM digits', on_error => 'null') JOIN digits USING (id);
+-- What is the fault of no row ends the statement, and nothing else.
+SELECT * FROM predict_rows('digits', 'SELECT id, pixels::text[] FROM digits', on_error => 'null');
+SELECT count(*) FROM digits;
+SET statement_timeout = '100ms';
+SELECT count(*) FROM predict_rows('digits', 'SELECT i, pixels FROM digits, generate_series(1, 1000000) i', on_error => 'null');
+RESET statement_timeout;
+SELECT count(*) FROM digits;
 RESET parallel_setup_cost;
 RESET parallel_tuple_cost;
 RESET min_parallel_table_scan_size;

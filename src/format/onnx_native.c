@@ -15,7 +15,6 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
-
 #define LEAST_BLOCK		16		/* of MatMulNBits */
 
 /* Codes of a column that are packed at once; even. */

@@ -158,6 +158,11 @@ typedef struct DriftInfo
 
 extern void drift_get_info(DriftInfo *info);
 
+/* ---------- drift_profile.c ---------- */
+
+/* A text in another encoding, or NULL when there is no such. */
+extern char *drift_convert(const char *string, int length, int from, int to);
+
 /* ---------- drift_saved.c ---------- */
 
 /* What is saved: so many slots, where pages have that size, and what put() or

@@ -34,12 +34,19 @@ add_extras(DriftSlot *slot, const DriftCell *extras)
 
 /* ---------- values ---------- */
 
-static double *
-slot_value(const DriftSlot *slot, int i)
+/* Puts values behind those that are there, as many as are still wanted. */
+static void
+append_values(DriftSlot *slot, const double *values, int n)
 {
 	int			per_page = drift_values_per_page();
+	int			page = slot_page(slot, slot->collected / per_page);
 
-	return (double *) drift_page_cells(slot_page(slot, i / per_page)) + i % per_page;
+	for (int i = 0; i < n && slot->collected < slot->n; i++)
+	{
+		((double *) drift_page_cells(page))[slot->collected % per_page] = values[i];
+		if (++slot->collected % per_page == 0)
+			page = (int) *drift_page_next(page);
+	}
 }
 
 bool
@@ -53,8 +60,7 @@ drift_add_values(const DriftKey *key, const double *values, int n,
 		return false;
 	if (slot->content == DRIFT_HAS_VALUES)
 	{
-		for (int i = 0; i < n && slot->collected < slot->n; i++)
-			*slot_value(slot, slot->collected++) = values[i];
+		append_values(slot, values, n);
 		add_extras(slot, extras);
 	}
 	drift_release_slot(slot);
@@ -84,9 +90,14 @@ drift_copy_values(const DriftKey *key, double **values, DriftCell extras[DRIFT_E
 		return -1;
 	if (slot->content == DRIFT_HAS_VALUES)
 	{
+		int			page = slot->first_page;
+
 		n = Min(slot->collected, room);
 		for (int i = 0; i < n; i += per_page)
-			memcpy(&copy[i], slot_value(slot, i), Min(per_page, n - i) * sizeof(double));
+		{
+			memcpy(&copy[i], drift_page_cells(page), Min(per_page, n - i) * sizeof(double));
+			page = (int) *drift_page_next(page);
+		}
 		memcpy(extras, slot->extras, sizeof(slot->extras));
 	}
 	drift_release_slot(slot);

@@ -187,7 +187,10 @@ grow_collected(MonitorDrift *drift, bool outputs, int n)
 	}
 	grown = palloc0(n * sizeof(Feature));
 	if (*count > 0)
+	{
 		memcpy(grown, *features, *count * sizeof(Feature));
+		pfree(*features);
+	}
 	*features = grown;
 	*count = n;
 	MemoryContextSwitchTo(old_context);

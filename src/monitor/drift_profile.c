@@ -8,6 +8,7 @@
 
 #include "compat.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -225,7 +226,28 @@ profile_texts(DriftProfile *profile, DriftValues *feature)
 	pfree(tallies);
 }
 
-/* Texts of models are UTF-8, unless they are no texts at all. */
+char *
+drift_convert(const char *string, int length, int from, int to)
+{
+	char	   *source = pnstrdup(string, length);
+	int			room = length * MAX_CONVERSION_GROWTH + 1;
+	char	   *converted;
+	Oid			conversion;
+
+	if (from == to || from == PG_SQL_ASCII || to == PG_SQL_ASCII)
+		return pg_verify_mbstr(from == PG_SQL_ASCII ? to : from, source, length, true) ? source : NULL;
+	conversion = FindDefaultConversionProc(from, to);
+	if (!OidIsValid(conversion) || !pg_verify_mbstr(from, source, length, true))
+		return NULL;
+	converted = palloc(room);
+	if (pg_do_encoding_conversion_buf(conversion, from, to, (unsigned char *) source, length,
+									  (unsigned char *) converted, room, true) < length)
+		return NULL;
+	return converted;
+}
+
+/* Texts of models are UTF-8, unless they are no texts at all; what cannot be said
+ * in the database's encoding is among the others. */
 static void
 profile_collected_texts(DriftProfile *profile, const DriftTexts *texts,
 						const DriftCell extras[DRIFT_EXTRAS])
@@ -237,10 +259,10 @@ profile_collected_texts(DriftProfile *profile, const DriftTexts *texts,
 	for (int i = 0; i < texts->n; i++)
 	{
 		const DriftText *seen = &texts->text[i];
-		char	   *category = pnstrdup(seen->text, seen->length);
+		char	   *category = drift_convert(seen->text, seen->length, PG_UTF8, GetDatabaseEncoding());
 
-		if (pg_verify_mbstr(PG_UTF8, category, seen->length, true))
-			tallies[n++] = (Tally) {pg_any_to_server(category, seen->length, PG_UTF8), seen->count};
+		if (category != NULL)
+			tallies[n++] = (Tally) {category, seen->count};
 		else
 			others += seen->count;
 	}

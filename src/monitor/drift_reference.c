@@ -61,14 +61,16 @@ static double sampled = 1;		/* of the next invocation to be looked at */
 
 /* ---------- reading ---------- */
 
-/* Texts that are served are UTF-8. */
+/* Texts that are served are UTF-8; what cannot be said there is none of them. */
 static Category
 make_category(const char *name)
 {
 	Category	category;
 	char	   *end;
 
-	category.name = pstrdup(pg_server_to_any(name, strlen(name), PG_UTF8));
+	category.name = drift_convert(name, strlen(name), GetDatabaseEncoding(), PG_UTF8);
+	if (category.name == NULL)
+		category.name = pstrdup(name);
 	category.length = (int) strlen(category.name);
 	category.number = strtod(name, &end);
 	if (end == name || *end != '\0')

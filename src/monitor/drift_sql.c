@@ -20,6 +20,7 @@
 
 PG_FUNCTION_INFO_V1(modelopt_read_drift);
 PG_FUNCTION_INFO_V1(modelopt_read_drift_windows);
+PG_FUNCTION_INFO_V1(modelopt_drift_mean);
 PG_FUNCTION_INFO_V1(modelopt_drift_distances);
 PG_FUNCTION_INFO_V1(modelopt_clear_drift);
 PG_FUNCTION_INFO_V1(modelopt_keep_drift);
@@ -244,6 +245,17 @@ mean_of(const Counts *counts)
 	for (int i = 0; i < counts->bins; i++)
 		sum += counts->sums[i];
 	return sum / (double) counts->values;
+}
+
+Datum
+modelopt_drift_mean(PG_FUNCTION_ARGS)
+{
+	Counts		counts;
+
+	get_counts(&counts, PG_GETARG_ARRAYTYPE_P(0), PG_GETARG_ARRAYTYPE_P(1));
+	if (counts.values == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(mean_of(&counts));
 }
 
 /* What is below or above all of the reference, or no finite number. */

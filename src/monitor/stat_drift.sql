@@ -1,11 +1,10 @@
 -- Drift as it is, and was.
 
--- The mean of what is in bins, by their counts and sums.
-CREATE FUNCTION modelopt_private.mean_of(counts bigint[], sums double precision[]) RETURNS double precision
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT sum(u.s) / nullif(sum(u.c), 0)::double precision FROM unnest(counts[:cardinality(counts) - 4], sums[:cardinality(sums) - 4]) u (c, s)
-$$;
+-- The mean of what is in bins, by their counts and sums; null of none.  What is served
+-- may be such that SQL's own arithmetic would raise.
+CREATE FUNCTION modelopt_private.drift_mean(counts bigint[], sums double precision[]) RETURNS double precision
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'modelopt_drift_mean';
 
 -- What is counted of each feature now, and what that is compared with: the reference,
 -- or the windows before.
@@ -20,7 +19,7 @@ CREATE FUNCTION modelopt_private.compared_features(OUT reference_id bigint, OUT 
         CASE WHEN r.previous THEN 'previous' ELSE r.source END, d.window_start, d.window_end,
         CASE WHEN r.previous THEN coalesce(d.previous_counts, none.counts) ELSE f.counts END,
         CASE WHEN r.previous THEN coalesce(d.previous_sums, none.sums) ELSE f.sums END,
-        CASE WHEN NOT r.previous THEN f.mean WHEN f.kind = 'numeric' THEN modelopt_private.mean_of(d.previous_counts, d.previous_sums) END,
+        CASE WHEN NOT r.previous THEN f.mean WHEN f.kind = 'numeric' THEN modelopt_private.drift_mean(d.previous_counts, d.previous_sums) END,
         coalesce(d.counts, none.counts), coalesce(d.sums, none.sums), (count(*) OVER (PARTITION BY r.id))::integer
     FROM modelopt_private.drift_reference r
         JOIN modelopt_private.drift_feature f ON f.reference_id = r.id

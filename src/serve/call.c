@@ -17,6 +17,7 @@
 #include "serve/elements.h"
 #include "serve/invocation.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -34,6 +35,8 @@ typedef struct SnapshotMark
 
 typedef struct CallSite
 {
+	Oid		   *types;			/* of the function's arguments, as declared:
+								 * not every caller has an expression of them */
 	Target		target;
 	bool		is_known;
 	MemoryContext context;
@@ -105,20 +108,31 @@ find_by_value(CallSite *site, Datum value)
 	site->is_known = true;
 }
 
+static CallSite *
+call_site(FmgrInfo *function)
+{
+	CallSite   *site = function->fn_extra;
+	MemoryContext previous;
+	int			n;
+
+	if (site != NULL)
+		return site;
+	previous = MemoryContextSwitchTo(function->fn_mcxt);
+	site = palloc0(sizeof(CallSite));
+	(void) get_func_signature(function->fn_oid, &site->types, &n);
+	site->context = AllocSetContextCreate(function->fn_mcxt,
+										  "modelopt call", ALLOCSET_SMALL_SIZES);
+	MemoryContextSwitchTo(previous);
+	function->fn_extra = site;
+	return site;
+}
+
 Target *
 call_target(FunctionCallInfo fcinfo, int argument)
 {
-	FmgrInfo   *function = fcinfo->flinfo;
-	CallSite   *site = function->fn_extra;
+	CallSite   *site = call_site(fcinfo->flinfo);
 
-	if (site == NULL)
-	{
-		site = MemoryContextAllocZero(function->fn_mcxt, sizeof(CallSite));
-		site->context = AllocSetContextCreate(function->fn_mcxt,
-											  "modelopt call", ALLOCSET_SMALL_SIZES);
-		function->fn_extra = site;
-	}
-	if (get_fn_expr_argtype(function, argument) == TEXTOID)
+	if (site->types[argument] == TEXTOID)
 		find_by_name(site, PG_GETARG_TEXT_PP(argument));
 	else
 		find_by_value(site, PG_GETARG_DATUM(argument));
@@ -143,7 +157,7 @@ features_type(const Session *session)
 ArrayType *
 call_features(FunctionCallInfo fcinfo, int argument, const Session *session)
 {
-	if (get_fn_expr_argtype(fcinfo->flinfo, argument) != TEXTOID)
+	if (call_site(fcinfo->flinfo)->types[argument] != TEXTOID)
 		return PG_GETARG_ARRAYTYPE_P(argument);
 	return DatumGetArrayTypeP(OidFunctionCall3(F_ARRAY_IN,
 											   CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(argument))),

@@ -300,12 +300,12 @@ end_column(Given *column)
 	measure_tensor(column);
 }
 
+/* A key is said in one way alone, so that none is there twice. */
 static void
 add_key(Given *keys, const JsonbValue *key)
 {
 	JsonbValue	number = {.type = jbvNumeric};
 	char	   *digits;
-	char	   *end;
 	int64		value;
 
 	if (keys->type->type == ELEMENT_STRING)
@@ -314,9 +314,8 @@ add_key(Given *keys, const JsonbValue *key)
 		return;
 	}
 	digits = pnstrdup(key->val.string.val, key->val.string.len);
-	errno = 0;
-	value = strtoll(digits, &end, 10);
-	if (errno != 0 || end == digits || *end != '\0')
+	value = strtoll(digits, NULL, 10);
+	if (strcmp(psprintf(INT64_FORMAT, value), digits) != 0)
 		wrong_input(keys, psprintf("has keys that are integers, and not \"%s\"",
 									pnstrdup(digits, pg_mbcliplen(digits, strlen(digits), 32))));
 	number.val.numeric = DatumGetNumeric(DirectFunctionCall1(int8_numeric, Int64GetDatum(value)));

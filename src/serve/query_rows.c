@@ -288,11 +288,13 @@ attempt(QueryRows *query, int sqlstate, void (*work) (QueryRows *query, void *ar
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (error->sqlerrcode != sqlstate)
-			PG_RE_THROW();
 		FlushErrorState();
+		/* Nobody else ends it: not even the end of the transaction. */
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode != sqlstate)
+			ReThrowError(error);
 		problem = error->detail == NULL ? pstrdup(error->message) :
 			psprintf("%s: %s", error->message, error->detail);
 		FreeErrorData(error);

@@ -70,7 +70,7 @@ check_kind(const RowBatch *batch, int i, SourceKind kind)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("input \"%s\" takes %s", utf8_to_server(batch->session->inputs[i].name),
+			 errmsg("input \"%s\" takes %s", utf8_to_server(batch->inputs[i].name),
 					takes_texts ? "texts" : "numbers, not texts"),
 			 errdetail("The model takes %s.", describe_ports(batch->session->inputs, batch->ninputs)),
 			 batch->ninputs > 1 ? errhint("predict_rows() takes a column of its own type for each input.") :
@@ -107,14 +107,13 @@ rows_put(RowBatch *batch, int row, int64 at, SourceKind kind,
 			memcpy(&input->texts[element], next, length * sizeof(Datum));
 		else
 		{
-			const char *name = batch->session->inputs[i].name;
 			int64		bad = elements_write(kind, next, length, input->shape.type,
 											 input->data + element * (element_bits(input->shape.type) / 8),
-											 name);
+											 input->name);
 
 			if (bad >= 0)
 				return elements_complaint(kind, next, bad, input->shape.type,
-										  utf8_to_server(name));
+										  utf8_to_server(input->name));
 		}
 		next += length * source_width(kind);
 		at += length;

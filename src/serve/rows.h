@@ -15,6 +15,7 @@
 /* The part of a row that one input takes. */
 typedef struct RowInput
 {
+	char	   *name;			/* UTF-8, as the database's encoding may lack it */
 	TensorShape shape;			/* of a batch */
 	int64		first;			/* in a row */
 	int64		width;			/* elements of a row */
@@ -56,7 +57,8 @@ extern RowBatch *rows_prepare(Session *session, const RowPart *parts, int nparts
 
 extern RowPart rows_array_part(ArrayType *array);
 
-/* In words, why a row is not like the one that it was prepared for, or NULL. */
+/* In words, why a row is not like the one that it was prepared for, or NULL.
+ * Looks at no session, which may be gone between two batches. */
 extern char *rows_misfit(const RowBatch *batch, const RowPart *parts, int nparts);
 
 /* Whether a row of an input may have these dimensions. */

@@ -382,6 +382,7 @@ rows_prepare(Session *session, const RowPart *parts, int nparts)
 		const Port *port = &session->inputs[i];
 
 		check_port(port);
+		batch->inputs[i].name = pstrdup(port->name);
 		batch->inputs[i].shape.type = port->type;
 		batch->inputs[i].shape.ndim = port->ndim;
 		memcpy(batch->inputs[i].shape.dims, port->dims, port->ndim * sizeof(int64));
@@ -408,15 +409,14 @@ static char *
 misfit_part(const RowBatch *batch, int i, const RowPart *part)
 {
 	const RowInput *input = &batch->inputs[i];
-	const char *name = utf8_to_server(batch->session->inputs[i].name);
 
 	if (part->width != input->width)
 		return psprintf("input \"%s\" has " INT64_FORMAT " features, not the " INT64_FORMAT " of rows before",
-						name, part->width, input->width);
+						utf8_to_server(input->name), part->width, input->width);
 	for (int d = 1; input->is_shaped && d < input->shape.ndim; d++)
 		if (part->ndim != input->shape.ndim - 1 || part->dims[d - 1] != input->shape.dims[d])
 			return psprintf("input \"%s\" has the dimensions %s, not those of rows before",
-							name, describe_array_dims(part->ndim, part->dims));
+							utf8_to_server(input->name), describe_array_dims(part->ndim, part->dims));
 	return NULL;
 }
 

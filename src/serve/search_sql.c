@@ -24,6 +24,7 @@ PG_FUNCTION_INFO_V1(modelopt_search);
 typedef struct SearchState
 {
 	FmgrInfo	body;
+	bool		counts;
 	char		name[NAMEDATALEN];
 } SearchState;
 
@@ -33,6 +34,7 @@ static SearchState *
 open_search(FmgrInfo *flinfo)
 {
 	HeapTuple	tuple;
+	Form_pg_proc search;
 	SearchState *state = flinfo->fn_extra;
 
 	if (state != NULL)
@@ -40,9 +42,12 @@ open_search(FmgrInfo *flinfo)
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(flinfo->fn_oid));
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", flinfo->fn_oid);
+	search = (Form_pg_proc) GETSTRUCT(tuple);
 	state = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(SearchState));
-	strlcpy(state->name, NameStr(((Form_pg_proc) GETSTRUCT(tuple))->proname), NAMEDATALEN);
-	fmgr_info_cxt(repo_find_body((Form_pg_proc) GETSTRUCT(tuple)), &state->body, flinfo->fn_mcxt);
+	strlcpy(state->name, NameStr(search->proname), NAMEDATALEN);
+	/* One that gets a name calls the one that gets a model, which counts. */
+	state->counts = search->proargtypes.values[0] != TEXTOID;
+	fmgr_info_cxt(repo_find_body(search), &state->body, flinfo->fn_mcxt);
 	fmgr_info_set_expr(flinfo->fn_expr, &state->body);
 	ReleaseSysCache(tuple);
 	flinfo->fn_extra = state;
@@ -98,16 +103,14 @@ call_bare(FunctionCallInfo fcinfo, FmgrInfo *body, bool counts)
 	return result;
 }
 
-/* One that gets a name calls the one that gets a model, which counts. */
 Datum
 modelopt_search(PG_FUNCTION_ARGS)
 {
 	SearchState *state = open_search(fcinfo->flinfo);
-	bool		counts = get_fn_expr_argtype(fcinfo->flinfo, 0) != TEXTOID;
-	int			work = counts ? progress_begin(state->name, "evaluations", 0) : 0;
-	Datum		result = call_bare(fcinfo, &state->body, counts);
+	int			work = state->counts ? progress_begin(state->name, "evaluations", 0) : 0;
+	Datum		result = call_bare(fcinfo, &state->body, state->counts);
 
-	if (counts)
+	if (state->counts)
 		progress_end(work);
 	return result;
 }

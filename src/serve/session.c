@@ -17,6 +17,7 @@
 #include "serve/ports.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 /* What tensors of a transaction may leave taken for the next one. */
 #define KEPT_TENSORS	((uint64) 16 << 20)
@@ -48,6 +49,7 @@ typedef struct Run
 	int64		batch;
 	int64		rows;
 	Invocation *invocation;
+	ResourceOwner owner;		/* of the files that take may open */
 	void		(*take) (void *argument);
 	void	   *argument;
 	bool		taken;
@@ -355,20 +357,23 @@ session_run(Session *session, int64 batch, int64 rows)
 }
 
 /* Waits for the run that is going, if one is, perhaps within what is done beside
- * it. */
+ * it, which may be a subtransaction that ends before the run's caller does. */
 static void
 settle(void)
 {
 	Run		   *run = going;
 	Invocation *const inner = invocation;
+	ResourceOwner inner_owner = CurrentResourceOwner;
 
 	if (run == NULL)
 		return;
 	going = NULL;
 	invocation = run->invocation;
+	CurrentResourceOwner = run->owner;
 	end_run(run->session, run->batch, run->rows);
 	run->take(run->argument);
 	run->taken = true;
+	CurrentResourceOwner = inner_owner;
 	invocation = inner;
 }
 
@@ -377,7 +382,7 @@ session_run_beside(Session *session, int64 batch, int64 rows,
 				   void (*meanwhile) (void *argument),
 				   void (*take) (void *argument), void *argument)
 {
-	Run			run = {session, batch, rows, invocation, take, argument, false};
+	Run			run = {session, batch, rows, invocation, CurrentResourceOwner, take, argument, false};
 
 	start_run(session);
 	going = &run;

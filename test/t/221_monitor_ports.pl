@@ -142,4 +142,27 @@ is(on(q{SELECT modelopt.set_reference_from_serving('plain')}), '150', 'texts out
 on(q{SELECT count(driver.observe_text(4, 2, 1, 'b')) FROM generate_series(1, 150) i; SELECT modelopt.set_reference_from_serving('plain')});
 is(on(q{SELECT category, ref_count FROM modelopt.stat_drift_bins WHERE model_name = 'plain' AND bin < 4 ORDER BY bin}), "a|150\nb|50\nother|0", 'and go on');
 
+# A model of many texts, which come one by one: what is kept of a feature until it is flushed is 27 kB.
+on(q{SELECT modelopt.drop_reference('plain'); SELECT modelopt.set_reference_from_serving('plain', 200)});
+like(on(q{SELECT count(driver.observe_text(4, 2, i, 'a')) FROM generate_series(1, 256) i;
+	SELECT sum(total_bytes) BETWEEN 256 * 27000 AND 256 * 32000 FROM pg_backend_memory_contexts WHERE name = 'modelopt drift'}), qr/^256\nt$/, 'takes memory for each of them, and no more');
+
+# Texts that the database's encoding does not have: a cat in LATIN1, and in SQL_ASCII a word that is not UTF-8.
+$server->on(sub {
+	for my $encoding ('LATIN1', 'SQL_ASCII')
+	{
+		my $database = lc $encoding;
+		create_database($database, like => "TEMPLATE template0 ENCODING $encoding LC_COLLATE 'C' LC_CTYPE 'C'");
+		create_driver($database);
+		query($database, q{SELECT modelopt.commit('plain', model_agg('w', '{1}'))});
+	}
+	query('latin1', q{SELECT modelopt.set_reference_from_serving('plain', 100)});
+	query('latin1', q{SET client_encoding = LATIN1; SELECT count(driver.observe_text(1, 1, 1, CASE WHEN i % 4 = 0 THEN E'\xe7\x8c\xab' ELSE E'caf\xc3\xa9' END)) FROM generate_series(1, 100) i});
+	is(query('latin1', q{SELECT modelopt.set_reference_from_serving('plain')}), '100', 'a reference is made of what another encoding has');
+	is(query('latin1', q{SELECT category, ref_count FROM modelopt.stat_drift_bins WHERE bin < 3 ORDER BY bin}), "café|75\nother|25", 'where it is among the others');
+	query('sql_ascii', q{SELECT modelopt.set_reference('plain', $$SELECT CASE WHEN i % 4 = 0 THEN E'caf\xe9' ELSE 'tea' END FROM generate_series(1, 100) i$$)});
+	query('sql_ascii', q{SELECT count(driver.observe_text(1, 1, 1, 'tea')) FROM generate_series(1, 100)});
+	is(query('sql_ascii', q{SELECT count FROM modelopt.stat_drift_bins WHERE category = 'tea'}), '100', 'and a category that is none of UTF-8 harms no prediction');
+});
+
 done_testing();

@@ -140,4 +140,13 @@ on(q{SELECT modelopt.commit('wild', model_agg('w', '{3}')); SELECT modelopt.set_
 on(q{SELECT pg_sleep(1.05); SELECT driver.observe(3, 1, false, 1, array_agg(CASE WHEN i = 2000 THEN 1e200 ELSE 50 + (i - 1) / 200 * 100 END::float8)) FROM generate_series(1, 2000) i}) for 1 .. 7;
 is(on(q{SELECT thresholds->'wasserstein'->>'source', wasserstein BETWEEN 1e150 AND 1e200, psi, status FROM modelopt.stat_drift WHERE model_name = 'wild'}) =~ s/\|[\d.e-]+\|ok$//r, 'default|t', 'distances beyond all measure are none to find a threshold by');
 
+# Nor means that are no numbers, as of windows before: a sum beyond all numbers, and a share below.
+on(q{SELECT modelopt.commit('huge', model_agg('w', '{4}')); SELECT modelopt.set_reference('huge', 'SELECT i * 1.7e305::float8 AS amount FROM generate_series(1, 1000) i'), modelopt.set_reference_to_previous('huge')});
+for ([q{CASE i WHEN 1 THEN 1.5e308 WHEN 2 THEN 1.6e308 ELSE 1 END}, 'Infinity'], [q{CASE i WHEN 1 THEN 5e-324 ELSE 0 END}, '0'])
+{
+	my ($value, $mean) = @$_;
+	on(qq{SELECT pg_sleep(1.05); SELECT driver.observe(4, 1, false, 1, array_agg(($value)::float8)) FROM generate_series(1, 2000) i}) for 1 .. 2;
+	is(on(q{SELECT reference_kind, mean_ref FROM modelopt.stat_drift WHERE model_name = 'huge'}), "previous|$mean", "nor a mean of $mean before");
+}
+
 done_testing();

@@ -183,16 +183,18 @@ read_row(const QueryRows *query, TupleDesc columns, HeapTuple row, RowValues *va
 static int64
 null_width(const QueryRows *query, int column)
 {
-	const Session *session = target_session(query->target);
+	const Session *session;
 	const Port *port;
 	int64		width = 1;
 
 	if (!query->columns[column].is_array)
 		return 1;
+	/* Its session may be at work. */
+	if (query->batch != NULL)
+		return query->batch->ninputs == query->ncolumns ? query->batch->inputs[column].width : 0;
+	session = target_session(query->target);
 	if (session->ninputs != query->ncolumns)
 		return 0;
-	if (query->batch != NULL)
-		return query->batch->inputs[column].width;
 	port = &session->inputs[column];
 	for (int i = 1; i < port->ndim; i++)
 		if (port->dims[i] < 0 || pg_mul_s64_overflow(width, port->dims[i], &width))

@@ -363,6 +363,10 @@ SELECT (v::text::version).m = m AS same FROM (SELECT ROW(1, m)::version, m FROM 
 -- Doors that are not opened with a key.
 SELECT ''::model;
 SELECT 'not base64!'::model;
+-- Names of the repository, of which some could be base64.
+SELECT tensors('fraud');
+SELECT * FROM layers('fraud@champion');
+SELECT * FROM report('mnist/v2', 'fraud#1');
 SELECT 'AAAA'::model;
 SELECT 'AAAA AAAA AA'::model;
 SELECT (m::text || '    ')::model FROM small;

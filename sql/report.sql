@@ -37,6 +37,15 @@ SELECT name, max_error, rel_l2, snr FROM report((SELECT model_agg('x', '{{1, NaN
 SELECT name, max_error, rel_l2, snr FROM report((SELECT model_agg('x', '{{1, 2, 3}}'::real[])), (SELECT model_agg('x', '{{1, NaN, 3}}'::real[])));
 SELECT name, max_error, rel_l2, snr FROM report((SELECT model_agg('x', '{{1, 2, 3}}'::real[])), (SELECT model_agg('x', '{{1, Infinity, 3}}'::real[])));
 SELECT count(*) FROM report(NULL, (SELECT a FROM pair));
+-- Integers and numbers without dimensions, which a graph computes with, are no weights: errors of all are those of the rest.
+CREATE FUNCTION exported(weights text) RETURNS model LANGUAGE sql AS
+$$ SELECT model_read(set_byte('\x0000000000000000'::bytea, 0, length(header)) || convert_to(header, 'UTF8') || '\xffffffffffffff7f0000000000000080ffff7fff'::bytea || decode(weights, 'hex'))
+FROM (SELECT '{"ends":{"dtype":"I64","shape":[2],"data_offsets":[0,16]},"mask":{"dtype":"F32","shape":[],"data_offsets":[16,20]},"w":{"dtype":"F32","shape":[2],"data_offsets":[20,28]}}' AS header) h $$;
+-- 1 and 2, and 1 and 2.5: 0.5 / sqrt(5).
+SELECT name, max_error, rel_l2, round(snr::numeric, 6) AS snr, round(-20 * log(0.5 / sqrt(5))::numeric, 6) AS expected
+FROM report(exported('0000803f00000040'), exported('0000803f00002040'));
+SELECT tensor(exported('0000803f00002040'), 'w');
+DROP FUNCTION exported;
 
 -- ---------- weights and activations ----------
 

@@ -83,13 +83,31 @@ flat_of_datum(Datum datum)
 
 /* ---------- text ---------- */
 
+/* Characters of names and references, though names may have others too; and how
+ * many of them a text form always exceeds. */
+#define REFERENCE_CHARACTERS \
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./#@:~^"
+#define MAX_REFERENCE 64
+
+StaticAssertDecl(MAX_REFERENCE / 4 * 3 < FLAT_HEADER_SIZE - VARHDRSZ, "text forms are longer");
+
+static bool
+looks_like_reference(const char *input)
+{
+	size_t		length = strspn(input, REFERENCE_CHARACTERS);
+
+	return length > 0 && length <= MAX_REFERENCE && input[length] == '\0';
+}
+
 static void
-report_not_base64(void)
+report_not_base64(const char *input)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 			 errmsg("invalid input syntax for type model"),
 			 errdetail("The text form of a model is base64 without spaces, as the type itself writes it."),
+			 looks_like_reference(input) ?
+			 errhint("Of a model in the repository modelopt.get('%s') is the value.", input) :
 			 errhint("To read a checkpoint use model_read(bytea).")));
 }
 
@@ -103,10 +121,11 @@ modelopt_in(PG_FUNCTION_ARGS)
 	struct varlena *flat;
 	char	   *next;
 
-	/* The decoder would take what follows an early end for something else. */
-	if (length % 4 != 0 || length == 0 ||
+	/* The decoder would take what follows an early end for something else, and a
+	 * name of four letters for three bytes. */
+	if (length % 4 != 0 || length == 0 || looks_like_reference(input) ||
 		memchr(input, '=', length - 2) != NULL)
-		report_not_base64();
+		report_not_base64(input);
 	size = length / 4 * 3;
 	flat = palloc(VARHDRSZ + size);
 	next = VARDATA(flat);
@@ -120,7 +139,7 @@ modelopt_in(PG_FUNCTION_ARGS)
 								VARHDRSZ + size - (next - (char *) flat));
 		if (decoded < 0 ||
 			(decoded != step / 4 * 3 && done + step != length))
-			report_not_base64();
+			report_not_base64(input);
 		next += decoded;
 	}
 	SET_VARSIZE(flat, next - (char *) flat);

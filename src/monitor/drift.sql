@@ -87,25 +87,69 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION modelopt_private.put_reference(ref text, features jsonb, query text DEFAULT NULL) RETURNS bigint
+-- A reference of features that are known; told is what the audit says beside that.
+CREATE FUNCTION modelopt_private.add_reference(target modelopt_private.version, source text, query text, features jsonb, told jsonb DEFAULT '{}') RETURNS bigint
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    target modelopt_private.version := find_version(ref, 'write');
-    made bigint := make_reference(target, 'training', query, 0, NULL);
+    few constant integer := 100;
+    made bigint := make_reference(target, source, query, 0, NULL);
     counted bigint;
 BEGIN
     PERFORM require_content(target.id);
     counted := add_features(made, fitted_features(target.tree_id, features), true);
     UPDATE drift_reference r SET rows = counted WHERE r.id = made;
     PERFORM add_audit(target.model_id, (SELECT name FROM named_model WHERE id = target.model_id), 'set reference',
-        jsonb_build_object('version', target.version, 'source', 'training', 'query', query, 'rows', counted,
-            'features', jsonb_array_length(features)));
+        jsonb_build_object('version', target.version, 'source', source, 'query', query, 'rows', counted,
+            'features', jsonb_array_length(features)) || told);
+    IF counted < few THEN
+        RAISE NOTICE 'the reference of version "%" has few rows: %', version_name(target.id), counted
+            USING HINT = format('With fewer than %s, only a large drift can be told from chance.', few);
+    END IF;
     RETURN counted;
+END
+$$;
+
+CREATE FUNCTION modelopt_private.put_reference(ref text, features jsonb, query text DEFAULT NULL) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RETURN add_reference(find_version(ref, 'write'), 'training', query, features);
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.put_reference(text, jsonb, text) IS
     'gives a version a reference that was made before or elsewhere: an array of the rows of modelopt.profile(), as JSON objects; returns its rows. Features must fit the model as those of modelopt.set_reference()';
+
+-- What a reference was made of is for who may read or write its model.
+CREATE FUNCTION modelopt_private.copy_reference(from_ref text, to_ref text) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    target modelopt_private.version := find_version(to_ref, 'write');
+    origin modelopt_private.version := find_version(from_ref, 'usage');
+    reference modelopt_private.drift_reference;
+    counted bigint;
+BEGIN
+    IF NOT may(origin.model_id, 'write') THEN
+        PERFORM require(origin.model_id, 'read');
+    END IF;
+    SELECT * INTO reference FROM drift_reference r WHERE r.version_id = origin.id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'version "%" has no reference', version_name(origin.id) USING ERRCODE = 'undefined_object',
+            HINT = 'The view modelopt.stat_references has those that there are.';
+    ELSIF reference.rows IS NULL THEN
+        RAISE EXCEPTION 'the reference of version "%" is being collected', version_name(origin.id)
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'modelopt.set_reference_from_serving() makes it when its rows have come.';
+    END IF;
+    counted := add_reference(target, reference.source, reference.query,
+        (SELECT jsonb_agg(to_jsonb(f) - '{reference_id,port,position}'::text[]) FROM drift_feature f WHERE f.reference_id = reference.id),
+        jsonb_build_object('copied_from', version_name(origin.id)));
+    UPDATE drift_reference r SET previous = true WHERE r.version_id = target.id AND reference.previous;
+    RETURN counted;
+END
+$$;
+COMMENT ON FUNCTION modelopt_private.copy_reference(text, text) IS
+    'compares a version with what another one is compared with: gives the second the reference of the first, for example after a commit; returns its rows. Features must fit the model as those of modelopt.set_reference(). For those with the privilege write on the model, and on that of the first version read or write';
 
 CREATE FUNCTION modelopt_private.begin_reference(target modelopt_private.version, rows integer) RETURNS void
     LANGUAGE plpgsql

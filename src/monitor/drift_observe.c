@@ -365,6 +365,20 @@ monitor_observe_doubles(MonitorDrift *drift, bool outputs, int first, const doub
 	note_pending(drift);
 }
 
+/* While they are collected, features are those that came before. */
+void
+monitor_observe_missing(MonitorDrift *drift)
+{
+	for (int i = 0; i < drift->ninputs; i++)
+	{
+		Feature    *feature = &drift->inputs[i];
+
+		if (feature->has_room)
+			feature->cells[feature->bins + DRIFT_NULLS].count++;
+	}
+	note_pending(drift);
+}
+
 void
 monitor_observe_text(MonitorDrift *drift, bool outputs, int number, const char *value, int length)
 {

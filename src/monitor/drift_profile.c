@@ -110,6 +110,10 @@ summarize(DriftProfile *profile, const double *sorted, int64 n)
 		return;
 	profile->minimum = sorted[0];
 	profile->maximum = sorted[n - 1];
+	profile->mean = profile->minimum;
+	/* Of what is always the same, sums would only have what they round. */
+	if (profile->minimum == profile->maximum)
+		return;
 	for (int64 i = 0; i < n; i++)
 		sum += sorted[i];
 	profile->mean = sum / (double) n;

@@ -168,6 +168,26 @@ add_value(DriftColumn *column, Datum value, bool isnull)
 		add_number(&column->features[0], isnull ? 0 : number_of(column->type, value), isnull);
 }
 
+/* A name is how a feature is spoken of in thresholds and views. */
+static void
+check_name(TupleDesc description, int column)
+{
+	const char *name = NameStr(TupleDescAttr(description, column)->attname);
+
+	if (strcmp(name, "?column?") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("column %d of the query of a reference has no name", column + 1),
+				 errhint("Name it with AS: features are called like columns.")));
+	for (int i = 0; i < column; i++)
+		if (strcmp(NameStr(TupleDescAttr(description, i)->attname), name) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("columns %d and %d of the query of a reference are both called \"%s\"",
+							i + 1, column + 1, name),
+					 errhint("Name them apart with AS: features are called like columns.")));
+}
+
 static DriftColumn *
 make_columns(TupleDesc description)
 {
@@ -179,6 +199,7 @@ make_columns(TupleDesc description)
 		DriftColumn	   *column = &columns[i];
 		Oid			element;
 
+		check_name(description, i);
 		column->name = pstrdup(NameStr(attribute->attname));
 		column->type = getBaseType(attribute->atttypid);
 		element = get_element_type(column->type);

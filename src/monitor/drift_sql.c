@@ -317,13 +317,12 @@ modelopt_drift_distances(PG_FUNCTION_ARGS)
 	for (int i = DISTANCE_PSI; i <= DISTANCE_MEAN_SHIFT; i++)
 		nulls[i] = !comparable;
 	nulls[DISTANCE_KS] |= !numeric;
-	nulls[DISTANCE_WASSERSTEIN] |= !numeric;
 	nulls[DISTANCE_MEAN] |= !numeric;
 	nulls[DISTANCE_LINF] |= numeric;
 	if (comparable)
 	{
 		double		confidence = 1 - 0.01 / Max(PG_GETARG_INT32(6), 1);
-		double		deviation = numeric ? PG_GETARG_FLOAT8(5) : 1;
+		double		deviation = numeric ? PG_GETARG_FLOAT8(5) : 0;
 
 		values[DISTANCE_PSI] = Float8GetDatum(kernel_drift_psi(p.counts, q.counts, p.bins));
 		values[DISTANCE_PSI_FLOOR] =
@@ -332,11 +331,14 @@ modelopt_drift_distances(PG_FUNCTION_ARGS)
 		values[DISTANCE_JS] = Float8GetDatum(kernel_drift_js(p.counts, q.counts, p.bins));
 		values[DISTANCE_KS] = Float8GetDatum(kernel_drift_ks(p.counts, q.counts, p.bins));
 		values[DISTANCE_LINF] = Float8GetDatum(kernel_drift_linf(p.counts, q.counts, p.bins));
-		values[DISTANCE_WASSERSTEIN] =
-			Float8GetDatum(kernel_drift_wasserstein(p.counts, p.sums, q.counts, q.sums, p.bins) /
-						   Max(deviation, 1e-12));
+		/* What was always the same has no standard deviation to measure in. */
+		nulls[DISTANCE_WASSERSTEIN] = deviation == 0;
+		if (!nulls[DISTANCE_WASSERSTEIN])
+			values[DISTANCE_WASSERSTEIN] =
+				Float8GetDatum(kernel_drift_wasserstein(p.counts, p.sums, q.counts, q.sums, p.bins) /
+							   deviation);
 		values[DISTANCE_MEAN] = Float8GetDatum(mean_of(&q));
-		nulls[DISTANCE_MEAN_SHIFT] = !numeric || PG_ARGISNULL(4) || deviation == 0;
+		nulls[DISTANCE_MEAN_SHIFT] = PG_ARGISNULL(4) || deviation == 0;
 		if (!nulls[DISTANCE_MEAN_SHIFT])
 			values[DISTANCE_MEAN_SHIFT] =
 				Float8GetDatum((mean_of(&q) - PG_GETARG_FLOAT8(4)) / deviation);

@@ -210,6 +210,9 @@ extern PGDLLEXPORT void monitor_observe_doubles(MonitorDrift *drift, bool output
 												const double *values, const bool *nulls,
 												int64 rows, int columns);
 
+/* A row of inputs that is null as a whole. */
+extern PGDLLEXPORT void monitor_observe_missing(MonitorDrift *drift);
+
 /* One text of a feature; NULL is a null. */
 extern PGDLLEXPORT void monitor_observe_text(MonitorDrift *drift, bool outputs, int number,
 											 const char *value, int length);

@@ -70,7 +70,7 @@ CREATE FUNCTION modelopt_private.ports_by_name(ports modelopt_private.port[], co
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    hint constant text := format('Call all columns like %ss of the model, or none: then they go in order.', what);
+    hint constant text := format('Call all columns like %ss of the model, with AS, or none: then they go in order.', what);
     folded constant boolean := (SELECT count(DISTINCT lower(p.name)) = count(*) FROM unnest(ports) p);
     found bigint[];
     missing text;

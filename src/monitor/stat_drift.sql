@@ -78,6 +78,24 @@ CREATE FUNCTION modelopt_private.found_thresholds(OUT reference_id bigint, OUT n
     GROUP BY v.id, v.number
 $$;
 
+-- Versions whose reference is being collected, and those that are served and have none
+-- though another version of their model has one.
+CREATE FUNCTION modelopt_private.uncompared_versions() RETURNS TABLE (id bigint, name text, version integer, reference_kind text, reason text)
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    AS $$
+    SELECT m.id, m.name, r.version, CASE WHEN r.previous THEN 'previous' ELSE r.source END, format('%s rows are being collected', r.wanted_rows)
+    FROM modelopt_private.drift_reference r JOIN modelopt_private.known_models() m ON m.id = r.model_id
+    WHERE r.wanted_rows IS NOT NULL
+    UNION ALL
+    SELECT e.model_id, e.model_name, e.version, NULL,
+        format('only other versions have a reference: SELECT modelopt.copy_reference(%L, %L) takes over that of version %s',
+            e.model_name || '#' || other.version, e.model_name || '#' || e.version, other.version)
+    FROM modelopt_private.stat_entries(false) e
+        CROSS JOIN LATERAL (SELECT max(r.version) FROM modelopt_private.drift_reference r WHERE r.model_id = e.model_id AND r.rows IS NOT NULL) other (version)
+    WHERE e.model_name IS NOT NULL AND other.version IS NOT NULL
+        AND NOT EXISTS (SELECT FROM modelopt_private.drift_reference r WHERE r.model_id = e.model_id AND r.version = e.version)
+$$;
+
 CREATE FUNCTION modelopt_private.stat_drift(OUT model_id bigint, OUT model_name text, OUT version integer, OUT feature text, OUT kind text,
     OUT port text, OUT "position" bigint, OUT window_start timestamptz, OUT window_end timestamptz, OUT reference_kind text, OUT ref_rows bigint,
     OUT n bigint, OUT n_null bigint, OUT n_out_of_range bigint, OUT psi double precision, OUT psi_noise_floor double precision,
@@ -88,25 +106,27 @@ CREATE FUNCTION modelopt_private.stat_drift(OUT model_id bigint, OUT model_name 
     AS $$
     SELECT modelopt_private.require_preloaded();
     WITH found AS MATERIALIZED (SELECT * FROM modelopt_private.found_thresholds())
-    SELECT v.model_id, v.model_name, v.version, v.feature, v.kind, v.port, v."position", v.window_start, v.window_end, v.reference_kind, v.ref_rows,
-        v.n, v.n_null, v.n_out_of_range, v.psi, v.psi_noise_floor, v.js, v.wasserstein, v.ks, v.linf,
-        v.mean_ref, v.mean_cur, v.mean_shift, v.null_rate_delta, v.out_of_range_rate, f.thresholds,
-        CASE WHEN v.n < needed.rows THEN 'insufficient' WHEN v.reference_kind = 'previous' AND v.ref_rows < needed.rows THEN 'no_reference'
-            WHEN f.level = 2 THEN 'drift' WHEN f.level = 1 THEN 'warn' ELSE 'ok' END,
-        CASE WHEN v.n < needed.rows THEN format('%s rows of at least %s', v.n, needed.rows)
-            WHEN v.reference_kind = 'previous' AND v.ref_rows < needed.rows THEN format('%s rows of at least %s in the windows before', v.ref_rows, needed.rows)
-            ELSE f.reason END
-    FROM modelopt_private.drift_values() v
-        LEFT JOIN found ON found.reference_id = v.reference_id AND found.number = v.number
-        CROSS JOIN LATERAL (SELECT current_setting('modelopt.drift_min_rows')::bigint) needed (rows)
-        CROSS JOIN LATERAL modelopt_private.drift_findings(v.model_id, v.feature, v.psi, v.psi_noise_floor, v.js, v.wasserstein, v.ks, v.linf,
-            v.null_rate_delta, v.out_of_range_rate, v.n, found.found) f
-    UNION ALL
-    SELECT m.id, m.name, r.version, NULL, NULL, NULL, NULL, NULL, NULL, CASE WHEN r.previous THEN 'previous' ELSE r.source END,
-        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-        'no_reference', format('%s rows are being collected', r.wanted_rows)
-    FROM modelopt_private.drift_reference r JOIN modelopt_private.known_models() m ON m.id = r.model_id
-    WHERE r.wanted_rows IS NOT NULL
+    SELECT u.model_id, u.model_name, u.version, u.feature, u.kind, u.port, u."position", u.window_start, u.window_end, u.reference_kind, u.ref_rows,
+        u.n, u.n_null, u.n_out_of_range, u.psi, u.psi_noise_floor, u.js, u.wasserstein, u.ks, u.linf,
+        u.mean_ref, u.mean_cur, u.mean_shift, u.null_rate_delta, u.out_of_range_rate, u.thresholds, u.status, u.reason
+    FROM (
+        SELECT v.*, f.thresholds,
+            CASE WHEN v.n < needed.rows THEN 'insufficient' WHEN v.reference_kind = 'previous' AND v.ref_rows < needed.rows THEN 'no_reference'
+                WHEN f.level = 2 THEN 'drift' WHEN f.level = 1 THEN 'warn' ELSE 'ok' END AS status,
+            CASE WHEN v.n < needed.rows THEN format('%s rows of at least %s', v.n, needed.rows)
+                WHEN v.reference_kind = 'previous' AND v.ref_rows < needed.rows THEN format('%s rows of at least %s in the windows before', v.ref_rows, needed.rows)
+                ELSE f.reason END AS reason
+        FROM modelopt_private.drift_values() v
+            LEFT JOIN found ON found.reference_id = v.reference_id AND found.number = v.number
+            CROSS JOIN LATERAL (SELECT current_setting('modelopt.drift_min_rows')::bigint) needed (rows)
+            CROSS JOIN LATERAL modelopt_private.drift_findings(v.model_id, v.feature, v.psi, v.psi_noise_floor, v.js, v.wasserstein, v.ks, v.linf,
+                v.null_rate_delta, v.out_of_range_rate, v.n, found.found) f
+        UNION ALL
+        SELECT NULL, m.id, m.name, m.version, NULL, NULL, NULL, NULL, NULL, NULL, NULL, m.reference_kind,
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+            'no_reference', m.reason
+        FROM modelopt_private.uncompared_versions() m) u
+    ORDER BY u.model_name, u.version, u.number < 0, abs(u.number)
 $$;
 COMMENT ON FUNCTION modelopt_private.stat_drift() IS 'what the view modelopt.stat_drift shows';
 
@@ -128,8 +148,9 @@ CREATE FUNCTION modelopt_private.stat_drift_bins(OUT model_id bigint, OUT model_
     SELECT m.id, m.name, f.version, f.name, b.bin::integer,
         CASE WHEN f.kind = 'numeric' AND b.bin <= bins.n THEN f.edges[b.bin - 1] END,
         CASE WHEN f.kind = 'numeric' AND b.bin <= bins.n THEN f.edges[b.bin] END,
-        CASE WHEN b.bin > bins.n THEN (ARRAY['null', 'not finite'])[b.bin - bins.n]
-            WHEN f.kind = 'categorical' THEN coalesce(f.categories[b.bin], 'other') END,
+        CASE WHEN b.bin > bins.n THEN (ARRAY['null', 'not finite', 'below the reference', 'above the reference'])[b.bin - bins.n]
+            WHEN f.kind = 'categorical' THEN coalesce(f.categories[b.bin], 'other')
+            WHEN bins.n = 1 THEN 'all' END,
         b.ref_count, b.count,
         CASE WHEN b.bin <= bins.n THEN b.ref_count / nullif(bins.ref_total, 0)::double precision END,
         CASE WHEN b.bin <= bins.n THEN b.count / nullif(bins.total, 0)::double precision END,
@@ -143,7 +164,7 @@ CREATE FUNCTION modelopt_private.stat_drift_bins(OUT model_id bigint, OUT model_
         CROSS JOIN LATERAL unnest(f.ref_counts, f.counts) WITH ORDINALITY b (ref_count, count, bin)
         CROSS JOIN LATERAL (SELECT (b.ref_count + 0.5) / (bins.ref_total + 0.5 * bins.n)) p (share)
         CROSS JOIN LATERAL (SELECT (b.count + 0.5) / (bins.total + 0.5 * bins.n)) q (share)
-    WHERE b.bin <= bins.n + 2
+    WHERE b.bin <= bins.n + CASE f.kind WHEN 'numeric' THEN 4 ELSE 2 END
 $$;
 COMMENT ON FUNCTION modelopt_private.stat_drift_bins() IS 'what the view modelopt.stat_drift_bins shows';
 

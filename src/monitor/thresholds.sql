@@ -36,10 +36,11 @@ CREATE FUNCTION modelopt_private.set_drift_threshold(model text, metric text, wa
 DECLARE
     target modelopt_private.named_model := find_model(model, 'write');
     wanted_feature constant text := coalesce(feature, '');
+    wanted_metric constant text := lower(metric);
     is_set constant boolean := auto OR warn IS NOT NULL;
     replaced boolean;
 BEGIN
-    IF metric IS NULL OR metric NOT IN (SELECT d.metric FROM default_thresholds() d) THEN
+    IF wanted_metric IS NULL OR wanted_metric NOT IN (SELECT d.metric FROM default_thresholds() d) THEN
         RAISE EXCEPTION 'unrecognized metric "%"', metric
             USING ERRCODE = 'invalid_parameter_value',
                 HINT = 'Metrics are psi, js, wasserstein, ks, linf, null_rate and out_of_range.';
@@ -48,26 +49,30 @@ BEGIN
         RAISE EXCEPTION 'a threshold that is found has no numbers' USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Say auto, or warn and alert.';
     END IF;
-    IF (warn IS NULL) <> (alert IS NULL) OR warn < 0 OR NOT alert >= warn THEN
+    IF (warn IS NULL) <> (alert IS NULL) THEN
+        RAISE EXCEPTION '% is missing', CASE WHEN warn IS NULL THEN 'warn' ELSE 'alert' END USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Say from where on the metric is a warning (warn) and from where on it is drift (alert). Without both, the defaults hold again.';
+    END IF;
+    IF warn < 0 OR NOT alert >= warn THEN
         RAISE EXCEPTION 'alert must not be below warn, nor warn below 0' USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Without both, the defaults hold again.';
     END IF;
     PERFORM share_model(target);
-    DELETE FROM drift_threshold t WHERE t.model_id = target.id AND t.feature = wanted_feature AND t.metric = set_drift_threshold.metric;
+    DELETE FROM drift_threshold t WHERE t.model_id = target.id AND t.feature = wanted_feature AND t.metric = wanted_metric;
     replaced := FOUND;
     -- A threshold of a feature that is no more can go.
     IF wanted_feature <> '' AND (is_set OR NOT replaced) THEN
         PERFORM check_feature(target, wanted_feature);
     END IF;
     IF is_set THEN
-        INSERT INTO drift_threshold VALUES (target.id, wanted_feature, metric, warn, alert);
+        INSERT INTO drift_threshold VALUES (target.id, wanted_feature, wanted_metric, warn, alert);
     END IF;
     PERFORM add_audit(target.id, target.name, 'set drift threshold',
-        jsonb_build_object('feature', feature, 'metric', metric, 'warn', warn, 'alert', alert) || CASE WHEN auto THEN '{"auto": true}' ELSE '{}' END::jsonb);
+        jsonb_build_object('feature', feature, 'metric', wanted_metric, 'warn', warn, 'alert', alert) || CASE WHEN auto THEN '{"auto": true}' ELSE '{}' END::jsonb);
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.set_drift_threshold(text, text, double precision, double precision, text, boolean) IS
-    'sets from where on a metric (psi, js, wasserstein, ks, linf, null_rate or out_of_range) of a feature, or of all, is a warning and from where on it is drift; with auto both are the mean of the metric over the last 24 windows without drift or warning, but not those that are judged, and three standard deviations more, once there are five such windows; with none of these the defaults hold again. The column thresholds of modelopt.stat_drift has what holds';
+    'sets from where on a metric (psi, js, wasserstein, ks, linf, null_rate or out_of_range) of a feature, or of all, is a warning (warn) and from where on it is drift (alert); with auto both are the mean of the metric over the last 24 windows without drift or warning, but not those that are judged, and three standard deviations more, once there are five such windows; with none of these the defaults hold again. The column thresholds of modelopt.stat_drift has what holds';
 
 -- What holds for a metric of a feature, that of the feature before that of the model;
 -- found is what windows before have, or null.

@@ -36,7 +36,7 @@ COMMENT ON VIEW modelopt.stat_activity IS 'invocations of models that run right 
 
 CREATE VIEW modelopt.stat_drift WITH (security_barrier) AS
 SELECT d.* FROM modelopt.stat_drift() d;
-COMMENT ON VIEW modelopt.stat_drift IS 'how far what a version is given now is from its reference, feature by feature, in the newest windows that have modelopt.drift_min_rows rows; of models that the current role may see';
+COMMENT ON VIEW modelopt.stat_drift IS 'how far what a version is given now is from its reference, feature by feature, in the newest windows that have modelopt.drift_min_rows rows; of models that the current role may see, in the order of their names, versions, inputs and outputs';
 
 CREATE VIEW modelopt.stat_drift_summary WITH (security_barrier) AS
 SELECT s.model_id, s.model_name, s.version, s.features, s.warned, s.drifted, s.share_drifted, s.worst_feature, s.worst_psi,
@@ -168,7 +168,7 @@ BEGIN
             ('psi', 'population stability index of the bins, no unit: 0 is no difference'),
             ('psi_noise_floor', 'what psi is below of in 99 % of cases by chance alone, with n rows, ref_rows rows of the reference and so many features'),
             ('js', 'Jensen-Shannon distance of the bins, base 2, from 0 to 1'),
-            ('wasserstein', 'Wasserstein distance, in standard deviations of the reference; of numbers'),
+            ('wasserstein', 'Wasserstein distance, in standard deviations of the reference; of numbers, and null where the reference has always the same'),
             ('ks', 'greatest difference of the distribution functions, from 0 to 1; of numbers'),
             ('linf', 'greatest difference of a share, from 0 to 1; of categories'),
             ('mean_ref', 'mean of the reference, in the unit of the feature'),
@@ -177,7 +177,7 @@ BEGIN
             ('null_rate_delta', 'difference of the shares of nulls, from 0 to 1'),
             ('out_of_range_rate', 'share of what is not null that is out of range, beyond that of the reference, from 0 to 1'),
             ('thresholds', 'by metric, from where on it is a warning (warn) and drift (alert), in the unit of the metric; source: default, set, or auto, found by so many windows before'),
-            ('status', 'ok, warn, drift, insufficient (too few rows) or no_reference (it is being collected, or too few rows are in the windows before)'),
+            ('status', 'ok, warn, drift, insufficient (too few rows) or no_reference (it is being collected, or too few rows are in the windows before, or the version is served and only another one of its model has one: then there is no feature)'),
             ('reason', 'which thresholds were reached, or what is missing'),
             ('features', 'features with a reference'),
             ('warned', 'of these, with a warning'),
@@ -188,7 +188,7 @@ BEGIN
             ('bin', 'number of the bin'),
             ('low', 'above which values are in it, in the unit of the feature; null: no bound'),
             ('high', 'up to which, in the unit of the feature; null: no bound'),
-            ('category', 'which category is in it; or null, not finite, or other'),
+            ('category', 'which category is in it, or other; all: of a number that was always the same in the reference; null, not finite, and of numbers below and above the reference: what is counted apart, the last two also in the first and the last bin'),
             ('ref_count', 'rows of the reference in it'),
             ('ref_share', 'their share, from 0 to 1'),
             ('share', 'share of rows since window_start in it, from 0 to 1'),

@@ -107,8 +107,8 @@ BEGIN
             array_agg(coalesce(page_bytes(v.coded_bytes), '') ORDER BY v.version), array_agg(v.raw_bytes::double precision ORDER BY v.version))
         || plot_versions('stored', 'Added to the repository', array_agg(v.version ORDER BY v.version), array_agg(v.stored_bytes::double precision ORDER BY v.version),
             array_agg(page_bytes(v.stored_bytes) ORDER BY v.version))
-        || plot_versions('sparsity', 'Sparsity', array_agg(v.version ORDER BY v.version), array_agg(coalesce(v.sparsity, 0) ORDER BY v.version),
-            array_agg(page_percent(coalesce(v.sparsity, 0)) ORDER BY v.version))
+        || plot_versions('sparsity', 'Sparsity, of 100 %', array_agg(v.version ORDER BY v.version), array_agg(coalesce(v.sparsity, 0) ORDER BY v.version),
+            array_agg(page_percent(coalesce(v.sparsity, 0)) ORDER BY v.version), whole => 1)
     INTO plots FROM page_versions(target, 60) v;
     SELECT string_agg(page_row(headers, '#' || v.version, page_text(coalesce(v.parent, '')), page_short(concat_ws(': ', v.relation, v.steps), 300),
         (SELECT string_agg(format('<span class="ref">%s</span>', page_text(r)), '' ORDER BY number) FROM unnest(v.refs) WITH ORDINALITY u (r, number)),

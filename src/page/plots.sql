@@ -68,13 +68,13 @@ $$;
 
 -- A number of each version, as a figure of columns, and another one, not below
 -- it, behind: the greatest is written above its column, and the first and the
--- last below.
+-- last below.  Columns are as high as they are of the greatest, or of a whole.
 CREATE FUNCTION modelopt_private.plot_versions(id text, title text, versions integer[], numbers double precision[], written text[],
-    behind double precision[] DEFAULT NULL) RETURNS text
+    behind double precision[] DEFAULT NULL, whole double precision DEFAULT NULL) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     WITH shown AS (
-        SELECT cardinality(versions) AS n, (SELECT max(v) FROM unnest(numbers || behind) v) AS highest,
+        SELECT cardinality(versions) AS n, coalesce(whole, (SELECT max(v) FROM unnest(numbers || behind) v)) AS highest,
             coalesce(array_position(numbers, (SELECT max(v) FROM unnest(numbers) v)), cardinality(versions)) AS top, 288.0 / greatest(cardinality(versions), 4) AS step,
             least(8, 288.0 / greatest(cardinality(versions), 4) * 0.3) AS gap)
     SELECT modelopt_private.plot_figure(id, 304, 148, title,

@@ -35,7 +35,7 @@ caption { text-align: left; font-size: 13px; padding-bottom: 4px; }
 th, td { text-align: left; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; unicode-bidi: isolate;
   max-width: 320px; overflow-wrap: break-word; }
 th { font-weight: 600; white-space: nowrap; }
-tbody th { white-space: normal; }
+tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 7.5em; }
 time { white-space: nowrap; }
 thead th { color: var(--soft); font-size: 13px; vertical-align: bottom; }
 td.n, th.n { text-align: right; white-space: nowrap; }

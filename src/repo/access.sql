@@ -87,7 +87,8 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'model "%" does not exist', wanted_name
             USING ERRCODE = 'undefined_object',
-                HINT = 'The view modelopt.models lists those that there are.';
+                HINT = CASE WHEN wanted_name ~ '[#@]' THEN 'A model is meant here, without a version. ' ELSE '' END
+                    || 'The view modelopt.models lists those that there are.';
     END IF;
     PERFORM require(found_model.id, wanted);
     RETURN found_model;

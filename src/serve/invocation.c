@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "model/model_sql.h"
 #include "serve/invocation.h"
 
 #include <math.h>
@@ -104,23 +105,56 @@ invocation_observe(bool outputs, int first, const ServedTensor *tensor, int64 ro
 		observe_numbers(outputs, first, tensor, rows, columns);
 }
 
-void
-invocation_observe_nulls(const ArraySource *source, int64 start, int64 width)
+/* Whether a value is missing, or all of them are. */
+static bool
+is_null(const ArraySource *source, int64 i)
 {
-	double	   *values;
-	bool	   *nulls;
+	return source->values == NULL || (source->nulls != NULL && source->nulls[i]);
+}
 
-	invocation_count(MONITOR_NULL_INPUTS, 1);
-	if (!invocation_is_compared() || source->kind == SOURCE_TEXT || width > PG_INT32_MAX - 1)
-		return;
-	values = palloc(Max(width, 1) * sizeof(double));
-	nulls = palloc(Max(width, 1));
+static void
+observe_nullable_texts(int first, const ArraySource *source, int64 start, int64 width)
+{
 	for (int64 i = 0; i < width; i++)
 	{
-		nulls[i] = source->nulls[start + i];
+		const char *value = is_null(source, start + i) ? NULL :
+			text_to_utf8(DatumGetTextPP(((const Datum *) source->values)[start + i]));
+
+		monitor_observe_text(invocation->drift, false, first + i, value,
+							 value == NULL ? 0 : strlen(value));
+	}
+}
+
+static void
+observe_nullable_numbers(int first, const ArraySource *source, int64 start, int64 width)
+{
+	double	   *values = palloc(Max(width, 1) * sizeof(double));
+	bool	   *nulls = palloc(Max(width, 1));
+
+	for (int64 i = 0; i < width; i++)
+	{
+		nulls[i] = is_null(source, start + i);
 		values[i] = nulls[i] ? 0 : source_as_double(source->kind, source->values, start + i);
 	}
-	monitor_observe_doubles(invocation->drift, false, 1, values, nulls, 1, width);
+	monitor_observe_doubles(invocation->drift, false, first, values, nulls, 1, width);
 	pfree(values);
 	pfree(nulls);
+}
+
+void
+invocation_observe_nulls(int64 first, const ArraySource *source, int64 start, int64 width)
+{
+	if (!invocation_is_compared() || first + width > PG_INT32_MAX)
+		return;
+	if (source->kind == SOURCE_TEXT)
+		observe_nullable_texts(first, source, start, width);
+	else
+		observe_nullable_numbers(first, source, start, width);
+}
+
+void
+invocation_observe_missing(void)
+{
+	if (invocation_is_compared())
+		monitor_observe_missing(invocation->drift);
 }

@@ -56,7 +56,12 @@ invocation_is_compared(void)
 extern void invocation_observe(bool outputs, int first, const ServedTensor *tensor,
 							   int64 rows, int64 columns);
 
-/* A row with nulls, which does not go into the model. */
-extern void invocation_observe_nulls(const ArraySource *source, int64 start, int64 width);
+/* Of a row with nulls, which does not go into the model: values from one on, which
+ * are features from the first on; with no values at all they are null. */
+extern void invocation_observe_nulls(int64 first, const ArraySource *source,
+									 int64 start, int64 width);
+
+/* A row that is null as a whole. */
+extern void invocation_observe_missing(void);
 
 #endif							/* MODELOPT_SERVE_INVOCATION_H */

@@ -153,6 +153,7 @@ DECLARE
         THEN '' ELSE '@extschema@.' END;
     again text := CASE WHEN EXISTS (SELECT FROM @extschema@.tensors(model) t WHERE t.encoding NOT IN ('dense', 'sparse'))
         THEN ', requantize => true' ELSE '' END;
+    rounded text;
     ways text[] := '{%s}';
     way text;
     kind text;
@@ -195,6 +196,14 @@ BEGIN
     kept := true;
     best := CASE target WHEN 'size' THEN bytes ELSE parameters END;
     RETURN NEXT;
+
+    -- A warning, as notices of what is tried are held back.
+    rounded := (SELECT t.name FROM @extschema@.tensors(model) t WHERE t.encoding NOT IN ('dense', 'sparse', 'planes', 'lowrank') LIMIT 1);
+    IF target = 'size' AND rounded IS NOT NULL THEN
+        RAISE WARNING 'model is quantized already, and is rounded once more'
+            USING DETAIL = pg_catalog.format('Tensor "%s" is one that is. A drop is against the model as it is now, not as it was before.', rounded),
+                HINT = 'Optimize the model that it was made from.';
+    END IF;
 
     -- Smaller numbers.
     FOREACH way IN ARRAY CASE target WHEN 'size' THEN ARRAY['int8', 'int4'] ELSE '{}' END LOOP
@@ -282,7 +291,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION modelopt_private.optimize(@extschema@.model, text, double precision, text, text, integer, text, text[], text, text) IS
-    'looks for the smallest model whose metric on the rows of a query is worse by max_drop at most, and returns what was tried: the recipe (an expression on the model m), the value of the metric and its drop, stored bytes, parameters, and whether it was the best until then; the last one kept is the result. target size (stored bytes): first quantize to int8 and to int4; then cut_nodes layer by layer, then prune layer by layer, each with the kinds of numbers that were good enough, or none, whichever is smaller. Half of a layer alone is tried first, which sets the order, those that matter least first (and the first that is good enough is kept); then the fraction that goes is bisected, tries times, and what was accepted stays. A step that would not be smaller is not evaluated (no value) and is tried with more of it; one that the model or the runtime does not take has no bytes. target speed (parameters, which a node''s work goes by): only cut_nodes. metric: default accuracy, or r2 of a regression. The query and the other arguments are those of evaluate(). The query is run for each evaluation, under one snapshot. version is null';
+    'looks for the smallest model whose metric on the rows of a query is worse by max_drop at most, and returns what was tried: the recipe (an expression on the model m), the value of the metric and its drop, stored bytes, parameters, and whether it was the best until then; the last one kept is the result. target size (stored bytes): first quantize to int8 and to int4; then cut_nodes layer by layer, then prune layer by layer, each with the kinds of numbers that were good enough, or none, whichever is smaller. Half of a layer alone is tried first, which sets the order, those that matter least first (and the first that is good enough is kept); then the fraction that goes is bisected, tries times, and what was accepted stays. A step that would not be smaller is not evaluated (no value) and is tried with more of it; one that the model or the runtime does not take has no bytes. target speed (parameters, which a node''s work goes by): only cut_nodes. metric: default accuracy, or r2 of a regression. The query and the other arguments are those of evaluate(). The query is run for each evaluation, under one snapshot. What is quantized already is rounded once more (requantize => true), of which a WARNING tells. version is null';
 
 CREATE FUNCTION modelopt_private.optimize(name text, query text, max_drop double precision DEFAULT 0.01,
         target text DEFAULT 'size', metric text DEFAULT NULL, tries integer DEFAULT 4, task text DEFAULT 'auto',

@@ -27,8 +27,10 @@ PG_FUNCTION_INFO_V1(modelopt_batch_frame);
 /* A row of the frame. */
 typedef struct BatchRow
 {
-	ArrayType  *features;		/* NULL when there are none, or a null in them */
-	ArrayType  *prediction;		/* NULL until there is one */
+	ArrayType  *features;		/* or NULL */
+	bool		has_null;		/* there are none, or there is one in them */
+	bool		is_done;		/* there is a prediction, or never will be */
+	ArrayType  *prediction;		/* or NULL */
 } BatchRow;
 
 typedef struct BatchState
@@ -158,20 +160,17 @@ Datum
 modelopt_batch_add(PG_FUNCTION_ARGS)
 {
 	BatchState *state = get_state(fcinfo);
-	ArrayType  *features = NULL;
 	BatchRow   *row;
 
-	if (!PG_ARGISNULL(1) && !PG_ARGISNULL(2))
-	{
+	if (!PG_ARGISNULL(1))
 		set_target(state, call_target(fcinfo, 1));
-		features = PG_GETARG_ARRAYTYPE_P(2);
-		if (array_contains_nulls(features))
-			features = NULL;
-	}
 	make_room(state);
 	row = row_at(state, state->nrows++);
 	row->prediction = NULL;
-	row->features = features == NULL ? NULL : keep(state, PointerGetDatum(features));
+	row->is_done = PG_ARGISNULL(1);
+	row->features = PG_ARGISNULL(2) || row->is_done ? NULL :
+		keep(state, PointerGetDatum(PG_GETARG_ARRAYTYPE_P(2)));
+	row->has_null = row->features == NULL || array_contains_nulls(row->features);
 	PG_RETURN_POINTER(state);
 }
 
@@ -252,27 +251,50 @@ predict_some(BatchState *state, BatchRow **rows, int n)
 		rows_run(batch);
 		rows_output(batch, number, &output);
 		for (int i = 0; i < nrows; i++)
+		{
 			rows[done + i]->prediction = keep_prediction(state, &output, i);
+			rows[done + i]->is_done = true;
+		}
 		done += nrows;
 	}
 }
 
-/* Predicts for the first n rows, those that have none. */
+/* A row that does not go into the model. */
+static void
+observe_nulls(BatchRow *row)
+{
+	ArraySource source;
+
+	row->is_done = true;
+	invocation_count(MONITOR_NULL_INPUTS, 1);
+	if (row->features == NULL)
+		invocation_observe_missing();
+	else
+	{
+		source_of_array(&source, row->features);
+		invocation_observe_nulls(1, &source, 0, source.count);
+	}
+}
+
+/* Predicts for the first n rows, those that are not done. */
 static void
 predict_rows(BatchState *state, int n)
 {
 	BatchRow  **rows = palloc_extended(Max(n, 1) * sizeof(BatchRow *), MCXT_ALLOC_HUGE);
 	int			nrows = 0;
 
+	invocation_of(&state->target);
 	for (int i = 0; i < n; i++)
 	{
 		BatchRow   *row = row_at(state, i);
 
-		if (row->features != NULL && row->prediction == NULL)
+		if (!row->is_done && row->has_null)
+			observe_nulls(row);
+		else if (!row->is_done)
 			rows[nrows++] = row;
 	}
-	invocation_of(&state->target);
-	predict_some(state, rows, nrows);
+	if (nrows > 0)
+		predict_some(state, rows, nrows);
 }
 
 /* What runs the model is an invocation, and not every row of the window. */
@@ -300,11 +322,13 @@ first_prediction(FunctionCallInfo fcinfo, Datum (*work) (FunctionCallInfo fcinfo
 
 	(void) window_context(fcinfo);
 	state = PG_ARGISNULL(0) ? NULL : (BatchState *) PG_GETARG_POINTER(0);
-	if (state == NULL || state->nrows == 0 || row_at(state, 0)->features == NULL)
+	if (state == NULL || state->nrows == 0)
 		PG_RETURN_NULL();
 	row = row_at(state, 0);
-	if (row->prediction == NULL)
+	if (!row->is_done)
 		(void) invocation_run(fcinfo, work);
+	if (row->prediction == NULL)
+		PG_RETURN_NULL();
 	PG_RETURN_DATUM(datumCopy(PointerGetDatum(row->prediction), false, -1));
 }
 

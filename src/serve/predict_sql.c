@@ -62,7 +62,10 @@ rows_without_nulls(const ArraySource *source, const ArrayRows *rows, int *n)
 		for (int64 i = 0; source->nulls != NULL && i < rows->row.width && !has_null; i++)
 			has_null = source->nulls[first + i];
 		if (has_null)
-			invocation_observe_nulls(source, first, rows->row.width);
+		{
+			invocation_count(MONITOR_NULL_INPUTS, 1);
+			invocation_observe_nulls(1, source, first, rows->row.width);
+		}
 		else
 			good[(*n)++] = row;
 	}
@@ -119,6 +122,7 @@ predict_some(Session *session, const ArraySource *source, const ArrayRows *rows,
 static Datum
 predict(FunctionCallInfo fcinfo)
 {
+	Target	   *target;
 	ArrayType  *array;
 	ArraySource source;
 	ArrayRows	rows;
@@ -130,9 +134,16 @@ predict(FunctionCallInfo fcinfo)
 	float	   *values;
 	ArrayType  *predictions;
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	session = target_session(call_target(fcinfo, 0));
+	target = call_target(fcinfo, 0);
+	if (PG_ARGISNULL(1))
+	{
+		invocation_count(MONITOR_NULL_INPUTS, 1);
+		invocation_observe_missing();
+		PG_RETURN_NULL();
+	}
+	session = target_session(target);
 	array = call_features(fcinfo, 1, session);
 	output = rows_find_output(session, PG_ARGISNULL(2) ? NULL : text_to_utf8(PG_GETARG_TEXT_PP(2)));
 	array_rows(session, array, &rows);

@@ -8,6 +8,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "miscadmin.h"
 #include "model/model_sql.h"
 #include "serve/invocation.h"
@@ -64,7 +65,7 @@ sort_by_inputs(const Session *session, TupleDesc columns, FeatureColumn *feature
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" is no input of the model, though others are", other),
 				 errdetail("The model takes %s.", describe_ports(session->inputs, session->ninputs)),
-				 errhint("Call all columns like inputs, or none: then they go in order.")));
+				 errhint("Call all columns like inputs, with AS, or none: then they go in order.")));
 	memcpy(features, sorted, n * sizeof(FeatureColumn));
 }
 
@@ -152,7 +153,10 @@ read_row(const QueryRows *query, TupleDesc columns, HeapTuple row, RowValues *va
 
 		values->has_null |= is_null;
 		if (is_null)
+		{
+			*source = (ArraySource) {column->kind, 0, NULL, NULL};
 			continue;
+		}
 		if (column->is_array)
 		{
 			ArrayType  *array = DatumGetArrayTypeP(value);
@@ -170,6 +174,59 @@ read_row(const QueryRows *query, TupleDesc columns, HeapTuple row, RowValues *va
 		}
 		for (int64 k = 0; source->nulls != NULL && k < source->count; k++)
 			values->has_null |= source->nulls[k];
+	}
+}
+
+/*
+ * How many features a column with no array is: as many as in rows before, or as
+ * the model says; 0 when neither tells.
+ */
+static int64
+null_width(const QueryRows *query, int column)
+{
+	const Session *session;
+	const Port *port;
+	int64		width = 1;
+
+	if (!query->columns[column].is_array)
+		return 1;
+	/* Its session may be at work. */
+	if (query->batch != NULL)
+		return query->batch->ninputs == query->ncolumns ? query->batch->inputs[column].width : 0;
+	session = target_session(query->target);
+	if (session->ninputs != query->ncolumns)
+		return 0;
+	port = &session->inputs[column];
+	for (int i = 1; i < port->ndim; i++)
+		if (port->dims[i] < 0 || pg_mul_s64_overflow(width, port->dims[i], &width))
+			return 0;
+	return width;
+}
+
+/* A row with a null, which does not go into the model. */
+static void
+observe_nulls(const QueryRows *query, const RowValues *values)
+{
+	int64		first = 1;
+
+	invocation_count(MONITOR_NULL_INPUTS, 1);
+	if (!invocation_is_compared())
+		return;
+	if (query->ncolumns == 1 && values->sources[0].values == NULL)
+	{
+		invocation_observe_missing();
+		return;
+	}
+	for (int i = 0; i < query->ncolumns; i++)
+	{
+		const ArraySource *source = &values->sources[i];
+		int64		width = source->values != NULL ? source->count : null_width(query, i);
+
+		/* What comes after one that is null may be any feature. */
+		if (source->values == NULL && width == 0)
+			return;
+		invocation_observe_nulls(first, source, 0, width);
+		first += width;
 	}
 }
 
@@ -302,7 +359,7 @@ read_rows(QueryRows *query, QueryBatch *batch)
 		read_row(query, batch->rows->tupdesc, batch->rows->vals[i], values);
 		if (values->has_null)
 		{
-			invocation_count(MONITOR_NULL_INPUTS, 1);
+			observe_nulls(query, values);
 			continue;
 		}
 		problem = check_row(query, values);

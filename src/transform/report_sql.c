@@ -137,11 +137,24 @@ compare_tensors(const Model *original, const Tensor *a, const Model *now,
 						   tensor_payload(now, b), &row->difference);
 }
 
+/*
+ * Whether a tensor is weights, rather than indices, shapes or a number that the
+ * graph computes with: these may be as large as their type has room for, and
+ * nothing else would show beside them.
+ */
+static bool
+has_weights(const Model *model, const Tensor *tensor)
+{
+	return dtype_is_float(tensor_payload(model, tensor)->dtype) && tensor->ndim > 0;
+}
+
 static void
-add_to_totals(Row *totals, const Row *row)
+add_to_totals(Row *totals, const Row *row, bool has_errors)
 {
 	totals->before.zeros += row->before.zeros;
 	totals->after.zeros += row->after.zeros;
+	if (!has_errors)
+		return;
 	if (!row->compared)
 	{
 		totals->incomplete |= row->before.parameters > 0 ||
@@ -205,7 +218,7 @@ put_rows(ReturnSetInfo *result, const Model *original, const Model *now,
 		CHECK_FOR_INTERRUPTS();
 		compare_tensors(original, a, now, b, &row);
 		put_row(result, &row);
-		add_to_totals(totals, &row);
+		add_to_totals(totals, &row, has_weights(original, a));
 		MemoryContextReset(work);
 	}
 	for (int i = 0; i < now->ntensors; i++)
@@ -215,7 +228,7 @@ put_rows(ReturnSetInfo *result, const Model *original, const Model *now,
 		CHECK_FOR_INTERRUPTS();
 		compare_tensors(original, NULL, now, &now->tensors[i], &row);
 		put_row(result, &row);
-		add_to_totals(totals, &row);
+		add_to_totals(totals, &row, has_weights(now, &now->tensors[i]));
 		MemoryContextReset(work);
 	}
 	MemoryContextSwitchTo(old);

@@ -30,15 +30,15 @@ sub fails { my ($sql) = @_; return $server->on(sub { (run_sql('drift', $sql))[2]
 
 is(on('SELECT count(*) FROM modelopt.stat_drift'), '0', 'without a reference there is no drift');
 is(on(q{SELECT driver.observe(1, 1, false, 1, '{1}')}), 'f', 'and nothing is looked at');
-is(on(q{SELECT modelopt.set_reference('fraud#1', 'SELECT amount, age, kind, more FROM training ORDER BY amount', 'SELECT (amount - 0.5) / 1000, label::int FROM training')}), '1000', 'a reference of a query');
+is(on(q{SELECT modelopt.set_reference('fraud#1', 'SELECT amount, age, kind, more FROM training ORDER BY amount', 'SELECT (amount - 0.5) / 1000 AS score, label::int FROM training')}), '1000', 'a reference of a query');
 is(on(q{SELECT feature, kind, status, reason FROM modelopt.stat_drift ORDER BY feature COLLATE "C"}),
-	join("\n", '?column?|output|insufficient|0 rows of at least 500', 'age|numeric|insufficient|0 rows of at least 500', 'amount|numeric|insufficient|0 rows of at least 500',
+	join("\n", 'age|numeric|insufficient|0 rows of at least 500', 'amount|numeric|insufficient|0 rows of at least 500',
 		'kind|categorical|insufficient|0 rows of at least 500', 'label|output|insufficient|0 rows of at least 500',
-		'more[1]|numeric|insufficient|0 rows of at least 500', 'more[2]|numeric|insufficient|0 rows of at least 500'), 'features by name');
+		'more[1]|numeric|insufficient|0 rows of at least 500', 'more[2]|numeric|insufficient|0 rows of at least 500', 'score|output|insufficient|0 rows of at least 500'), 'features by name');
 is(on(q{SELECT bin, low, high, category, ref_count FROM modelopt.stat_drift_bins WHERE feature = 'amount' ORDER BY bin}),
-	join("\n", (map { join '|', $_, $_ == 1 ? '' : 100 * ($_ - 1), $_ == 10 ? '' : 100 * $_, '', 100 } 1 .. 10), '11|||null|0', '12|||not finite|0'), 'bins of as many rows each');
+	join("\n", (map { join '|', $_, $_ == 1 ? '' : 100 * ($_ - 1), $_ == 10 ? '' : 100 * $_, '', 100 } 1 .. 10), '11|||null|0', '12|||not finite|0', '13|||below the reference|0', '14|||above the reference|0'), 'bins of as many rows each');
 is(on(q{SELECT bin, category, ref_count FROM modelopt.stat_drift_bins WHERE feature = 'kind' ORDER BY bin}), "1|a|600\n2|b|300\n3|c|100\n4|other|0\n5|null|0\n6|not finite|0", 'categories, the most frequent first');
-is(on(q{SELECT bin, low, high, ref_count FROM modelopt.stat_drift_bins WHERE feature = '?column?' AND bin IN (1, 2, 10) ORDER BY bin}), "1||0.1|100\n2|0.1|0.2|100\n10|0.9||100", 'probabilities in ten equal bins');
+is(on(q{SELECT bin, low, high, ref_count FROM modelopt.stat_drift_bins WHERE feature = 'score' AND bin IN (1, 2, 10) ORDER BY bin}), "1||0.1|100\n2|0.1|0.2|100\n10|0.9||100", 'probabilities in ten equal bins');
 is(on(q{SELECT category, ref_count FROM modelopt.stat_drift_bins WHERE feature = 'label' AND bin < 4 ORDER BY bin}), "0|900\n1|100\nother|0", 'classes of an output');
 
 # ---------- the same, and what is not ----------
@@ -49,7 +49,7 @@ on(q{SELECT driver.observe(1, 1, false, 2, array_agg(coalesce(x, 0) ORDER BY amo
 on(q{SELECT count(driver.observe_text(1, 1, 3, kind)) FROM training});
 on(q{SELECT driver.observe(1, 1, true, 2, array_agg(x ORDER BY amount, n)) FROM training, LATERAL (VALUES (1, (amount - 0.5) / 1000), (2, label::int)) v (n, x)});
 is(on(q{SELECT feature, n, n_null, n_out_of_range, psi, js, ks, wasserstein, linf, mean_shift, null_rate_delta, status, reason FROM modelopt.stat_drift WHERE n > 0 ORDER BY feature COLLATE "C"}),
-	join("\n", '?column?|1000|0|0|0|0|0|0||0|0|ok|', 'age|1000|500|0|0|0|0|0||0|0|ok|', 'amount|1000|0|0|0|0|0|0||0|0|ok|', 'kind|1000|0|0|0|0|||0||0|ok|', 'label|1000|0|0|0|0|||0||0|ok|'), 'the same rows are no drift at all');
+	join("\n", 'age|1000|500|0|0|0|0|0||0|0|ok|', 'amount|1000|0|0|0|0|0|0||0|0|ok|', 'kind|1000|0|0|0|0|||0||0|ok|', 'label|1000|0|0|0|0|||0||0|ok|', 'score|1000|0|0|0|0|0|0||0|0|ok|'), 'the same rows are no drift at all');
 is(on(q{SELECT features, drifted, warned, status FROM modelopt.stat_drift_summary}), '7|0|0|ok', 'nor is the whole');
 
 on(q{SELECT modelopt.reset_drift('fraud#1')});
@@ -76,7 +76,7 @@ is(on(q{SELECT linf, status FROM modelopt.stat_drift WHERE feature = 'kind'}), '
 is(on(q{SELECT count FROM modelopt.stat_drift_bins WHERE feature = 'kind' AND category = 'other'}), '500', 'is among the others');
 on(q{SELECT modelopt.reset_drift(); SELECT driver.observe(1, 1, false, 1, array_fill('NaN'::float8, ARRAY[600])), driver.observe(1, 1, true, 2, array_agg(x)) FROM (SELECT unnest(ARRAY[0.05, 0]) x FROM generate_series(1, 600)) u});
 is(on(q{SELECT n, n_out_of_range, psi, status FROM modelopt.stat_drift WHERE feature = 'amount'}), '600|600||drift', 'what is no number is out of range');
-is(on(q{SELECT status FROM modelopt.stat_drift WHERE feature = '?column?'}) . on(q{SELECT status FROM modelopt.stat_drift_summary}), 'driftdrift', 'an output that drifts is enough');
+is(on(q{SELECT status FROM modelopt.stat_drift WHERE feature = 'score'}) . on(q{SELECT status FROM modelopt.stat_drift_summary}), 'driftdrift', 'an output that drifts is enough');
 
 # A model that was made for values that are no numbers, as many are of which one of ten is missing.
 on(q{SELECT modelopt.commit('missing', model_agg('w', '{1}')); SELECT modelopt.set_reference('missing', $$SELECT CASE WHEN i % 10 = 0 THEN 'NaN'::float8 ELSE i END AS x FROM generate_series(1, 1000) i$$);
@@ -85,6 +85,16 @@ is(on(q{SELECT n, n_out_of_range, out_of_range_rate, status FROM modelopt.stat_d
 on(q{SELECT driver.observe(3, 1, false, 1, (SELECT array_agg(CASE WHEN i % 10 < 5 THEN 'NaN'::float8 ELSE i END) FROM generate_series(1, 1000) i))});
 is(on(q{SELECT abs(out_of_range_rate - 0.2) < 1e-12, status FROM modelopt.stat_drift WHERE model_name = 'missing'}), 't|drift', 'more often is');
 on(q{SELECT modelopt.drop('missing')});
+
+# What was always the same, though not as sums of it round, has no standard deviation to measure in: that it moved shows all the same.
+on(q{SELECT modelopt.commit('constant', model_agg('w', '{1}')); SELECT modelopt.set_reference('constant', 'SELECT 0.1 AS x FROM generate_series(1, 1000)');
+	SELECT driver.observe(m.id, 1, false, 1, array_fill(5.0::float8, ARRAY[600])) FROM modelopt_private.named_model m WHERE m.name = 'constant'});
+is(on(q{SELECT wasserstein, mean_shift, mean_ref, mean_cur, out_of_range_rate, status, reason FROM modelopt.stat_drift WHERE model_name = 'constant'}), '||0.1|5|1|drift|out_of_range 1.0000 is at least 0.05', 'a constant that jumps');
+is(on(q{SELECT bin, low, high, category, ref_count, count FROM modelopt.stat_drift_bins WHERE model_name = 'constant' ORDER BY bin}),
+	join("\n", '1|||all|1000|600', '2|||null|0|0', '3|||not finite|0|0', '4|||below the reference|0|0', '5|||above the reference|0|600'), 'bins say where to');
+is(on(q{SELECT count(*) FILTER (WHERE metric = 'wasserstein'), count(*) FILTER (WHERE metric = 'out_of_range_rate') FROM modelopt.prom_drift WHERE model = 'constant'}), '0|1', 'and exporters have no distance');
+is(on(q{BEGIN; SELECT modelopt.snapshot_stats() > 0; SELECT wasserstein, status FROM modelopt.stat_drift_history WHERE model_name = 'constant'; ROLLBACK}), "t\n|drift", 'nor does the history');
+on(q{SELECT modelopt.drop('constant')});
 
 # ---------- chance ----------
 
@@ -107,9 +117,13 @@ is(on(q{SELECT psi > psi_noise_floor, psi BETWEEN 0.1 AND 0.5, status FROM model
 on(q{SELECT modelopt.set_drift_threshold('fraud', 'psi', 0.001, 0.002, 'amount')});
 is(on(q{SELECT status FROM modelopt.stat_drift WHERE feature = 'amount'}), 'drift', 'one of a feature comes first');
 like(fails(q{SELECT modelopt.set_drift_threshold('fraud', 'psy', 0.1, 0.2)}), qr/22023: unrecognized metric "psy"/, 'metrics are known');
-like(fails(q{SELECT modelopt.set_drift_threshold('fraud', 'psi', 0.3, 0.2)}), qr/22023/, 'and drift is no less than a warning');
+like(fails(q{SELECT modelopt.set_drift_threshold('fraud', 'psi', 0.3, 0.2)}), qr/22023: alert must not be below warn/, 'and drift is no less than a warning');
+like(fails(q{SELECT modelopt.set_drift_threshold('fraud', 'psi', 0.1)}), qr/22023: alert is missing.*HINT:  Say from where on the metric is a warning \(warn\) and from where on it is drift \(alert\)/s, 'both are said');
+like(fails(q{SELECT modelopt.set_drift_threshold('fraud', 'psi', alert => 0.1)}), qr/22023: warn is missing/, 'whichever is not');
+is(on(q{SELECT modelopt.set_drift_threshold('fraud', 'Wasserstein', 0.5, 0.75); SELECT DISTINCT thresholds->'wasserstein' FROM modelopt.stat_drift; SELECT modelopt.set_drift_threshold('fraud', 'WASSERSTEIN')}), qq(\n{"warn": 0.5, "alert": 0.75, "source": "set"}\n), 'metrics are called so, in small letters or not');
+like(fails("SELECT modelopt.$_"), qr/42704: model "fraud#1" does not exist.*HINT:  A model is meant here, without a version/s, "a version is no model: $_") for "set_drift_threshold('fraud#1', 'psi', 0.1, 0.2)", "report_html('fraud#1')";
 like(fails(q{SELECT modelopt.set_drift_threshold('fraud', 'psi', 0.1, 0.2, 'amont')}),
-	qr/42704: model "fraud" has no feature "amont".*are \?column\?, age, amount, kind, label, more\[1\], more\[2\]\..*HINT:  modelopt\.stat_drift has them/s, 'a feature that nobody knows');
+	qr/42704: model "fraud" has no feature "amont".*are age, amount, kind, label, more\[1\], more\[2\], score\..*HINT:  modelopt\.stat_drift has them/s, 'a feature that nobody knows');
 like(fails(q{SELECT modelopt.set_drift_threshold('fraud', 'psi', NULL, NULL, 'amont')}), qr/42704/, 'nor has it a threshold to forget');
 like(fails(q{SELECT modelopt.set_drift_threshold('other', 'psi', 0.1, 0.2, 'amount')}), qr/42704: model "other" has no feature "amount".*No version of it has a reference/s, 'and without a reference there is none');
 like(fails(q{SELECT modelopt.set_drift_threshold('fraud', 'psi', 0.1, 0.2, auto => true)}), qr/22023: a threshold that is found has no numbers/, 'numbers, or auto');
@@ -131,7 +145,7 @@ on(q{SELECT modelopt.reset_drift();
 	SELECT count(driver.observe_floats(1, 1, CASE WHEN amount % 7 = 0 THEN 1 ELSE 2 END, CASE WHEN amount % 7 = 0 THEN ARRAY[amount::real] ELSE ARRAY[amount::real, 'Infinity'] END)) FROM training;
 	SELECT driver.observe_floats(1, 1, 1, array_agg(amount::real)), driver.observe_floats(1, 1, 1, array_agg('NaN'::real)) FROM training;
 	SELECT count(*) FROM modelopt.stat_drift});
-is(on($bins), join("\n", (map { "$_|500" } 1 .. 10), '11|0', '12|1000'), 'rows that waited are all counted');
+is(on($bins), join("\n", (map { "$_|500" } 1 .. 10), '11|0', '12|1000', '13|0', '14|0'), 'rows that waited are all counted');
 is(on(q{SELECT feature, n, n_out_of_range, mean_cur FROM modelopt.stat_drift WHERE feature IN ('age', 'amount') ORDER BY 1}),
 	join("\n", 'age|3858|858|7', 'amount|6000|1000|500.5'), 'each in its column');
 
@@ -151,9 +165,9 @@ is(on(q{SELECT feature, n, n_out_of_range, mean_cur FROM modelopt.stat_drift WHE
 
 # ---------- references ----------
 
-like(fails(q{SELECT modelopt.set_reference('fraud#1', 'SELECT 1')}), qr/42710: version "fraud#1" has a reference/, 'a reference is frozen');
+like(fails(q{SELECT modelopt.set_reference('fraud#1', 'SELECT 1 AS x')}), qr/42710: version "fraud#1" has a reference/, 'a reference is frozen');
 for my $case (
-	['SELECT FROM training', qr/22023: a reference has at least one feature/], ['SELECT 1 WHERE false', qr/22023: the query of a reference gave no rows/],
+	['SELECT FROM training', qr/22023: a reference has at least one feature/], ['SELECT 1 AS x WHERE false', qr/22023: the query of a reference gave no rows/],
 	['TRUNCATE training', qr/22023: the query of a reference must give rows/], ['DELETE FROM training RETURNING amount', qr/0A000|22023/],
 	['SELECT 1; SELECT 2', qr/22023/], [q{SELECT '{1,2}'::int[] UNION ALL SELECT '{1}'}, qr/2202E: arrays of column "int4" have different lengths/],
 	['SELECT nothing', qr/42703/], ['SELECT array_fill(1, ARRAY[300])', qr/54000: 300 features are too many/])
@@ -209,7 +223,7 @@ on(q{SELECT modelopt.drop_reference('fraud#2')});
 
 like(fails(qq{SELECT modelopt.set_reference_from_serving('fraud#2', $_)}), qr/22023: a reference from serving takes at least 100 rows, and at most a million/, "$_ rows are refused") for 99, 1000001, 2147483647;
 is(on(q{SELECT modelopt.set_reference_from_serving('fraud#2', 1000000)}), '0', 'more than there is room for');
-$server->on(sub { query('postgres', 'SELECT 1') });
+$server->on(sub { query('postgres', 'SELECT 1 AS x') });
 on(q{SELECT count(driver.observe(1, 2, false, 1, (SELECT array_agg(i) FROM generate_series(1, 10000) i))) FROM generate_series(1, 30)});
 like(on(q{SELECT modelopt.set_reference_from_serving('fraud#2')}), qr/^(0|300000)$/, 'is collected, or has no place and harms nobody');
 on(q{SELECT modelopt.drop_reference('fraud#2')});
@@ -236,7 +250,7 @@ is(on("SET ROLE user_a; SELECT (SELECT count(*) FROM modelopt.stat_drift_bins), 
 is(on("SET ROLE $_; SELECT count(DISTINCT version) FROM modelopt.stat_drift_bins"), '2', "a $_ sees them") for 'writer', 'reader';
 is(on("SET ROLE writer; SELECT count(query) FROM modelopt.stat_references"), '1', 'and the query');
 is(on("SELECT modelopt.grant_read('fraud', 'user_a'); SET ROLE user_a; SELECT count(DISTINCT version), (SELECT count(query) FROM modelopt.stat_references) FROM modelopt.stat_drift_bins"), "\n2|1", 'who may read the weights does too');
-like(fails("SET ROLE user_a; SELECT modelopt.$_"), qr/42501/, "a user may not $_") for "set_reference('fraud#1', 'SELECT 1')", "drop_reference('fraud#1')", "set_reference_from_serving('fraud#1')",
+like(fails("SET ROLE user_a; SELECT modelopt.$_"), qr/42501/, "a user may not $_") for "set_reference('fraud#1', 'SELECT 1 AS x')", "drop_reference('fraud#1')", "set_reference_from_serving('fraud#1')",
 	"set_drift_threshold('fraud', 'psi', 0, 1)", "reset_drift('fraud#1')", "reset_drift()", "snapshot_stats()", "put_reference('fraud#1', '[]')";
 
 # The query is its caller's: not the owner's of the repository, and not in a way that it could become that.

@@ -70,19 +70,21 @@ on(q{SELECT modelopt.drop_reference('plain')});
 # ---------- what does not fit ----------
 
 for my $case (
-	['columns', 'SELECT age, amount FROM training', qr/22023: no column is called like the input "word" of the model, though others are.*age f32\[rows, 1\], Amount f64.*the reference has age, amount\..*HINT:  Call all columns like inputs of the model, or none/s, 'too few by name'],
+	['columns', 'SELECT age, amount FROM training', qr/22023: no column is called like the input "word" of the model, though others are.*age f32\[rows, 1\], Amount f64.*the reference has age, amount\..*HINT:  Call all columns like inputs of the model, with AS, or none/s, 'too few by name'],
 	['columns', 'SELECT age, amount, word, pixels AS pixel FROM training', qr/22023: column "pixel" is no input of the model, though others are/, 'a name that is none'],
 	['columns', 'SELECT amount AS age, age AS years, word, pixels FROM training', qr/22023: column "years" is no input/, 'half of the names'],
 	['columns', 'SELECT age, amount, word, pixels[:2] AS pixels FROM training', qr/22023: input "pixels" has 3 values, and the reference has 2/, 'too few in an array'],
-	['columns', 'SELECT age, amount, word, pixels, age FROM training', qr/22023: input "age" has 1 values, and the reference has 2/, 'one twice'],
-	['columns', 'SELECT 1, 2, 3', qr/22023: the reference has 3 inputs, and the model has 6.*HINT:  Its columns are the inputs of the model in their order/s, 'too few'],
-	['columns', 'SELECT 1, 2, 3, 4, 5, 6, 7', qr/22023: the reference has 7 inputs, and the model has 6/, 'too many'],
+	['columns', 'SELECT age, amount, word, pixels, age FROM training', qr/22023: columns 1 and 5 of the query of a reference are both called "age".*HINT:  Name them apart with AS/s, 'one twice'],
+	['columns', 'SELECT 1 AS a, 2 AS b, 3 AS c', qr/22023: the reference has 3 inputs, and the model has 6.*HINT:  Its columns are the inputs of the model in their order/s, 'too few'],
+	['columns', 'SELECT 1 AS a, 2 AS b, 3 AS c, 4 AS d, 5 AS e, 6 AS f, 7 AS g', qr/22023: the reference has 7 inputs, and the model has 6/, 'too many'],
 	['columns', 'SELECT age AS a, word AS b, amount AS c, pixels AS d FROM training', qr/22023: input "Amount" has numbers, and column "b" of the reference texts.*HINT:  The column is to be as the model has it/s, 'a text for a number'],
 	['columns', 'SELECT age, amount, 7 AS word, pixels FROM training', qr/22023: input "word" has texts, and column "word" of the reference numbers.*HINT:  Cast the column to text/s, 'a number for a text'],
 	['digits', 'SELECT age FROM training', qr/22023: the reference has 1 inputs, and the model has 64/, 'too few for one input'],
-	['digits', 'SELECT array_fill(1, ARRAY[64])', qr/22023: the reference has 1 outputs, and the model has 10/, 'too few outputs', 'SELECT 1'],
-	['columns', 'SELECT age, amount, word, pixels FROM training', qr/22023: the reference has 3 outputs, and the model has 6/, 'outputs that end within one', q{SELECT 'a' AS a, 1, 2}],
-	['columns', 'SELECT age, amount, word, pixels FROM training', qr/22023: output "scores" has numbers, and column "second" of the reference texts/, 'texts for an output of numbers', q{SELECT 'a' AS first, 'b' AS second, 1, 2, 3}])
+	['digits', 'SELECT array_fill(1, ARRAY[64])', qr/22023: the reference has 1 outputs, and the model has 10/, 'too few outputs', 'SELECT 1 AS a'],
+	['digits', 'SELECT age + 1 FROM training', qr/22023: column 1 of the query of a reference has no name.*HINT:  Name it with AS/s, 'a column without a name'],
+	['digits', 'SELECT array_fill(1, ARRAY[64])', qr/22023: column 2 of the query of a reference has no name/, 'an output without a name', 'SELECT age, age + 1 FROM training'],
+	['columns', 'SELECT age, amount, word, pixels FROM training', qr/22023: the reference has 3 outputs, and the model has 6/, 'outputs that end within one', q{SELECT 'a' AS a, 1 AS b, 2 AS c}],
+	['columns', 'SELECT age, amount, word, pixels FROM training', qr/22023: output "scores" has numbers, and column "second" of the reference texts/, 'texts for an output of numbers', q{SELECT 'a' AS first, 'b' AS second, 1 AS c, 2 AS d, 3 AS e}])
 {
 	my ($model, $query, $error, $what, $outputs) = @$case;
 	like(fails("SELECT modelopt.set_reference('$model', \$q\$$query\$q\$" . ($outputs ? ", \$q\$$outputs\$q\$)" : ')')), $error, "refused: $what");
@@ -92,7 +94,7 @@ is(on('SELECT count(*) FROM modelopt.stat_references'), '0', 'none of them is a 
 like(fails(q{SELECT modelopt.put_reference('digits', jsonb_agg(p)) FROM modelopt.profile('SELECT age FROM training') p}), qr/22023: the reference has 1 inputs, and the model has 64/, 'nor is what was made elsewhere');
 is(on(q{SELECT modelopt.put_reference('digits', jsonb_agg(p)) FROM modelopt.profile('SELECT array_fill(age, ARRAY[64]) AS p FROM training') p; SELECT modelopt.drop_reference('digits')}), "1000\n", 'but when it fits');
 # Inputs of every type, of which several have no width that the graph tells: nothing is known of them.
-on(q{SELECT modelopt.set_reference('values', 'SELECT age, age, age, word FROM training')});
+on(q{SELECT modelopt.set_reference('values', 'SELECT age AS a, age AS b, age AS c, word FROM training')});
 is(on(q{SELECT port, count(*) FROM modelopt.stat_drift GROUP BY 1 ORDER BY 1}), "scalar|1\n|3", 'what the graph does not tell is not told');
 on(q{SELECT modelopt.drop_reference('values')});
 

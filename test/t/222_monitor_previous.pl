@@ -122,7 +122,7 @@ is(on(q{SELECT status, reason FROM modelopt.stat_drift}), 'insufficient|0 rows o
 fill(1, 10);
 is(on(q{SELECT status, reason, ref_rows, psi FROM modelopt.stat_drift}), 'no_reference|0 rows of at least 1000 in the windows before|0|', 'nor without rows before');
 is(on(q{SELECT status FROM modelopt.stat_drift_summary}), 'insufficient', 'which is so of the whole');
-is(on(q{SELECT count(*), sum(ref_count), count(psi_part) FROM modelopt.stat_drift_bins}), '12|0|0', 'and bins say it');
+is(on(q{SELECT count(*), sum(ref_count), count(psi_part) FROM modelopt.stat_drift_bins}), '14|0|0', 'and bins say it');
 
 # A version without a reference.
 like(fails(q{SELECT modelopt.set_reference_to_previous('other', false)}), qr/42704: version "other#1" has no reference.*HINT:  modelopt\.set_reference/s, 'no reference to go back to');

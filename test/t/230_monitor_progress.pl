@@ -105,7 +105,7 @@ is($standby->query_on('work', 'SELECT preloaded, entries FROM modelopt.stat_info
 $standby->query_on('work', "SELECT driver.call($id, 1) FROM generate_series(1, 7); SELECT driver.observe($id, 1, false, 1, (SELECT array_agg(i) FROM generate_series(1, 1000) i))");
 is($standby->query_on('work', q{SELECT model_name, calls FROM modelopt.stat_models}), 'fraud|7', 'what it serves');
 is($standby->query_on('work', q{SELECT feature, n, psi, status FROM modelopt.stat_drift}), 'i|1000|0|ok', 'against the references of the primary');
-my (undef, undef, $err) = $standby->on(sub { run_sql('work', q{SELECT modelopt.set_reference('fraud', 'SELECT 1')}) });
+my (undef, undef, $err) = $standby->on(sub { run_sql('work', q{SELECT modelopt.set_reference('fraud', 'SELECT 1 AS x')}) });
 like($err, qr/25006: cannot execute modelopt\.put_reference\(\) in a read-only transaction/, 'which it cannot change');
 (undef, undef, $err) = $standby->on(sub { run_sql('work', q{SELECT modelopt.snapshot_stats()}) });
 like($err, qr/25006/, 'nor keep history');

@@ -178,7 +178,8 @@ my $psi = 0;
 $psi += (($_ + 0.5) / 1005 - 0.1) * log((($_ + 0.5) / 1005) / 0.1) for (0) x 4, (100) x 5, 500;
 comes_to('modelopt_drift_score{job="modelopt",feature="amount",metric="psi"}', [], $psi, 'PSI of a feature that is 400 more');
 comes_to('modelopt_drift_score{job="modelopt",feature="age",metric="psi"}', [], '0', 'and of one that is the same');
-comes_to('modelopt_drift_drifted_features{job="modelopt"}', ['model', 'version'], 'fraud|2|1', 'how many drift');
+comes_to('modelopt_drift_drifted_features{job="modelopt"}', ['model', 'version'], "fraud|1|0\nfraud|2|1", 'how many drift');
+comes_to('modelopt_drift_features{job="modelopt"}', ['model', 'version'], "fraud|1|0\nfraud|2|2", 'of how many: none of a version that has no reference');
 
 SKIP:
 {

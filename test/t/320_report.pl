@@ -83,6 +83,12 @@ is(scalar @versions, 3, 'all versions');
 like($versions[2], qr/^#1\|\|.*\|:v1\|as trained\|postgres\|when\|136\|\d+\.\d %\|544 B\|.*\|auc 0\.875$/, 'the first one');
 like($versions[1], qr/^#2\|fraud#1\|pruned: prune\(amount =&gt; 0\.5\)\|\@champion\/main\|half of the weights\|/, 'what it was made of, how, and its names');
 like($versions[0], qr/^#3\|fraud#1\|quantized: quantize\(/, 'on a branch of its own');
+# Columns are 100 high where all is zero: as high as the percentages that the table has.
+my ($heights) = $page =~ m{<figcaption>Sparsity, of 100 %</figcaption>.*?<path class="mark" d="([^"]*)"}s;
+my @sparsity = map { (split /\|/)[8] =~ s/ %//r } reverse @versions;
+my @heights = map { /v-([\d.]+)/ } split /z/, $heights;
+is(scalar @heights, scalar(grep { $_ > 0 } @sparsity), 'sparsity of versions that have any');
+is(join(' ', map { sprintf '%.0f', $_ } @heights), join(' ', map { sprintf '%.0f', $_ } grep { $_ > 0 } @sparsity), 'is shown as a part of all');
 my @tensors = rows($page, 'All tensors');
 is(join(' ', map { (split /\|/)[0] } @tensors), 'bias weight', 'tensors');
 like($tensors[0], qr/^bias\|f32\|8\|8\|32 B\|.*\|0\.0 %\|0\.5625\|0\.125\|1\|$/, 'with what is known of them');
@@ -90,7 +96,7 @@ my @latency = rows($page, 'Versions that were asked');
 like($latency[0], qr/^#2\|100\|1,000\|1\|50\.\d ms\|/, 'latency');
 like($page, qr{p99 (?:9[5-9]|10\d)}, 'and its plot');
 my @drift = rows($page, 'Features');
-is(join(' ', map { join ':', (split /\|/)[0, 2] } @drift), 'amount:drift age:ok', 'drift, the worst first');
+is(join(' ', map { join ':', (split /\|/)[0, 2] } @drift), 'amount:drift age:ok all:no reference', 'drift, the worst first, and a version that is served and has no reference');
 is(join(' ', map { join ':', (split /\|/)[3, 4] } (rows($page, 'Shares of bins'))[0 .. 9]), join(' ', ('10.0 %:0.0 %') x 4, ('10.0 %:10.0 %') x 5, '10.0 %:50.0 %'), 'and where it is');
 
 is(on(q{BEGIN READ ONLY; SELECT modelopt.report_html('fraud') LIKE '<!DOCTYPE html>%'; COMMIT}), 't', 'where nothing may be written, as on a standby');

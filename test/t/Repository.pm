@@ -37,7 +37,7 @@ sub fill_repository
 		SELECT modelopt.protect('fraud', 'champ*', '{dumped_reader}');
 		SELECT modelopt.grant_read('fraud', 'dumped_reader'), modelopt.grant_usage('fraud', 'public'), modelopt.grant_create('dumped_reader');
 		SELECT modelopt.log_metric('fraud#2', 'f1', 0.1 + 0.2, 'holdout', 7);
-		SELECT modelopt.set_reference('fraud#2', 'SELECT i, ''größe'' AS "größe" FROM generate_series(1, 100) i', 'SELECT 0.5');
+		SELECT modelopt.set_reference('fraud#2', 'SELECT i, ''größe'' AS "größe" FROM generate_series(1, 100) i', 'SELECT 0.5 AS score');
 		SELECT modelopt.set_reference_from_serving('fraud#1');
 		SELECT modelopt.set_drift_threshold('fraud', 'psi', 0.1, 0.3);
 		SELECT modelopt.archive('copied', 'enough');

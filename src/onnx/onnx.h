@@ -186,6 +186,8 @@ onnx_reader(OnnxBytes message)
 /* By bytes, and shorter ones first where they start alike. */
 extern int	onnx_compare(OnnxBytes a, OnnxBytes b);
 extern bool onnx_equals(OnnxBytes a, const char *s);
+extern bool onnx_is_one_of(OnnxBytes a, const char *const *names, int n);
+#define ONNX_IS_ONE_OF(a, names) onnx_is_one_of(a, names, lengthof(names))
 
 /* NUL-terminated copy. */
 extern char *onnx_string(OnnxBytes bytes);

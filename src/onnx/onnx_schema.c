@@ -329,6 +329,15 @@ onnx_equals(OnnxBytes a, const char *s)
 	return a.size == strlen(s) && (a.size == 0 || memcmp(a.data, s, a.size) == 0);
 }
 
+bool
+onnx_is_one_of(OnnxBytes a, const char *const *names, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (onnx_equals(a, names[i]))
+			return true;
+	return false;
+}
+
 char *
 onnx_string(OnnxBytes bytes)
 {

@@ -18,22 +18,13 @@
 #define MAX_NAMES	PG_INT16_MAX
 
 static bool
-is_one_of(OnnxBytes operator, const char *const *names, int n)
-{
-	for (int i = 0; i < n; i++)
-		if (onnx_equals(operator, names[i]))
-			return true;
-	return false;
-}
-
-static bool
 is_classifier(OnnxBytes operator)
 {
 	static const char *const classifiers[] = {
 		"LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"
 	};
 
-	return is_one_of(operator, classifiers, lengthof(classifiers));
+	return ONNX_IS_ONE_OF(operator, classifiers);
 }
 
 /* Whether a node only gives on the names in its first input. */
@@ -44,7 +35,7 @@ is_passing(OnnxBytes operator)
 		"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten"
 	};
 
-	return is_one_of(operator, passing, lengthof(passing));
+	return ONNX_IS_ONE_OF(operator, passing);
 }
 
 /* The i-th input or output of a node, whose name is empty when it is left out. */

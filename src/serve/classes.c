@@ -68,8 +68,8 @@ class_probability(const float *scores, int n, int class)
 	return probability;
 }
 
-static bool
-has_nan(const float *scores, int n)
+bool
+classes_have_nan(const float *scores, int n)
 {
 	for (int i = 0; i < n; i++)
 		if (isnan(scores[i]))
@@ -84,7 +84,7 @@ classes_best(const float *scores, int n, ScoreSource source, double *probability
 	int			best = 0;
 
 	*probability = get_float8_nan();
-	if (has_nan(scores, n))
+	if (classes_have_nan(scores, n))
 		return -1;
 	if (n == 1)
 	{
@@ -265,7 +265,7 @@ read_scores(const RowBatch *batch, int scores_output, int row, Answer *answer)
 static int
 find_class(const Answer *answer, const float *scores)
 {
-	int			best = has_nan(scores, answer->nclasses) ? -1 : 0;
+	int			best = classes_have_nan(scores, answer->nclasses) ? -1 : 0;
 
 	for (int i = 0; i < answer->nclasses; i++)
 	{

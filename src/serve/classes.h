@@ -13,6 +13,7 @@
 
 #include "serve/rows.h"
 
+extern bool classes_have_nan(const float *scores, int n);
 extern bool classes_are_probabilities(const float *scores, int n, ScoreSource source);
 extern void classes_softmax(const float *scores, int n, double *probabilities);
 

@@ -92,11 +92,9 @@ find_score_kind(const Evaluation *evaluation, const float *scores, int n, int wi
 		return evaluation->scores;
 	for (int i = 0; i < n; i++)
 	{
-		bool		has_nan = false;
+		const float *row = scores + i * width;
 
-		for (int k = 0; k < width; k++)
-			has_nan |= isnan(scores[i * width + k]);
-		if (!has_nan && !classes_are_probabilities(scores + i * width, width, source))
+		if (!classes_have_nan(row, width) && !classes_are_probabilities(row, width, source))
 			return SCORES_LOGITS;
 	}
 	return SCORES_PROBABILITIES;

@@ -130,15 +130,6 @@ add_scores(Metrics *metrics, int label)
 		auc_add(metrics->auc, i - first, metrics->probabilities[i], i == label);
 }
 
-static bool
-has_nan(const float *scores, int n)
-{
-	for (int i = 0; i < n; i++)
-		if (isnan(scores[i]))
-			return true;
-	return false;
-}
-
 /* A row with a score that is no number is of no class. */
 void
 metrics_add_class(Metrics *metrics, const float *scores, int label)
@@ -147,7 +138,7 @@ metrics_add_class(Metrics *metrics, const float *scores, int label)
 
 	metrics->n++;
 	metrics->classes[label].actual++;
-	if (has_nan(scores, metrics->width))
+	if (classes_have_nan(scores, metrics->width))
 	{
 		metrics->has_nan = true;
 		return;

@@ -13,17 +13,6 @@
 /* Nodes in a row that only give on what they take. */
 #define MAX_STEPS	16
 
-static bool
-is_one_of(OnnxBytes operator, const char *const *names, int n)
-{
-	for (int i = 0; i < n; i++)
-		if (onnx_equals(operator, names[i]))
-			return true;
-	return false;
-}
-
-#define IS_ONE_OF(operator, names) is_one_of(operator, names, lengthof(names))
-
 OnnxBytes
 scores_find_maker(OnnxBytes graph, OnnxBytes value)
 {
@@ -88,11 +77,11 @@ scores_source(OnnxBytes graph, const char *output)
 	{
 		OnnxBytes	operator = onnx_get(node, NODE_OP_TYPE);
 
-		if (IS_ONE_OF(operator, products))
+		if (ONNX_IS_ONE_OF(operator, products))
 			return SCORES_OF_PRODUCT;
-		if (IS_ONE_OF(operator, regressions))
+		if (ONNX_IS_ONE_OF(operator, regressions))
 			return has_post_transform(node) ? SCORES_OF_ANYTHING : SCORES_OF_REGRESSION;
-		if (!IS_ONE_OF(operator, passing))
+		if (!ONNX_IS_ONE_OF(operator, passing))
 			break;
 		node = find_maker_of_input(graph, node);
 	}

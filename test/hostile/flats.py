@@ -151,7 +151,9 @@ def headers():
     yield Case('Each of the two hundred or so prefixes of the small one.',
                "SELECT count(*), outcome FROM (SELECT substr(small(), 1, n) AS data FROM generate_series(1, length(small()) - 1) n) p,\n"
                "    outcome(data) GROUP BY outcome ORDER BY min(length(data));",
-               r'67\|22P03: invalid model value\. It is too short for a header\.',
+               # Of 48 bytes and fewer, those that need no padding could be a model's name as text.
+               r'51\|22P03: invalid model value\. It is too short for a header\.',
+               r'16\|22P03: invalid model value\. It is too short for a header\.; but as text 22P02: invalid input syntax for type model',
                r'%d\|22P03: invalid model value\. Its size is not the one that its header announces\.' % (len(SMALL) - 68),
                sql=True)
     yield Case('A byte too many.', GOOD + b'\0', bad('Its size is not the one that its header announces'))

@@ -23,12 +23,9 @@ reduces_by_attribute(OnnxBytes node)
 		"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax",
 		"ReduceMean", "ReduceMin", "ReduceProd", "ReduceSumSquare"
 	};
-	OnnxBytes	operator = onnx_operator(node);
 
-	for (int i = 0; i < lengthof(reductions); i++)
-		if (onnx_equals(operator, reductions[i]))
-			return onnx_attribute_first(node, "axes", PG_INT64_MIN) != PG_INT64_MIN;
-	return false;
+	return ONNX_IS_ONE_OF(onnx_operator(node), reductions) &&
+		onnx_attribute_first(node, "axes", PG_INT64_MIN) != PG_INT64_MIN;
 }
 
 bool

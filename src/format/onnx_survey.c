@@ -291,23 +291,12 @@ int64
 onnx_attribute_first(OnnxBytes node, const char *name, int64 otherwise)
 {
 	OnnxBytes	attribute = find_attribute(node, name);
-	PbReader	reader;
-	PbField		field;
-	uint64		value = (uint64) otherwise;
+	OnnxIntegers integers = onnx_integers(attribute, ATTRIBUTE_INTS);
+	int64		value;
 
-	if (attribute.data == NULL)
+	if (attribute.data == NULL || !onnx_next_integer(&integers, &value))
 		return otherwise;
-	reader = onnx_reader(attribute);
-	if (onnx_next(&reader, ATTRIBUTE_INTS, &field))
-	{
-		PbReader	packed = pb_content(&field);
-
-		if (field.wire == PB_VARINT)
-			value = field.value;
-		else
-			(void) pb_next_varint(&packed, &value);
-	}
-	return (int64) value;
+	return value;
 }
 
 float

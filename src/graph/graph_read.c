@@ -247,8 +247,8 @@ int64 *
 graph_attribute_integers(const GraphNode *node, const char *name, int *n)
 {
 	OnnxBytes	attribute = graph_attribute(node, name);
-	PbReader	reader = onnx_reader(attribute);
-	PbField		field;
+	OnnxIntegers integers = onnx_integers(attribute, ATTRIBUTE_INTS);
+	int64		value;
 	int64	   *values;
 	int			allocated = 8;
 
@@ -257,25 +257,17 @@ graph_attribute_integers(const GraphNode *node, const char *name, int *n)
 		onnx_get_integer(attribute, ATTRIBUTE_TYPE) != ONNX_ATTRIBUTE_INTS)
 		return NULL;
 	values = palloc(allocated * sizeof(int64));
-	while (onnx_next(&reader, ATTRIBUTE_INTS, &field))
+	while (onnx_next_integer(&integers, &value))
 	{
-		PbReader	packed = pb_content(&field);
-		uint64		value = field.value;
-		bool		single = field.wire == PB_VARINT;
-
-		while (single || pb_next_varint(&packed, &value))
+		if (*n == GRAPH_MAX_INTEGERS)
 		{
-			if (*n == GRAPH_MAX_INTEGERS)
-			{
-				pfree(values);
-				*n = UNKNOWN;
-				return NULL;
-			}
-			if (*n == allocated)
-				values = repalloc(values, (allocated *= 2) * sizeof(int64));
-			values[(*n)++] = (int64) value;
-			single = false;
+			pfree(values);
+			*n = UNKNOWN;
+			return NULL;
 		}
+		if (*n == allocated)
+			values = repalloc(values, (allocated *= 2) * sizeof(int64));
+		values[(*n)++] = value;
 	}
 	return values;
 }

@@ -177,6 +177,9 @@ monitor_fail(MonitorCall *call)
 
 /* ---------- drift (drift_reference.c, drift_observe.c) ---------- */
 
+/* Features of a version, at most: modelopt.drift_max_features goes up to it. */
+#define MONITOR_MAX_FEATURES 10000
+
 /* What a version is compared with, until the transaction ends. */
 typedef struct MonitorDrift MonitorDrift;
 

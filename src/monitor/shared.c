@@ -91,7 +91,7 @@ define_drift_settings(void)
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("modelopt.drift_max_features",
 							"Inputs and outputs of a model that are looked at.", NULL,
-							&monitor_drift_max_features, 256, 1, 10000, PGC_SUSET, 0,
+							&monitor_drift_max_features, 256, 1, MONITOR_MAX_FEATURES, PGC_SUSET, 0,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("modelopt.drift_bins",
 							"Bins that the values of a number are put into, when a reference is made.", NULL,

@@ -169,6 +169,18 @@ extern int64 onnx_get_integer(OnnxBytes message, uint32 number);
 /* Takes the next field of that number; false at the end. */
 extern bool onnx_next(PbReader *reader, uint32 number, PbField *field);
 
+/* The integers of all fields of one number, each of which has one or, packed,
+ * several. */
+typedef struct OnnxIntegers
+{
+	PbReader	fields;
+	PbReader	packed;
+	uint32		number;
+} OnnxIntegers;
+
+extern OnnxIntegers onnx_integers(OnnxBytes message, uint32 number);
+extern bool onnx_next_integer(OnnxIntegers *integers, int64 *value);
+
 static inline OnnxBytes
 onnx_bytes(const PbField *field)
 {

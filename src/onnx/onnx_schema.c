@@ -283,6 +283,37 @@ onnx_next(PbReader *reader, uint32 number, PbField *field)
 	return false;
 }
 
+OnnxIntegers
+onnx_integers(OnnxBytes message, uint32 number)
+{
+	return (OnnxIntegers) {.fields = onnx_reader(message),.number = number};
+}
+
+bool
+onnx_next_integer(OnnxIntegers *integers, int64 *value)
+{
+	PbField		field;
+	uint64		packed;
+
+	for (;;)
+	{
+		if (pb_next_varint(&integers->packed, &packed))
+		{
+			*value = (int64) packed;
+			return true;
+		}
+		if (!onnx_next(&integers->fields, integers->number, &field))
+			return false;
+		if (field.wire == PB_VARINT)
+		{
+			integers->packed = (PbReader) {0};
+			*value = (int64) field.value;
+			return true;
+		}
+		integers->packed = pb_content(&field);
+	}
+}
+
 OnnxBytes
 onnx_get(OnnxBytes message, uint32 number)
 {

@@ -126,23 +126,12 @@ add_strings(Names *names, OnnxBytes message, uint32 number)
 static bool
 add_integers(Names *names, OnnxBytes attribute)
 {
-	PbReader	fields = onnx_reader(attribute);
-	PbField		field;
+	OnnxIntegers integers = onnx_integers(attribute, ATTRIBUTE_INTS);
+	int64		value;
 
-	while (onnx_next(&fields, ATTRIBUTE_INTS, &field))
-	{
-		PbReader	packed = pb_content(&field);
-		uint64		value = field.value;
-		bool		single = field.wire == PB_VARINT;
-
-		while (single || pb_next_varint(&packed, &value))
-		{
-			if (!add_name(names, psprintf(INT64_FORMAT, (int64) value)))
-				return false;
-			if (single)
-				break;
-		}
-	}
+	while (onnx_next_integer(&integers, &value))
+		if (!add_name(names, psprintf(INT64_FORMAT, value)))
+			return false;
 	return true;
 }
 

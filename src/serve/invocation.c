@@ -144,8 +144,10 @@ observe_nullable_numbers(int first, const ArraySource *source, int64 start, int6
 void
 invocation_observe_nulls(int64 first, const ArraySource *source, int64 start, int64 width)
 {
-	if (!invocation_is_compared() || first + width > PG_INT32_MAX)
+	if (!invocation_is_compared() || first > MONITOR_MAX_FEATURES)
 		return;
+	/* What else there is has no reference, and a model may claim any width. */
+	width = Min(width, MONITOR_MAX_FEATURES - first + 1);
 	if (source->kind == SOURCE_TEXT)
 		observe_nullable_texts(first, source, start, width);
 	else

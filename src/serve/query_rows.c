@@ -198,7 +198,8 @@ null_width(const QueryRows *query, int column)
 		return 0;
 	port = &session->inputs[column];
 	for (int i = 1; i < port->ndim; i++)
-		if (port->dims[i] < 0 || pg_mul_s64_overflow(width, port->dims[i], &width))
+		if (port->dims[i] < 0 || pg_mul_s64_overflow(width, port->dims[i], &width) ||
+			width > PG_INT32_MAX)
 			return 0;
 	return width;
 }

@@ -41,7 +41,8 @@ find_maker_of_input(OnnxBytes graph, OnnxBytes node)
 	PbField		input;
 	OnnxBytes	maker = {NULL, 0};
 
-	while (maker.data == NULL && onnx_next(&inputs, NODE_INPUT, &input))
+	/* Nodes of a hostile graph may have any number. */
+	for (int i = 0; i < 2 && maker.data == NULL && onnx_next(&inputs, NODE_INPUT, &input); i++)
 		maker = scores_find_maker(graph, onnx_bytes(&input));
 	return maker;
 }
